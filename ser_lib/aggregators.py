@@ -1,0 +1,161 @@
+"""Aggregators: from the frames of an utterance to one embedding."""
+
+import torch
+from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
+from speechbrain.nnet.CNN import Conv1d
+from torch import nn
+
+from ser_lib.upstreams.frames import Frames, time_mask
+
+
+class MeanPooling(nn.Module):
+    """The mean over an utterance's frames (Morais et al., 2022, rows 1 to 4).
+
+    SpeechBrain's ``StatisticsPooling`` adds random noise to the mean, in evaluation
+    too; a mean needs none.
+
+    Arguments
+    ---------
+    input_size : int
+        Size of a frame.
+
+    Example
+    -------
+    >>> pooling = MeanPooling(input_size=1)
+    >>> frames = Frames(torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([2]))
+    >>> pooling(frames)
+    tensor([[2.]])
+    """
+
+    min_frames = 1
+
+    def __init__(self, input_size: int) -> None:
+        super().__init__()
+        self.output_size = input_size
+
+    def forward(self, frames: Frames) -> torch.Tensor:
+        """Average over time.
+
+        Arguments
+        ---------
+        frames : Frames
+            Padded frames ``(batch, time, dim)``.
+
+        Returns
+        -------
+        (batch, dim) torch.Tensor
+            One embedding an utterance.
+        """
+        inside = time_mask(frames.counts, frames.values.shape[1])[..., None]
+        total = frames.values.masked_fill(~inside, 0.0).sum(1)  # (batch, dim)
+        return total / frames.counts[:, None]
+
+
+class EcapaTdnn(nn.Module):
+    """SpeechBrain's ECAPA-TDNN with embeddings that do not depend on the batch.
+
+    Desplanques et al., 2020, https://arxiv.org/abs/2005.07143, used as aggregator by
+    Morais et al., 2022 (rows 5 to 11). At its ends, the network pads an utterance
+    with its own mirror image. In a padded batch, the stock convolutions see padding
+    there instead, which moves an embedding by 1 to 4 %; here the mirror image is
+    put behind each utterance before every convolution.
+
+    Arguments
+    ---------
+    input_size : int
+        Size of a frame.
+    embedding_size : int
+        Size of the embedding.
+    input_norm : str
+        What happens to the frames first: ``none``; ``batch`` (a batch norm over
+        all frames: levels between utterances are kept); ``sentence`` (each
+        utterance's mean is taken off).
+    **ecapa : dict
+        Arguments of SpeechBrain's ``ECAPA_TDNN``: channels, kernel_sizes,
+        dilations, attention_channels, res2net_scale, se_channels, dropout.
+
+    Example
+    -------
+    >>> ecapa = EcapaTdnn(80, 16, channels=[16] * 4 + [32], attention_channels=8)
+    >>> ecapa(Frames(torch.randn(2, 50, 80), torch.tensor([50, 20]))).shape
+    torch.Size([2, 16])
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        embedding_size: int = 192,
+        input_norm: str = "none",
+        **ecapa: dict,
+    ) -> None:
+        super().__init__()
+        if input_norm not in ("none", "batch", "sentence"):
+            raise ValueError(
+                f"input_norm is {input_norm!r}; expected none, batch or sentence."
+            )
+        self.input_norm = input_norm
+        self.output_size = embedding_size
+        self.batch_norm = nn.BatchNorm1d(input_size) if input_norm == "batch" else None
+        self.ecapa = ECAPA_TDNN(input_size, lin_neurons=embedding_size, **ecapa)
+        self._counts: torch.Tensor | None = None
+        reaches = [1]
+        for module in self.ecapa.modules():
+            if isinstance(module, Conv1d) and module.kernel_size > 1:
+                module.register_forward_pre_hook(self._mirror_ends)
+                reaches.append(1 + module.dilation * (module.kernel_size - 1) // 2)
+        self.min_frames = max(reaches)  # a mirror image needs that many frames
+
+    def forward(self, frames: Frames) -> torch.Tensor:
+        """Embed a padded batch.
+
+        Arguments
+        ---------
+        frames : Frames
+            Padded frames ``(batch, time, dim)``.
+
+        Returns
+        -------
+        (batch, embedding_size) torch.Tensor
+            One embedding an utterance.
+
+        Raises
+        ------
+        ValueError
+            If an utterance has fewer than ``min_frames`` frames.
+        """
+        if frames.counts.min() < self.min_frames:
+            raise ValueError(
+                f"ECAPA-TDNN needs at least {self.min_frames} frames; the shortest "
+                f"utterance of this batch has {int(frames.counts.min())}."
+            )
+        n_steps = frames.values.shape[1]
+        # Half a frame less, so that rounding never lets a padded frame in: the
+        # network compares t < length * n_steps.
+        lengths = (frames.counts - 0.5) / n_steps
+        self._counts = frames.counts
+        embeddings = self.ecapa(self._normalise(frames), lengths)
+        self._counts = None
+        return embeddings.squeeze(1)
+
+    def _normalise(self, frames: Frames) -> torch.Tensor:
+        values, counts = frames
+        if self.input_norm == "none":
+            return values
+        inside = time_mask(counts, values.shape[1])
+        if self.batch_norm is not None:
+            flat = self.batch_norm(values[inside])  # (all frames, dim), no padding
+            return values.new_zeros(values.shape).masked_scatter(inside[..., None], flat)
+        mean = (values * inside[..., None]).sum(1, keepdim=True) / counts[:, None, None]
+        return values - mean
+
+    def _mirror_ends(self, conv: Conv1d, inputs: tuple[torch.Tensor]) -> torch.Tensor:
+        """Continue every utterance of (batch, channels, time) with its mirror image."""
+        (x,) = inputs
+        last = self._counts[:, None] - 1
+        t = torch.arange(x.shape[-1], device=x.device)[None]
+        source = torch.where(t > last, (2 * last - t).clamp(min=0), t)
+        if torch.equal(source, t.expand_as(source)):
+            return x
+        return x.gather(2, source[:, None].expand_as(x))
+
+

@@ -1,0 +1,149 @@
+"""Names for what is computed once: a hash of everything that can change it.
+
+A trained fold and a store of frames stand in folders named by such a key. A run
+with other settings, other data or other encoder weights gets another folder; one
+that differs in something harmless (workers, logging, folders) gets the same.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from speechbrain.utils.run_opts import RunOptions
+
+from ser_lib.folds import Fold
+from ser_lib.hparams import Settings
+from ser_lib.stages import stage_settings
+from ser_lib.upstreams.huggingface import NEEDED_FILES, WEIGHT_FILES, local_encoder
+
+# Raised by hand when a change of the code moves figures (see CHANGELOG.md).
+FIGURES_VERSION = 1
+
+# Settings that cannot change a trained fold. Corpus facts act through the manifest,
+# an encoder through its weights, checkpoints through the averaging that reads them.
+WITHOUT_EFFECT = {
+    "experiment",
+    "data_folder",
+    "results_folder",
+    "output_folder",
+    "work_folder",
+    "save_folder",
+    "folds",
+    "prepare_only",
+    "show_hparams",
+    "note",
+    "paper",
+    "num_workers",
+    "tensorboard",
+    "averaged_checkpoints",
+    "corpus",
+    "read_corpus",
+    "make_folds",
+}
+RUN_OPTIONS_WITH_EFFECT = (
+    "debug",
+    "debug_batches",
+    "debug_epochs",
+    "precision",
+    "eval_precision",
+    "max_grad_norm",
+    "skip_nonfinite_grads",
+    "grad_accumulation_factor",
+    "optimizer_step_limit",
+)
+
+
+def settings_key(settings: Settings, run_opts: RunOptions) -> str:
+    """Hash the settings and run options that can change a trained fold.
+
+    Arguments
+    ---------
+    settings : Settings
+        Flattened settings of an experiment.
+    run_opts : RunOptions
+        SpeechBrain's run options.
+
+    Returns
+    -------
+    str
+        12 hexadecimal digits.
+    """
+    tree = settings.unresolved()
+    kept = {key: value for key, value in tree.items() if key not in WITHOUT_EFFECT}
+    for key in kept:
+        if key.endswith("_source"):
+            kept[key] = encoder_digest(settings[key])
+    kept["labels"] = list(settings["corpus"]["labels"])
+    kept["finetuned"] = {
+        name: [settings_key(stage_settings(settings, name), run_opts), block]
+        for name, block in settings["finetuned"].items()
+    }
+    options = {name: getattr(run_opts, name) for name in RUN_OPTIONS_WITH_EFFECT}
+    return digest([FIGURES_VERSION, kept, options])
+
+
+def fold_digest(fold: Fold) -> str:
+    """Hash the rows of a fold's three parts.
+
+    Arguments
+    ---------
+    fold : Fold
+        The fold.
+
+    Returns
+    -------
+    str
+        12 hexadecimal digits.
+    """
+    parts = (fold.train, fold.valid, fold.test)
+    return digest([[asdict(u) for u in part] for part in parts])
+
+
+def encoder_digest(source: str) -> str:
+    """Hash the files of an encoder, so that its place does not matter.
+
+    Arguments
+    ---------
+    source : str
+        Local folder or hub id.
+
+    Returns
+    -------
+    str
+        12 hexadecimal digits.
+    """
+    folder = local_encoder(source)
+    wanted = {*NEEDED_FILES, *WEIGHT_FILES}
+    found = [p for p in folder.iterdir() if p.name in wanted or p.suffix == ".bin"]
+    shards = [p for p in folder.glob("*.safetensors") if p not in found]
+    return digest({p.name: _file_digest(p) for p in [*found, *shards]})
+
+
+def digest(content: Any) -> str:
+    """Hash a tree of plain Python values.
+
+    Arguments
+    ---------
+    content : Any
+        Anything that JSON can hold.
+
+    Returns
+    -------
+    str
+        12 hexadecimal digits of SHA-256; the order of mappings does not matter.
+
+    Example
+    -------
+    >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _file_digest(path: Path) -> str:
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+

@@ -1,0 +1,309 @@
+"""The Brain: how one fold is trained, validated, averaged and tested."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from speechbrain import Brain, Stage
+from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.utils.logger import get_logger
+from speechbrain.utils.seed import seed_everything
+
+from ser_lib.augment import random_crop
+from ser_lib.checkpoints import keep_best_and_newest, load_average
+from ser_lib.history import History
+from ser_lib.predictions import prediction_table
+from ser_lib.upstreams.frames import Frames
+
+logger = get_logger(__name__)
+
+
+class EmotionBrain(Brain):
+    """Trains an ``EmotionModel`` on one fold.
+
+    Settings it reads from ``hparams``: labels, seed, fold, sample_rate_hz, crop_s,
+    wav_augment, frame_augment, label_smoothing, optimizer, lr_upstream,
+    lr_downstream, warmup_fraction, final_lr_fraction, number_of_epochs,
+    epoch_counter, kept_checkpoints and history. Its modules are ``downstream`` and,
+    where frames are computed while training, ``upstreams``.
+    """
+
+    # ---- from a batch to a loss
+
+    def compute_forward(self, batch: PaddedBatch, stage: Stage) -> torch.Tensor:
+        """Compute logits.
+
+        Arguments
+        ---------
+        batch : PaddedBatch
+            Has ``wav``, or the frames of each stored upstream by its name.
+        stage : Stage
+            Crops and augmentation belong to training alone.
+
+        Returns
+        -------
+        (batch, n_labels) torch.Tensor
+            Logits.
+        """
+        batch = batch.to(self.device)
+        frames = self._stored_frames(batch)
+        if "upstreams" in self.modules:
+            wavs, wav_lens = batch.wav
+            if stage == Stage.TRAIN:
+                wavs, wav_lens = self._augment_wavs(wavs, wav_lens)
+            frames |= self.modules.upstreams(wavs, wav_lens)
+        if stage == Stage.TRAIN and self.hparams.frame_augment is not None:
+            frames = {name: self._augment_frames(f) for name, f in frames.items()}
+        return self.modules.downstream(frames)
+
+    def compute_objectives(
+        self, predictions: torch.Tensor, batch: PaddedBatch, stage: Stage
+    ) -> torch.Tensor:
+        """Compute the cross-entropy, smoothed in training.
+
+        Arguments
+        ---------
+        predictions : (batch, n_labels) torch.Tensor
+            Logits.
+        batch : PaddedBatch
+            Has ``id`` and ``label``.
+        stage : Stage
+            In validation and test, probabilities are kept for the end of the stage.
+
+        Returns
+        -------
+        () torch.Tensor
+            Mean over the batch.
+        """
+        logits, targets = predictions.float(), batch.label.to(self.device)
+        if stage == Stage.TRAIN:
+            smoothing = self.hparams.label_smoothing
+            return F.cross_entropy(logits, targets, label_smoothing=smoothing)
+        losses = F.cross_entropy(logits, targets, reduction="none")
+        self._seen_ids += batch.id
+        self._seen_probabilities.append(logits.softmax(-1).cpu())
+        self._seen_losses.append(losses.cpu())
+        self._seen_targets.append(targets.cpu())
+        return losses.mean()
+
+    def _stored_frames(self, batch: PaddedBatch) -> dict[str, Frames]:
+        frames = {}
+        for name in self.hparams.stored_upstreams:
+            values, lens = getattr(batch, name)
+            counts = torch.round(lens.double() * values.shape[1]).long()
+            frames[name] = Frames(values, counts)
+        return frames
+
+    def _augment_wavs(
+        self, wavs: torch.Tensor, wav_lens: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if self.hparams.crop_s is not None:
+            crop_samples = round(self.hparams.crop_s * self.hparams.sample_rate_hz)
+            wavs, wav_lens = random_crop(wavs, wav_lens, crop_samples)
+        if self.hparams.wav_augment is not None:
+            wavs, wav_lens = self.hparams.wav_augment(wavs, wav_lens)
+        return wavs, wav_lens
+
+    def _augment_frames(self, frames: Frames) -> Frames:
+        n_steps = frames.values.shape[1]
+        lens = frames.counts / n_steps
+        values, _ = self.hparams.frame_augment(frames.values, lens)
+        assert values.shape[1] == n_steps, "frame_augment must keep the frame count"
+        return Frames(values, frames.counts)
+
+    # ---- stages
+
+    def on_stage_start(self, stage: Stage, epoch: int | None = None) -> None:
+        """Make the randomness of an epoch depend on seed, fold and epoch alone.
+
+        Nothing about random numbers then has to be saved: an epoch that is repeated
+        after a kill draws what the uninterrupted run drew.
+        """
+        if stage == Stage.TRAIN:
+            seed = stage_seed(self.hparams.seed, self.hparams.fold, epoch)
+            seed_everything(seed, verbose=False)
+            return
+        self._seen_ids: list[str] = []
+        self._seen_probabilities, self._seen_losses, self._seen_targets = [], [], []
+
+    def on_stage_end(self, stage: Stage, stage_loss: float, epoch: int | None) -> None:
+        """Log an epoch, save it, and keep the checkpoints that may be averaged."""
+        if stage == Stage.TRAIN:
+            self._train_loss = float(stage_loss)
+        if stage != Stage.VALID:
+            return
+        probabilities = torch.cat(self._seen_probabilities)
+        correct = probabilities.argmax(-1) == torch.cat(self._seen_targets)
+        accuracy = correct.double().mean().item()
+        self.hparams.epoch_counter.update_metric(accuracy)
+        self.hparams.history.append(
+            epoch=epoch,
+            train_loss=self._train_loss,
+            valid_loss=torch.cat(self._seen_losses).mean().item(),
+            valid_accuracy=accuracy,
+            lr=self.optimizers_dict["downstream"].param_groups[0]["lr"],
+        )
+        self.checkpointer.save_checkpoint(
+            name=f"epoch{epoch:03d}", meta={"valid_accuracy": accuracy, "epoch": epoch}
+        )
+        keep_best_and_newest(self.checkpointer, self.hparams.kept_checkpoints)
+        self.hparams.history.write()
+
+    # ---- optimisation
+
+    def init_optimizers(self) -> None:
+        """Give upstreams and downstream an optimiser each.
+
+        SpeechBrain clips the first parameter group of an optimiser only, so two
+        groups in one optimiser would leave the second unclipped.
+        """
+        rates = {
+            "upstreams": self.hparams.lr_upstream,
+            "downstream": self.hparams.lr_downstream,
+        }
+        self.optimizers_dict = {}
+        for name, module in self.modules.items():
+            trained = [p for p in module.parameters() if p.requires_grad]
+            if trained:
+                optimizer = self.hparams.optimizer(trained, lr=rates[name])
+                self.optimizers_dict[name] = optimizer
+                self.checkpointer.add_recoverable(f"optimizer_{name}", optimizer)
+        self._base_lrs = {name: rates[name] for name in self.optimizers_dict}
+
+    def on_fit_start(self) -> None:
+        """Resume from the newest checkpoint; all are whole (see checkpoints.py)."""
+        super().on_fit_start()
+        self.hparams.history.write()
+
+    def on_fit_batch_start(self, batch: PaddedBatch, should_step: bool) -> None:
+        """Set the learning rates from the share of training that is done."""
+        epoch = self.hparams.epoch_counter.current
+        done = epoch - 1 + (self.step - 1) / len(self.train_sampler)
+        factor = warmup_cosine(
+            done / self.hparams.number_of_epochs,
+            self.hparams.warmup_fraction,
+            self.hparams.final_lr_fraction,
+        )
+        for name, optimizer in self.optimizers_dict.items():
+            for group in optimizer.param_groups:
+                group["lr"] = self._base_lrs[name] * factor
+
+    # ---- after training
+
+    def predict(self, loader: torch.utils.data.DataLoader, k: int) -> pd.DataFrame:
+        """Average the k best checkpoints, then read a part of the fold once.
+
+        Arguments
+        ---------
+        loader : DataLoader
+            The test part.
+        k : int
+            How many checkpoints are averaged.
+
+        Returns
+        -------
+        pd.DataFrame
+            Columns id, prediction and a probability for each label.
+        """
+        self.load_average(k)
+        self.evaluate(loader)
+        return prediction_table(
+            self._seen_ids,
+            torch.cat(self._seen_probabilities).double().numpy(),
+            self.hparams.labels,
+        )
+
+    def load_average(self, k: int) -> None:
+        """Put the mean of the k best checkpoints into the modules.
+
+        Arguments
+        ---------
+        k : int
+            How many; ``averaged`` holds them afterwards, the best first.
+        """
+        modules = saved_modules(self.modules)
+        self.averaged = load_average(self.checkpointer, modules, k)
+        for checkpoint in self.averaged:
+            meta = checkpoint.meta
+            logger.info(
+                "Averaging epoch %d (validation accuracy %.2f %%)",
+                meta["epoch"],
+                100 * meta["valid_accuracy"],
+            )
+
+    def on_evaluate_start(
+        self, max_key: str | None = None, min_key: str | None = None
+    ) -> None:
+        """Keep the averaged weights; the stock method loads a checkpoint over them."""
+
+
+def saved_modules(modules: Mapping) -> dict[str, torch.nn.Module]:
+    """Give the modules that are saved: those with anything in their state.
+
+    Arguments
+    ---------
+    modules : Mapping
+        Modules by name.
+
+    Returns
+    -------
+    dict[str, torch.nn.Module]
+        Those with parameters or buffers.
+    """
+    return {name: module for name, module in modules.items() if module.state_dict()}
+
+
+def stage_seed(seed: int, fold: int, epoch: int) -> int:
+    """Derive the seed of an epoch.
+
+    Arguments
+    ---------
+    seed, fold, epoch : int
+        Seed of the experiment, number of the fold, number of the epoch (0 for what
+        comes before training).
+
+    Returns
+    -------
+    int
+        A 32-bit seed; neighbouring inputs give unrelated ones.
+
+    Example
+    -------
+    >>> stage_seed(1, 2, 3) == stage_seed(1, 2, 3) != stage_seed(1, 3, 2)
+    True
+    """
+    return int(np.random.SeedSequence([seed, fold, epoch]).generate_state(1)[0])
+
+
+def warmup_cosine(done: float, warmup: float, final: float = 0.0) -> float:
+    """Linear warm-up, then half a cosine down.
+
+    A function of the share of training that is done, so it has no state to save.
+    Loshchilov and Hutter, 2017, https://arxiv.org/abs/1608.03983, without restarts.
+
+    Arguments
+    ---------
+    done : float
+        Share of all steps that are done, in [0, 1].
+    warmup : float
+        Share of the steps in which the factor rises from 0.05 to 1.
+    final : float
+        The factor at the end; 1 keeps the rate constant after the warm-up.
+
+    Returns
+    -------
+    float
+        Factor of the learning rate.
+
+    Example
+    -------
+    >>> [round(warmup_cosine(x, 0.2), 3) for x in (0, 0.2, 0.6, 1)]
+    [0.05, 1.0, 0.5, 0.0]
+    """
+    if done < warmup:
+        return 0.05 + 0.95 * done / warmup
+    angle = math.pi * min(1.0, (done - warmup) / (1 - warmup))
+    return final + (1 - final) * (1 + math.cos(angle)) / 2

@@ -1,0 +1,1 @@
+"""Corpus parsers: one module for each corpus, from its files to utterances."""

@@ -1,0 +1,193 @@
+"""IEMOCAP (Busso et al. 2008, https://sail.usc.edu/iemocap/): read the release.
+
+What is read of each session, with lines as they stand in the files::
+
+    Session1/dialog/EmoEvaluation/Ses01F_impro01.txt
+        % [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]
+        [6.2901 - 8.2357]<TAB>Ses01F_impro01_F000<TAB>neu<TAB>[2.5000, 2.5000, 2.5000]
+        C-E2:<TAB>Neutral;<TAB>()
+        A-E3:<TAB>val 3; act 2; dom  2;<TAB>()
+    Session1/dialog/transcriptions/Ses01F_impro01.txt
+        Ses01F_impro01_F000 [006.2901-008.2357]: Excuse me.
+    Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav
+
+The line in square brackets is the turn; the lines below it, one for each
+annotator, are not used. ``Ses01F`` names the session and who wears the motion
+capture markers; the letter before the last number (``F000``) is who speaks.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from speechbrain.utils.logger import get_logger
+
+from ser_lib.audio import audio_duration_s
+from ser_lib.manifest import Utterance
+
+logger = get_logger(__name__)
+
+_TURN = re.compile(
+    r"\[[\d.]+ - [\d.]+\]\s+"
+    r"(?P<id>Ses\d\d[FM]_\w+_(?P<gender>[FM])\d+)\s+(?P<label>\w+)\s+\["
+)
+_TRANSCRIPT = re.compile(r"(?P<id>Ses\w+)\s*\[[^\]]*\]\s*:(?P<text>.*)")
+
+
+class _Turn(NamedTuple):
+    id: str
+    gender: str
+    label: str
+
+
+def read_corpus(data_folder: str | Path, facts: Mapping) -> list[Utterance]:
+    """Read the utterances of the official IEMOCAP release.
+
+    Arguments
+    ---------
+    data_folder : str | Path
+        The folder that holds ``Session1`` to ``Session5``.
+    facts : Mapping
+        The ``corpus`` block of ``recipes/IEMOCAP/corpus.yaml``: ``labels``,
+        ``merged_labels`` (official label to the label used), ``ignored_labels``
+        (left out and counted), ``dialog_order`` (dialogs of each session) and
+        ``sample_rate_hz``.
+
+    Returns
+    -------
+    list[Utterance]
+        Sessions and dialogs in the order of ``dialog_order``, utterances of a
+        dialog by name. This is the order of SUPERB's metadata
+        (https://github.com/s3prl/s3prl), on which its folds depend.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a session or a file is missing.
+    ValueError
+        If a line, a label or an audio file is not as expected.
+    """
+    data_folder = Path(data_folder)
+    _check_sessions(data_folder, list(facts["dialog_order"]))
+    ignored = Counter()
+    utterances = []
+    for session, dialog_order in facts["dialog_order"].items():
+        session_folder = data_folder / f"Session{session}"
+        for dialog in _dialogs(session_folder, dialog_order):
+            turns = _read_turns(session_folder, dialog, facts)
+            ignored.update(t.label for t in turns if t.label in facts["ignored_labels"])
+            kept = [t for t in turns if t.label not in facts["ignored_labels"]]
+            utterances += _utterances(session_folder, dialog, kept, facts)
+    logger.info(
+        "IEMOCAP: %d utterances read; %d with labels outside the protocol left out: %s",
+        len(utterances),
+        ignored.total(),
+        ", ".join(f"{label} {n}" for label, n in sorted(ignored.items())) or "none",
+    )
+    return utterances
+
+
+def _check_sessions(data_folder: Path, sessions: Sequence[str]) -> None:
+    names = [f"Session{session}" for session in sessions]
+    if all((data_folder / name).is_dir() for name in names):
+        return
+    if not data_folder.is_dir():
+        found, advice = "there is no such folder", "Check the path"
+    else:
+        inside = sorted(path.name for path in data_folder.iterdir())
+        found = f"it holds {inside[:10] or 'nothing'}"
+        advice = f"Give the folder that holds {names[0]} to {names[-1]}"
+    one_too_high = sorted(data_folder.glob(f"*/{names[0]}"))
+    if (data_folder / "sentences").is_dir() and (data_folder / "dialog").is_dir():
+        advice = f"This is one session: give {data_folder.absolute().parent}"
+    elif one_too_high:
+        advice = f"Give {one_too_high[0].parent}"
+    raise FileNotFoundError(
+        f"Looked for {', '.join(names)} in {data_folder}; {found}. {advice}."
+    )
+
+
+def _dialogs(session_folder: Path, dialog_order: Sequence[str]) -> list[str]:
+    """Names of the dialogs that are there, in the order of the list."""
+    folder = session_folder / "dialog" / "EmoEvaluation"
+    # macOS leaves files named ._* beside the real ones; the release holds some.
+    found = {p.stem for p in folder.glob("*.txt") if not p.name.startswith("._")}
+    if not found:
+        raise FileNotFoundError(
+            f"Looked for the labels of {session_folder.name} in {folder}/*.txt; there "
+            f"are none. Unpack the release again."
+        )
+    unknown = sorted(found - set(dialog_order))
+    if unknown:
+        raise ValueError(
+            f"{folder} holds dialogs that dialog_order in corpus.yaml does not list "
+            f"for this session: {unknown}. Remove them, or add them to the list."
+        )
+    return [dialog for dialog in dialog_order if dialog in found]
+
+
+def _read_turns(session_folder: Path, dialog: str, facts: Mapping) -> list[_Turn]:
+    """Turns of a dialog with their official labels, by name."""
+    path = session_folder / "dialog" / "EmoEvaluation" / f"{dialog}.txt"
+    merged, ignored = facts["merged_labels"], facts["ignored_labels"]
+    expected = [*facts["labels"], *merged, *ignored]
+    turns = []
+    for number, line in _numbered_lines(path):
+        if not line.startswith("["):
+            continue
+        match = _TURN.match(line)
+        if match is None:
+            raise ValueError(
+                f"{path}, line {number}: expected '[start - end] name label "
+                f"[valence, activation, dominance]', found {line!r}."
+            )
+        turns.append(_Turn(**match.groupdict()))
+        if turns[-1].label not in expected:
+            raise ValueError(
+                f"{path}, line {number}: {turns[-1].id} has the label "
+                f"{turns[-1].label!r}, expected one of {expected}."
+            )
+    return sorted(turns)
+
+
+def _utterances(
+    session_folder: Path, dialog: str, turns: Sequence[_Turn], facts: Mapping
+) -> Iterator[Utterance]:
+    """Join the turns with their transcripts and audio files."""
+    transcript_path = session_folder / "dialog" / "transcriptions" / f"{dialog}.txt"
+    transcripts = _read_transcripts(transcript_path)
+    for turn in turns:
+        wav_path = session_folder / "sentences" / "wav" / dialog / f"{turn.id}.wav"
+        if turn.id not in transcripts:
+            raise ValueError(
+                f"{transcript_path} has no line for {turn.id}, expected '{turn.id} "
+                f"[start-end]: what is said'. Unpack the release again."
+            )
+        yield Utterance(
+            id=turn.id,
+            path=wav_path.relative_to(session_folder.parent).as_posix(),
+            label=facts["merged_labels"].get(turn.label, turn.label),
+            speaker=f"{turn.id[:5]}{turn.gender}",
+            duration_s=audio_duration_s(wav_path, facts["sample_rate_hz"]),
+            session=session_folder.name.removeprefix("Session"),
+            dialog=dialog,
+            text=transcripts[turn.id],
+        )
+
+
+def _read_transcripts(path: Path) -> dict[str, str]:
+    """Text by name; lines of other shapes (``M: ...``) are not utterances."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"The transcripts {path} are missing. Unpack the release again."
+        )
+    matches = (_TRANSCRIPT.match(line) for _, line in _numbered_lines(path))
+    return {match["id"]: match["text"].strip() for match in matches if match}
+
+
+def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    # The annotators' remarks are free text: a stray byte in one must not stop us.
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return enumerate(text.splitlines(), start=1)

@@ -1,0 +1,294 @@
+"""Settings: short files that extend each other, joined before anything is built.
+
+HyperPyYAML has no inheritance, and it lets a misspelt nested override pass. So the
+layers of an experiment (the files it ``extends:``, the file itself, the command
+line) are joined here, on the YAML nodes, before references resolve:
+
+* plain mappings merge, key by key;
+* a scalar, a list or a tagged node (``!new:``, ``!name:``, ``!ref`` ...) replaces;
+* a key that no lower layer knows is an error that names the file, the key and the
+  nearest match. A file may introduce a top-level key if something refers to it.
+
+The result is one ordinary HyperPyYAML text, which stock ``load_hyperpyyaml`` reads.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from hyperpyyaml import load_hyperpyyaml, resolve_references
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+COMMAND_LINE = "the command line"
+
+
+class Settings:
+    """The settings of one experiment: one flattened HyperPyYAML text.
+
+    Arguments
+    ---------
+    text : str
+        A HyperPyYAML document without ``extends:``.
+    path : str | Path
+        The file it was made from.
+
+    Example
+    -------
+    >>> settings = Settings("lr: 0.1\\nfolder: !ref results/<lr>")
+    >>> settings["folder"]
+    'results/0.1'
+    >>> settings.build(lr=0.5)["folder"]
+    'results/0.5'
+    """
+
+    def __init__(self, text: str, path: str | Path = "settings") -> None:
+        self.text = text
+        self.path = Path(path)
+        self._tree = _parse(text, str(path))
+
+    @classmethod
+    def from_file(cls, path: str | Path, overrides: str | Mapping = "") -> "Settings":
+        """Join the layers of a settings file and the command line.
+
+        Arguments
+        ---------
+        path : str | Path
+            The uppermost settings file.
+        overrides : str | Mapping
+            Settings that replace those of the files: YAML text, as
+            ``speechbrain.parse_arguments`` returns it, or a mapping.
+
+        Returns
+        -------
+        Settings
+            The flattened settings.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the file, or one that it extends, does not exist.
+        ValueError
+            If a key is unknown or a value changes its kind.
+        """
+        tree, introduced = _join_file(Path(path))
+        if isinstance(overrides, Mapping):
+            overrides = _dump(dict(overrides))
+        _merge(tree, _parse(overrides, COMMAND_LINE), COMMAND_LINE)
+        _check_introduced_keys_are_used(tree, introduced)
+        return cls(_dump(tree), path)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._tree
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tree)
+
+    def __getitem__(self, key: str) -> Any:
+        """Build one top-level value and what it refers to, and nothing else.
+
+        A required value (``!PLACEHOLDER``) that was not given is a ValueError.
+        """
+        return self._load([key])[key]
+
+    def build(self, **replaced: Any) -> dict[str, Any]:
+        """Build every object of the settings anew.
+
+        Arguments
+        ---------
+        **replaced : Any
+            Top-level values that hold for this time only, such as ``fold=3``.
+
+        Returns
+        -------
+        dict[str, Any]
+            What ``load_hyperpyyaml`` makes of the flattened text.
+        """
+        return self._load(list(self._tree), **replaced)
+
+    def unresolved(self) -> dict[str, Any]:
+        """Give the settings as plain values, with references and objects as text.
+
+        Returns
+        -------
+        dict[str, Any]
+            A tree of dict, list, str, int, float, bool and None, fit for JSON;
+            a tagged node becomes ``{"!new:module.Class": arguments}``.
+        """
+        return _without_tags(self._tree)
+
+    def _load(self, keys: list[str], **replaced: Any) -> dict[str, Any]:
+        resolved = _parse(resolve_references(self.text, replaced).read(), "settings")
+        wanted = CommentedMap((key, resolved[key]) for key in keys)
+        _check_no_placeholder(self._tree, _dump(wanted), self.path)
+        return load_hyperpyyaml(_dump(wanted))
+
+
+def _join_file(path: Path) -> tuple[CommentedMap, dict[str, str]]:
+    """Join a file onto the files it extends; tell which keys it introduced."""
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no settings file {path}.")
+    layer = _parse(path.read_text(encoding="utf-8"), str(path))
+    below = layer.pop("extends", None)
+    if below is None:
+        return layer, {}
+    tree, introduced = CommentedMap(), {}
+    for i, name in enumerate([below] if isinstance(below, str) else below):
+        lower, new = _join_file(path.parent / name)
+        introduced |= new
+        if i == 0:
+            tree = lower
+        else:
+            introduced |= _merge(tree, lower, str(path.parent / name))
+    introduced |= _merge(tree, layer, str(path))
+    return tree, introduced
+
+
+def _merge(
+    base: CommentedMap, layer: CommentedMap, source: str, where: str = ""
+) -> dict[str, str]:
+    """Put a layer onto ``base`` in place; return new top-level keys and their file."""
+    introduced = {}
+    for key, value in layer.items():
+        name = f"{where}{key}"
+        if key not in base:
+            # An empty mapping, such as ``finetuned: {}``, is open to any key.
+            if source == COMMAND_LINE or (where and base):
+                raise ValueError(_unknown(name, key, base, source))
+            introduced[name] = source
+            base[key] = value
+        elif _is_plain_map(base[key]) and _is_plain_map(value):
+            open_to_any_key = not base[key]
+            if open_to_any_key:
+                base[key] = value
+            else:
+                _merge(base[key], value, source, f"{name}: ")
+        else:
+            _check_kind(base[key], value, name, source)
+            base[key] = value
+    return introduced if not where else {}
+
+
+def _check_introduced_keys_are_used(
+    tree: CommentedMap, introduced: dict[str, str]
+) -> None:
+    text = _dump(tree)
+    for key, source in introduced.items():
+        if f"<{key}" not in text:
+            known = [k for k in tree if k != key]
+            raise ValueError(_unknown(key, key, known, source))
+
+
+def _check_no_placeholder(tree: CommentedMap, wanted: str, path: Path) -> None:
+    if "!PLACEHOLDER" in wanted:
+        missing = [key for key, value in tree.items() if _tag(value) == "!PLACEHOLDER"]
+        options = " ".join(f"--{key} ..." for key in missing)
+        raise ValueError(f"{path} needs a value for {missing}: give {options}")
+
+
+def _check_kind(old: Any, new: Any, name: str, source: str) -> None:
+    """Refuse a word for a number, a number for a switch, arguments for an object."""
+    if _tag(old) and _is_plain_map(new) and _tag(old) != "!PLACEHOLDER":
+        raise ValueError(
+            f"{name} in {source} gives arguments only, but {name} is an object "
+            f"({_tag(old)}). Give a whole object with its tag, or change the keys "
+            f"that the object refers to."
+        )
+    if _tag(old) or _tag(new) or old is None or new is None:
+        return
+    for kind in (bool, (int, float), str, list):
+        if isinstance(old, kind):
+            if not isinstance(new, kind) or isinstance(new, bool) != (kind is bool):
+                raise ValueError(
+                    f"{name} in {source} is {new!r} ({type(new).__name__}); "
+                    f"expected {type(old).__name__}, such as {old!r}."
+                )
+            return
+
+
+def _unknown(name: str, key: str, known: Any, source: str) -> str:
+    near = difflib.get_close_matches(str(key), [str(k) for k in known], n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else f" Known here: {list(known)}."
+    return f"Unknown setting {name!r} in {source}.{hint}"
+
+
+def _parse(text: str, source: str) -> CommentedMap:
+    tree = YAML().load(text) if text.strip() else CommentedMap()
+    if not isinstance(tree, CommentedMap):
+        raise ValueError(f"{source} does not hold 'key: value' settings.")
+    return _without_comments(tree)
+
+
+def _without_comments(node: Any) -> Any:
+    """Copy a tree without comments, which would stand by the wrong value if merged.
+
+    Aliases keep pointing to one and the same copy.
+    """
+    copies: dict[int, Any] = {}
+
+    def copy(old: Any) -> Any:
+        if not isinstance(old, CommentedMap | CommentedSeq):
+            return old
+        if id(old) not in copies:
+            copies[id(old)] = new = type(old)()
+            if _tag(old):
+                new.yaml_set_ctag(old.tag)
+            if old.fa.flow_style():
+                new.fa.set_flow_style()
+            if isinstance(old, CommentedMap):
+                new.update({key: copy(value) for key, value in old.items()})
+            else:
+                new.extend(copy(value) for value in old)
+        return copies[id(old)]
+
+    return copy(node)
+
+
+def _without_tags(node: Any) -> Any:
+    tag = _tag(node)
+    if isinstance(node, CommentedMap):
+        bare = {str(key): _without_tags(value) for key, value in node.items()}
+    elif isinstance(node, CommentedSeq):
+        bare = [_without_tags(value) for value in node]
+    else:
+        bare = node.value if tag else node
+    return {tag: bare} if tag else bare
+
+
+def _is_plain_map(node: Any) -> bool:
+    return isinstance(node, CommentedMap) and not _tag(node)
+
+
+def _tag(node: Any) -> str:
+    """Return the node's own tag, such as ``!new:torch.nn.Linear``, or nothing."""
+    tag = getattr(node, "tag", None)
+    return str(tag.value) if tag is not None and tag.value else ""
+
+
+def _dump(tree: Mapping) -> str:
+    yaml = YAML()
+    yaml.width = 4096  # a wrapped !ref would no longer be found by a text search
+    stream = StringIO()
+    yaml.dump(tree, stream)
+    return stream.getvalue()
+
+
+def walk_files(path: Path) -> Iterator[Path]:
+    """Give a settings file and all files below it, lowest last.
+
+    Arguments
+    ---------
+    path : Path
+        A settings file.
+
+    Yields
+    ------
+    Path
+        The file itself, then what it extends, and what those extend.
+    """
+    yield path
+    below = _parse(path.read_text(encoding="utf-8"), str(path)).get("extends", [])
+    for name in [below] if isinstance(below, str) else below:
+        yield from walk_files(path.parent / name)

@@ -1,0 +1,259 @@
+"""From predictions to figures: WA, UA, macro F1 and recalls.
+
+Every figure is a function of the confusion matrix (rows true, columns predicted,
+in the order of the corpus's labels), and all are shares from 0 to 1:
+
+- WA, weighted accuracy: the share of correct utterances;
+- UA, unweighted accuracy: the mean of the recalls of the classes;
+- macro F1: the mean of the F1 scores of the classes.
+
+A class without a true utterance has no recall. For a figure that is reported this
+is an error, because the mean would silently be over fewer classes than the corpus
+has. In a resample of the bootstrap (``bootstrap.py``) it may happen by chance: there
+the mean is over the classes that are present.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn import metrics as sklearn_metrics
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is reported about one set of predictions.
+
+    Arguments
+    ---------
+    n : int
+        Number of utterances.
+    WA, UA, macro_F1 : float
+        Shares from 0 to 1.
+    recalls : dict[str, float]
+        Recall of each class, in the order of the corpus's labels.
+    confusion : [C, C] np.ndarray
+        Counts; rows are true, columns are predicted classes.
+    """
+
+    n: int
+    WA: float
+    UA: float
+    macro_F1: float  # noqa: N815 - named like its column in results.csv
+    recalls: dict[str, float]
+    confusion: np.ndarray
+
+
+def figures(predictions: pd.DataFrame, labels: Sequence[str]) -> Figures:
+    """Compute all figures of a set of predictions.
+
+    Arguments
+    ---------
+    predictions : pd.DataFrame
+        One row for each utterance, with the columns ``label`` and ``prediction``.
+    labels : Sequence[str]
+        The corpus's labels, in the corpus's order.
+
+    Returns
+    -------
+    Figures
+        The figures, as shares from 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If a label or a prediction is not in ``labels``, or a class has no true
+        utterance.
+
+    Example
+    -------
+    >>> truth, predicted = ["sad", "sad", "angry", "sad"], ["sad", "sad", "sad", "sad"]
+    >>> table = pd.DataFrame({"label": truth, "prediction": predicted})
+    >>> result = figures(table, ["sad", "angry"])
+    >>> result.WA, result.UA, result.recalls
+    (0.75, 0.5, {'sad': 1.0, 'angry': 0.0})
+    """
+    confusion = confusion_matrix(predictions, labels)
+    absent = [
+        label for label, n in zip(labels, confusion.sum(1), strict=True) if n == 0
+    ]
+    if absent:
+        raise ValueError(
+            f"No utterance of {len(predictions)} has the true label "
+            f"{' or '.join(absent)}: expected all of {list(labels)}. UA and macro F1 "
+            f"are means over all classes, so each must be present in the test part."
+        )
+    recalls = _recalls(confusion).tolist()
+    return Figures(
+        n=len(predictions),
+        WA=float(_weighted_accuracy(confusion)),
+        UA=float(_unweighted_accuracy(confusion)),
+        macro_F1=float(_macro_f1(confusion)),
+        recalls=dict(zip(labels, recalls, strict=True)),
+        confusion=confusion,
+    )
+
+
+def weighted_accuracy(predictions: pd.DataFrame, labels: Sequence[str]) -> float:
+    """Share of correct utterances.
+
+    Arguments
+    ---------
+    predictions : pd.DataFrame
+        One row for each utterance, with the columns ``label`` and ``prediction``.
+    labels : Sequence[str]
+        The corpus's labels, in the corpus's order.
+
+    Returns
+    -------
+    float
+        A share from 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        As for :func:`confusion_matrix`.
+    """
+    return float(_weighted_accuracy(confusion_matrix(predictions, labels)))
+
+
+def unweighted_accuracy(predictions: pd.DataFrame, labels: Sequence[str]) -> float:
+    """Mean recall over all classes of the corpus.
+
+    Arguments
+    ---------
+    predictions : pd.DataFrame
+        One row for each utterance, with the columns ``label`` and ``prediction``.
+    labels : Sequence[str]
+        The corpus's labels, in the corpus's order.
+
+    Returns
+    -------
+    float
+        A share from 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        As for :func:`figures`.
+    """
+    return figures(predictions, labels).UA
+
+
+def macro_f1(predictions: pd.DataFrame, labels: Sequence[str]) -> float:
+    """Mean F1 score over all classes of the corpus.
+
+    Arguments
+    ---------
+    predictions : pd.DataFrame
+        One row for each utterance, with the columns ``label`` and ``prediction``.
+    labels : Sequence[str]
+        The corpus's labels, in the corpus's order.
+
+    Returns
+    -------
+    float
+        A share from 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        As for :func:`figures`.
+    """
+    return figures(predictions, labels).macro_F1
+
+
+def recall_per_class(
+    predictions: pd.DataFrame, labels: Sequence[str]
+) -> dict[str, float]:
+    """Share of correct utterances within each true class.
+
+    Arguments
+    ---------
+    predictions : pd.DataFrame
+        One row for each utterance, with the columns ``label`` and ``prediction``.
+    labels : Sequence[str]
+        The corpus's labels, in the corpus's order.
+
+    Returns
+    -------
+    dict[str, float]
+        Shares from 0 to 1, in the order of ``labels``.
+
+    Raises
+    ------
+    ValueError
+        As for :func:`figures`.
+    """
+    return figures(predictions, labels).recalls
+
+
+def confusion_matrix(predictions: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
+    """Count the utterances of each true and predicted class.
+
+    Arguments
+    ---------
+    predictions : pd.DataFrame
+        One row for each utterance, with the columns ``label`` and ``prediction``.
+    labels : Sequence[str]
+        The corpus's labels, in the corpus's order.
+
+    Returns
+    -------
+    [C, C] np.ndarray
+        Counts; rows are true, columns are predicted classes.
+
+    Raises
+    ------
+    ValueError
+        If there is no row, or a label or a prediction is not in ``labels``.
+    """
+    found = {*predictions["label"], *predictions["prediction"]}
+    if not found or found - set(labels):
+        raise ValueError(
+            f"Expected labels and predictions to be among {list(labels)}, found "
+            f"{sorted(found)} in {len(predictions)} utterances."
+        )
+    return sklearn_metrics.confusion_matrix(
+        predictions["label"], predictions["prediction"], labels=list(labels)
+    )
+
+
+def _weighted_accuracy(confusion: np.ndarray) -> np.ndarray:
+    """[..., C, C] counts -> [...] shares."""
+    correct = np.trace(confusion, axis1=-2, axis2=-1)
+    return correct / confusion.sum(axis=(-2, -1))
+
+
+def _unweighted_accuracy(confusion: np.ndarray) -> np.ndarray:
+    """[..., C, C] counts -> [...] mean recalls, absent classes left out."""
+    return np.nanmean(_recalls(confusion), axis=-1)
+
+
+def _macro_f1(confusion: np.ndarray) -> np.ndarray:
+    """[..., C, C] counts -> [...] mean F1 scores, absent classes left out."""
+    n_true, n_predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    correct = np.diagonal(confusion, axis1=-2, axis2=-1)
+    # 2 * hits / (true + predicted) is the harmonic mean of precision and recall.
+    n_both = np.where(n_true > 0, n_true + n_predicted, 0)
+    return np.nanmean(_share(2 * correct, n_both), axis=-1)
+
+
+def _recalls(confusion: np.ndarray) -> np.ndarray:
+    """[..., C, C] counts -> [..., C] shares, NaN for an absent class."""
+    correct = np.diagonal(confusion, axis1=-2, axis2=-1)
+    return _share(correct, confusion.sum(axis=-1))
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    undefined = np.full(np.shape(whole), np.nan)
+    return np.divide(part, whole, out=undefined, where=whole > 0)
+
+
+# From [..., C, C] counts to [...] shares: all resamples of a bootstrap in one call.
+FROM_CONFUSION: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "WA": _weighted_accuracy,
+    "UA": _unweighted_accuracy,
+    "macro_F1": _macro_f1,
+}

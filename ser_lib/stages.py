@@ -1,0 +1,61 @@
+"""Stage A in the settings of stage B: which experiment fine-tunes an upstream.
+
+A stage-B experiment names, for each fine-tuned upstream, the settings file of the
+experiment that fine-tunes it::
+
+    finetuned:
+        hubert:
+            hparams: hubert_finetune.yaml   # beside this corpus's other settings
+            averaged_checkpoints: 5
+            overrides: {}                   # settings of that experiment to change
+
+What both stages have in common (data, encoder, seed) is passed on, so that one
+option on the command line holds for both.
+"""
+
+from ser_lib.hparams import Settings
+
+PASSED_ON = (
+    "corpus",
+    "data_folder",
+    "results_folder",
+    "seed",
+    "num_workers",
+    "tensorboard",
+    "trim_silence_db",
+    "keep_audio_in_memory",
+)
+
+
+def stage_settings(settings: Settings, upstream: str) -> Settings:
+    """Give the settings of the experiment that fine-tunes an upstream.
+
+    Arguments
+    ---------
+    settings : Settings
+        Settings of the stage-B experiment.
+    upstream : str
+        A key of its ``finetuned`` block.
+
+    Returns
+    -------
+    Settings
+        Settings of the stage-A experiment.
+
+    Raises
+    ------
+    ValueError
+        If the block holds anything but hparams, averaged_checkpoints, overrides.
+    """
+    block = settings["finetuned"][upstream]
+    expected = {"hparams", "averaged_checkpoints", "overrides"}
+    if set(block) != expected:
+        raise ValueError(
+            f"finetuned: {upstream} in {settings.path} holds {sorted(block)}; "
+            f"expected {sorted(expected)}."
+        )
+    path = settings.path.parent / block["hparams"]
+    stage = Settings.from_file(path)
+    sources = [key for key in settings if key.endswith("_source") and key in stage]
+    passed = {key: settings[key] for key in (*PASSED_ON, *sources)}
+    return Settings.from_file(path, {**passed, **(block["overrides"] or {})})
