@@ -1,6 +1,7 @@
 """Aggregators: from the frames of an utterance to one embedding."""
 
 import torch
+import torch.nn.functional as F
 from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
 from speechbrain.nnet.CNN import Conv1d
 from torch import nn
@@ -47,7 +48,7 @@ class MeanPooling(nn.Module):
             One embedding an utterance.
         """
         inside = time_mask(frames.counts, frames.values.shape[1])[..., None]
-        total = frames.values.masked_fill(~inside, 0.0).sum(1)  # (batch, dim)
+        total = frames.values.float().masked_fill(~inside, 0.0).sum(1)  # (batch, dim)
         return total / frames.counts[:, None]
 
 
@@ -128,12 +129,15 @@ class EcapaTdnn(nn.Module):
                 f"ECAPA-TDNN needs at least {self.min_frames} frames; the shortest "
                 f"utterance of this batch has {int(frames.counts.min())}."
             )
-        n_steps = frames.values.shape[1]
+        values = self._normalise(frames)
+        if frames.counts.min() < values.shape[1]:
+            # Room for the mirror image of the longest, as of all others.
+            values = F.pad(values, (0, 0, 0, self.min_frames - 1))
+            self._counts = frames.counts
         # Half a frame less, so that rounding never lets a padded frame in: the
         # network compares t < length * n_steps.
-        lengths = (frames.counts - 0.5) / n_steps
-        self._counts = frames.counts
-        embeddings = self.ecapa(self._normalise(frames), lengths)
+        lengths = (frames.counts - 0.5) / values.shape[1]
+        embeddings = self.ecapa(values, lengths)
         self._counts = None
         return embeddings.squeeze(1)
 
@@ -144,18 +148,18 @@ class EcapaTdnn(nn.Module):
         inside = time_mask(counts, values.shape[1])
         if self.batch_norm is not None:
             flat = self.batch_norm(values[inside])  # (all frames, dim), no padding
-            return values.new_zeros(values.shape).masked_scatter(inside[..., None], flat)
+            return values.new_zeros(values.shape).masked_scatter(
+                inside[..., None], flat
+            )
         mean = (values * inside[..., None]).sum(1, keepdim=True) / counts[:, None, None]
         return values - mean
 
     def _mirror_ends(self, conv: Conv1d, inputs: tuple[torch.Tensor]) -> torch.Tensor:
         """Continue every utterance of (batch, channels, time) with its mirror image."""
         (x,) = inputs
+        if self._counts is None:  # nothing is padded: the network does it itself
+            return x
         last = self._counts[:, None] - 1
         t = torch.arange(x.shape[-1], device=x.device)[None]
         source = torch.where(t > last, (2 * last - t).clamp(min=0), t)
-        if torch.equal(source, t.expand_as(source)):
-            return x
         return x.gather(2, source[:, None].expand_as(x))
-
-

@@ -146,4 +146,3 @@ def digest(content: Any) -> str:
 def _file_digest(path: Path) -> str:
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
-

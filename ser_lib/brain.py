@@ -14,7 +14,6 @@ from speechbrain.utils.seed import seed_everything
 
 from ser_lib.augment import random_crop
 from ser_lib.checkpoints import keep_best_and_newest, load_average
-from ser_lib.history import History
 from ser_lib.predictions import prediction_table
 from ser_lib.upstreams.frames import Frames
 

@@ -119,7 +119,9 @@ def chosen_folds(folds: Sequence[Fold], choice: str | int | list) -> list[Fold]:
     known = {str(fold.number): fold for fold in folds}
     unknown = [n for n in numbers if str(n).strip() not in known]
     if unknown:
-        raise ValueError(f"folds: there is no fold {unknown}; choose from {list(known)}.")
+        raise ValueError(
+            f"folds: there is no fold {unknown}; choose from {list(known)}."
+        )
     return [known[str(n).strip()] for n in numbers]
 
 
@@ -337,7 +339,11 @@ def make_loaders(
     }
     return {
         part: make_loader(
-            getattr(fold, part), hparams["labels"], inputs, sampler, hparams["num_workers"]
+            getattr(fold, part),
+            hparams["labels"],
+            inputs,
+            sampler,
+            hparams["num_workers"],
         )
         for part, sampler in samplers.items()
     }

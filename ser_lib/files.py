@@ -12,7 +12,7 @@ from pathlib import Path
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path; rename it to ``path`` when the block succeeds.
+    r"""Give a temporary path; rename it to ``path`` when the block succeeds.
 
     Arguments
     ---------
@@ -28,9 +28,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     -------
     >>> folder = Path(getfixture("tmp_path"))
     >>> with atomic_path(folder / "out" / "table.csv") as unfinished:
-    ...     _ = unfinished.write_text("id,label\\n")
+    ...     _ = unfinished.write_text("id,label\n")
     >>> (folder / "out" / "table.csv").read_text()
-    'id,label\\n'
+    'id,label\n'
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -23,10 +23,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 COMMAND_LINE = "the command line"
+_NO_VALUE = "(this setting has no value)"
 
 
 class Settings:
-    """The settings of one experiment: one flattened HyperPyYAML text.
+    r"""The settings of one experiment: one flattened HyperPyYAML text.
 
     Arguments
     ---------
@@ -37,7 +38,7 @@ class Settings:
 
     Example
     -------
-    >>> settings = Settings("lr: 0.1\\nfolder: !ref results/<lr>")
+    >>> settings = Settings("lr: 0.1\nfolder: !ref results/<lr>")
     >>> settings["folder"]
     'results/0.1'
     >>> settings.build(lr=0.5)["folder"]
@@ -73,11 +74,10 @@ class Settings:
         ValueError
             If a key is unknown or a value changes its kind.
         """
-        tree, introduced = _join_file(Path(path))
+        tree = _join_file(Path(path))
         if isinstance(overrides, Mapping):
             overrides = _dump(dict(overrides))
         _merge(tree, _parse(overrides, COMMAND_LINE), COMMAND_LINE)
-        _check_introduced_keys_are_used(tree, introduced)
         return cls(_dump(tree), path)
 
     def __contains__(self, key: str) -> bool:
@@ -120,72 +120,59 @@ class Settings:
         return _without_tags(self._tree)
 
     def _load(self, keys: list[str], **replaced: Any) -> dict[str, Any]:
-        resolved = _parse(resolve_references(self.text, replaced).read(), "settings")
-        wanted = CommentedMap((key, resolved[key]) for key in keys)
-        _check_no_placeholder(self._tree, _dump(wanted), self.path)
-        return load_hyperpyyaml(_dump(wanted))
+        missing = [k for k, v in self._tree.items() if _tag(v) == "!PLACEHOLDER"]
+        given = {**dict.fromkeys(missing, _NO_VALUE), **replaced}
+        resolved = _parse(resolve_references(self.text, given).read(), "settings")
+        wanted = _dump(CommentedMap((key, resolved[key]) for key in keys))
+        if _NO_VALUE in wanted:
+            options = " ".join(f"--{key} ..." for key in missing)
+            raise ValueError(f"{self.path} needs a value for {missing}: give {options}")
+        return load_hyperpyyaml(wanted)
 
 
-def _join_file(path: Path) -> tuple[CommentedMap, dict[str, str]]:
-    """Join a file onto the files it extends; tell which keys it introduced."""
+def _join_file(path: Path) -> CommentedMap:
+    """Join a file onto the files that it extends."""
     if not path.is_file():
         raise FileNotFoundError(f"There is no settings file {path}.")
     layer = _parse(path.read_text(encoding="utf-8"), str(path))
     below = layer.pop("extends", None)
     if below is None:
-        return layer, {}
-    tree, introduced = CommentedMap(), {}
-    for i, name in enumerate([below] if isinstance(below, str) else below):
-        lower, new = _join_file(path.parent / name)
-        introduced |= new
-        if i == 0:
-            tree = lower
-        else:
-            introduced |= _merge(tree, lower, str(path.parent / name))
-    introduced |= _merge(tree, layer, str(path))
-    return tree, introduced
+        return layer
+    first, *others = [below] if isinstance(below, str) else below
+    tree = _join_file(path.parent / first)
+    for name in others:
+        _merge(tree, _join_file(path.parent / name), str(path.parent / name))
+    introduced = [key for key in layer if key not in tree]
+    _merge(tree, layer, str(path))
+    _check_are_used(introduced, tree, path)
+    return tree
 
 
 def _merge(
     base: CommentedMap, layer: CommentedMap, source: str, where: str = ""
-) -> dict[str, str]:
-    """Put a layer onto ``base`` in place; return new top-level keys and their file."""
-    introduced = {}
+) -> None:
+    """Put a layer onto ``base``, in place."""
     for key, value in layer.items():
         name = f"{where}{key}"
         if key not in base:
             # An empty mapping, such as ``finetuned: {}``, is open to any key.
             if source == COMMAND_LINE or (where and base):
                 raise ValueError(_unknown(name, key, base, source))
-            introduced[name] = source
             base[key] = value
-        elif _is_plain_map(base[key]) and _is_plain_map(value):
-            open_to_any_key = not base[key]
-            if open_to_any_key:
-                base[key] = value
-            else:
-                _merge(base[key], value, source, f"{name}: ")
+        elif _is_plain_map(base[key]) and base[key] and _is_plain_map(value):
+            _merge(base[key], value, source, f"{name}: ")
         else:
             _check_kind(base[key], value, name, source)
             base[key] = value
-    return introduced if not where else {}
 
 
-def _check_introduced_keys_are_used(
-    tree: CommentedMap, introduced: dict[str, str]
-) -> None:
+def _check_are_used(introduced: list[str], tree: CommentedMap, path: Path) -> None:
+    """Take a new key that nothing refers to for a misspelt one."""
     text = _dump(tree)
-    for key, source in introduced.items():
+    for key in introduced:
         if f"<{key}" not in text:
-            known = [k for k in tree if k != key]
-            raise ValueError(_unknown(key, key, known, source))
-
-
-def _check_no_placeholder(tree: CommentedMap, wanted: str, path: Path) -> None:
-    if "!PLACEHOLDER" in wanted:
-        missing = [key for key, value in tree.items() if _tag(value) == "!PLACEHOLDER"]
-        options = " ".join(f"--{key} ..." for key in missing)
-        raise ValueError(f"{path} needs a value for {missing}: give {options}")
+            known = [k for k in tree if k not in introduced]
+            raise ValueError(_unknown(key, key, known, str(path)))
 
 
 def _check_kind(old: Any, new: Any, name: str, source: str) -> None:

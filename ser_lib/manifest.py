@@ -63,12 +63,12 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
     Example
     -------
     >>> path = Path(getfixture("tmp_path")) / "train.csv"
-    >>> write_manifest(path, [Utterance("a", "a.wav", "sad", "1", 1.5, text='"Hm, $"')])
+    >>> write_manifest(path, [Utterance("a", "a.wav", "sad", "1", 1.5, text="Hm, $")])
     >>> print(path.read_text().strip())
     id,path,label,speaker,duration_s,session,dialog,text
-    a,a.wav,sad,1,1.5,,,\"""Hm, $\"""
+    a,a.wav,sad,1,1.5,,,"Hm, $"
     >>> read_manifest(path)[0].text
-    '"Hm, $"'
+    'Hm, $'
     """
     with atomic_path(path) as unfinished:
         with open(unfinished, "w", newline="", encoding="utf-8") as f:

@@ -104,31 +104,47 @@ def _speaker(session: int, gender: str, seed: int) -> _Speaker:
     )
 
 
-STRENGTH=(0.4,1.2); SD=dict(f0=1.5,rng=.3,rise=1.5,level=2.5,rate=.5,tilt=.45)
+STRENGTH = (0.4, 1.2)
+SD = dict(f0=1.5, rng=0.3, rise=1.5, level=2.5, rate=0.5, tilt=0.45)
+
+
 def _vary(manner: _Manner, rng: Generator) -> _Manner:
     """One utterance's manner: weaker or stronger, and off in every respect."""
     neutral = _MANNERS["neu"]
     strength = rng.uniform(*STRENGTH)
-    def mix(k): 
-        a,b=getattr(neutral,k),getattr(manner,k)
-        return a+strength*(b-a)
+
+    def mix(k):
+        a, b = getattr(neutral, k), getattr(manner, k)
+        return a + strength * (b - a)
+
     return manner._replace(
-        f0_shift_st=mix("f0_shift_st")+rng.normal(0,SD["f0"]),
-        f0_range_st=max(.2,mix("f0_range_st")*2**rng.normal(0,SD["rng"])),
-        f0_rise_st=mix("f0_rise_st")+rng.normal(0,SD["rise"]),
-        level_db=mix("level_db")+rng.normal(0,SD["level"]),
-        syllables_per_s=mix("syllables_per_s")+rng.normal(0,SD["rate"]),
-        tilt_hz=neutral.tilt_hz*(manner.tilt_hz/neutral.tilt_hz)**strength*2**rng.normal(0,SD["tilt"]),
+        f0_shift_st=mix("f0_shift_st") + rng.normal(0, SD["f0"]),
+        f0_range_st=max(0.2, mix("f0_range_st") * 2 ** rng.normal(0, SD["rng"])),
+        f0_rise_st=mix("f0_rise_st") + rng.normal(0, SD["rise"]),
+        level_db=mix("level_db") + rng.normal(0, SD["level"]),
+        syllables_per_s=mix("syllables_per_s") + rng.normal(0, SD["rate"]),
+        tilt_hz=neutral.tilt_hz
+        * (manner.tilt_hz / neutral.tilt_hz) ** strength
+        * 2 ** rng.normal(0, SD["tilt"]),
     )
 
-BASE_DB=-32
+
+BASE_DB = -32
+
+
 def _speak(manner: _Manner, speaker: _Speaker, rng: Generator) -> np.ndarray:
     duration_s = rng.integers(7, 15) / 10
     samples = round(duration_s * SAMPLE_RATE_HZ)
     syllables = max(2, round(duration_s * manner.syllables_per_s))
     position = np.linspace(0, 1, samples)
-    accents = np.interp(position, np.linspace(0, 1, syllables), rng.normal(size=syllables))
-    shift_st = manner.f0_shift_st + manner.f0_range_st * accents + manner.f0_rise_st * (position - 0.5)
+    accents = np.interp(
+        position, np.linspace(0, 1, syllables), rng.normal(size=syllables)
+    )
+    shift_st = (
+        manner.f0_shift_st
+        + manner.f0_range_st * accents
+        + manner.f0_rise_st * (position - 0.5)
+    )
     f0_hz = speaker.f0_hz * 2 ** (shift_st / 12)
     jitter = np.repeat(rng.normal(1, 0.015, samples // 80 + 1), 80)[:samples]
     phase = np.cumsum(f0_hz * jitter / SAMPLE_RATE_HZ)
@@ -151,8 +167,8 @@ def _vocal_tract(source, syllables, formant_scale, rng):
     for vowel, piece in zip(vowels, np.array_split(source, syllables)):
         formants_hz = formant_scale * np.array([*_VOWEL_FORMANTS_HZ[vowel], 3500, 4500])
         radii = np.exp(-np.pi * np.array(_BANDWIDTHS_HZ) / SAMPLE_RATE_HZ)
-        for i,(f,r) in enumerate(zip(formants_hz, radii)):
-            a=[1, -2 * r * np.cos(2 * np.pi * f / SAMPLE_RATE_HZ), r * r]
+        for i, (f, r) in enumerate(zip(formants_hz, radii)):
+            a = [1, -2 * r * np.cos(2 * np.pi * f / SAMPLE_RATE_HZ), r * r]
             piece, state[i] = lfilter([sum(a)], a, piece, zi=state[i])
         pieces.append(piece)
     return np.concatenate(pieces)

@@ -198,12 +198,13 @@ class MaskedGroupNorm(nn.GroupNorm):
         """
         if self.n_valid is None:
             return super().forward(x)
-        inside = time_mask(self.n_valid, x.shape[-1])[:, None].to(x.dtype)
+        dtype, x = x.dtype, x.float()  # thousands of steps are summed
+        inside = time_mask(self.n_valid, x.shape[-1])[:, None]
         n = inside.sum(-1, keepdim=True)
         mean = (x * inside).sum(-1, keepdim=True) / n
         variance = ((x - mean) * inside).square().sum(-1, keepdim=True) / n
         scale = self.weight[:, None] / torch.sqrt(variance + self.eps)
-        return (x - mean) * scale + self.bias[:, None]
+        return ((x - mean) * scale + self.bias[:, None]).to(dtype)
 
 
 def _mask_group_norm(feature_extractor: nn.Module) -> MaskedGroupNorm | None:

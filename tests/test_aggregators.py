@@ -1,0 +1,76 @@
+"""Aggregators: hand-worked means, masked ends, lengths that fit."""
+
+import pytest
+import torch
+from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
+
+from ser_lib.aggregators import EcapaTdnn, MeanPooling
+from ser_lib.upstreams import Frames
+
+SMALL = {"channels": [16] * 4 + [48], "attention_channels": 8}
+
+
+def test_the_mean_leaves_out_the_padding():
+    values = torch.tensor([[[1.0, 10.0], [3.0, 20.0]], [[5.0, 7.0], [99.0, 99.0]]])
+    pooled = MeanPooling(2)(Frames(values, torch.tensor([2, 1])))
+    assert pooled.tolist() == [[2.0, 15.0], [5.0, 7.0]]
+
+
+def test_nan_in_the_padding_does_not_reach_the_mean():
+    values = torch.tensor([[[1.0], [float("nan")]]])
+    assert MeanPooling(1)(Frames(values, torch.tensor([1]))).item() == 1.0
+
+
+def test_without_padding_it_is_speechbrains_network():
+    torch.manual_seed(0)
+    ours = EcapaTdnn(20, 12, **SMALL).eval()
+    stock = ECAPA_TDNN(20, lin_neurons=12, **SMALL).eval()
+    stock.load_state_dict(ours.ecapa.state_dict())
+    frames = torch.randn(3, 40, 20)
+    torch.testing.assert_close(
+        ours(Frames(frames, torch.full((3,), 40))), stock(frames).squeeze(1)
+    )
+
+
+def test_speechbrains_network_alone_depends_on_the_padding():
+    # The reason for EcapaTdnn: should this fail, SpeechBrain has mended it.
+    torch.manual_seed(0)
+    stock = ECAPA_TDNN(20, lin_neurons=12, **SMALL).eval()
+    frames = torch.randn(1, 40, 20)
+    padded = torch.cat([frames, torch.zeros(1, 40, 20)], dim=1)
+    difference = stock(padded, torch.tensor([0.5])) - stock(frames)
+    assert difference.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("n_frames", [5, 6, 23, 79])
+def test_padding_does_not_move_an_embedding(n_frames):
+    torch.manual_seed(0)
+    ours = EcapaTdnn(20, 12, **SMALL).eval()
+    batch = torch.randn(2, 80, 20)
+    counts = torch.tensor([80, n_frames])
+    alone = ours(Frames(batch[1:, :n_frames], counts[1:]))
+    torch.testing.assert_close(
+        ours(Frames(batch, counts))[1:], alone, atol=1e-5, rtol=1e-5
+    )
+
+
+def test_too_few_frames_for_a_mirror_image_are_refused():
+    ours = EcapaTdnn(20, 12, **SMALL)
+    assert ours.min_frames == 5  # dilation 4, kernel 3
+    with pytest.raises(ValueError, match="at least 5 frames; the shortest .* has 4"):
+        ours(Frames(torch.randn(1, 4, 20), torch.tensor([4])))
+
+
+def test_the_batch_norm_of_the_input_does_not_see_the_padding():
+    ours = EcapaTdnn(2, 12, input_norm="batch", **SMALL).train()
+    values = torch.zeros(2, 10, 2)
+    values[0] = 3.0
+    values[1, :5], values[1, 5:] = 6.0, 1000.0
+    ours(Frames(values, torch.tensor([10, 5])))
+    # running mean = 0.1 * (10 * 3 + 5 * 6) / 15
+    torch.testing.assert_close(ours.batch_norm.running_mean, torch.full((2,), 0.4))
+
+
+def test_an_unknown_input_norm_is_refused():
+    with pytest.raises(ValueError, match="'global'; expected none, batch or sentence"):
+        EcapaTdnn(20, input_norm="global")

@@ -1,0 +1,124 @@
+"""Settings: layers join before references resolve, and misspelt keys are errors."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hyperpyyaml import load_hyperpyyaml
+
+from ser_lib.hparams import Settings, walk_files
+
+BASE = """
+seed: 1
+data_folder: !PLACEHOLDER
+number_of_epochs: 3
+folder: !ref results/<seed>
+loader: {batch_size: 8, shuffle: True}
+open: {}
+model: !PLACEHOLDER
+optimizer: !name:torch.optim.Adam
+    lr: 0.1
+"""
+EXPERIMENT = """
+extends: base.yaml
+width: 4
+model: !new:torch.nn.Linear
+    in_features: !ref <width>
+    out_features: 2
+loader: {batch_size: 2}
+"""
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Path:
+    (tmp_path / "base.yaml").write_text(BASE)
+    (tmp_path / "experiment.yaml").write_text(EXPERIMENT)
+    return tmp_path / "experiment.yaml"
+
+
+def test_a_layer_replaces_scalars_and_objects_and_merges_mappings(experiment):
+    settings = Settings.from_file(experiment, {"data_folder": "d", "seed": 7})
+    assert settings["folder"] == "results/7"  # references see the overridden seed
+    assert settings["loader"] == {"batch_size": 2, "shuffle": True}
+    assert settings["model"].in_features == 4
+
+
+def test_the_flattened_text_loads_with_stock_hyperpyyaml(experiment):
+    settings = Settings.from_file(experiment, "data_folder: d\nwidth: 6")
+    loaded = load_hyperpyyaml(settings.text)
+    assert loaded["model"].in_features == 6
+    assert loaded["data_folder"] == "d"
+
+
+def test_the_object_that_is_referred_to_twice_is_built_once(experiment):
+    (experiment.parent / "twice.yaml").write_text(
+        "extends: experiment.yaml\n"
+        "both: !new:torch.nn.ModuleList\n"
+        "    modules: [!ref <model>, !ref <model>]\n"
+        "open: {both: !ref <both>}\n"
+    )
+    built = Settings.from_file(
+        experiment.parent / "twice.yaml", {"data_folder": "d"}
+    ).build()
+    assert built["both"][0] is built["both"][1] is built["model"]
+
+
+def test_building_replaces_values_for_that_time_only(experiment):
+    settings = Settings.from_file(experiment, {"data_folder": "d"})
+    assert settings.build(seed=9)["folder"] == "results/9"
+    assert settings["folder"] == "results/1"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("number_of_epoch: 2", "'number_of_epoch' in the command line.*'number_of_e"),
+        ("loader: {batchsize: 2}", "'loader: batchsize'.*Did you mean 'batch_size'"),
+        ("number_of_epochs: many", "is 'many' .str.; expected int, such as 3"),
+        ("loader: {shuffle: 1}", "expected bool, such as True"),
+        ("seed: True", "is True .bool.; expected int"),
+        ("optimizer: {lr: 0.2}", "is an object .!name:torch.optim.Adam"),
+    ],
+)
+def test_a_wrong_override_is_refused_with_what_was_expected(
+    experiment, override, message
+):
+    with pytest.raises(ValueError, match=message):
+        Settings.from_file(experiment, f"data_folder: d\n{override}")
+
+
+def test_a_misspelt_key_in_a_file_names_the_file_and_the_nearest_key(experiment):
+    upper = experiment.parent / "upper.yaml"
+    upper.write_text("extends: experiment.yaml\nnumber_of_epocs: 2\n")
+    with pytest.raises(ValueError, match="upper.yaml. Did you mean 'number_of_epochs'"):
+        Settings.from_file(upper)
+
+
+def test_a_mapping_that_is_empty_below_takes_any_key(experiment):
+    settings = Settings.from_file(experiment, "data_folder: d\nopen: {new: 1}")
+    assert settings["open"] == {"new": 1}
+
+
+def test_a_required_value_that_is_missing_names_the_option_to_give(experiment):
+    settings = Settings.from_file(experiment)
+    assert settings["seed"] == 1  # other values can be read without it
+    with pytest.raises(ValueError, match="--data_folder"):
+        settings["data_folder"]
+
+
+def test_a_missing_file_is_named(tmp_path):
+    (tmp_path / "a.yaml").write_text("extends: nowhere.yaml\n")
+    with pytest.raises(FileNotFoundError, match="nowhere.yaml"):
+        Settings.from_file(tmp_path / "a.yaml")
+
+
+def test_the_files_of_an_experiment_are_walked_from_the_top(experiment):
+    assert [p.name for p in walk_files(experiment)] == ["experiment.yaml", "base.yaml"]
+
+
+def test_a_tagged_node_replaces_a_tagged_node_with_its_class(experiment):
+    # Stock HyperPyYAML keeps the old class and merges the arguments.
+    upper = experiment.parent / "upper.yaml"
+    upper.write_text("extends: experiment.yaml\nmodel: !new:torch.nn.Identity\n")
+    model = Settings.from_file(upper, {"data_folder": "d"})["model"]
+    assert isinstance(model, torch.nn.Identity)
