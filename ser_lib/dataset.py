@@ -111,7 +111,7 @@ class LengthBucketSampler(Sampler):
         max_batch_s: float = float("inf"),
         seed: int = 0,
         shuffle: bool = True,
-        jitter: float = 0.1,
+        jitter: float = 0.05,
     ) -> None:
         self.durations_s = np.asarray(durations_s, dtype=float)
         self.batch_size = batch_size
@@ -156,7 +156,8 @@ class LengthBucketSampler(Sampler):
         if self.shuffle:
             # Batch norm cannot train on one utterance.
             if len(batches) > 1 and len(batches[-1]) == 1:
-                batches[-2] += batches.pop()
+                last = batches.pop()
+                batches[-1] += last
             random.shuffle(batches)
         return batches
 

@@ -1,0 +1,90 @@
+"""Datasets: batches of like length, fixed by seed and epoch, read as they stand."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from ser_lib.dataset import AudioReader, LengthBucketSampler, make_loader
+from ser_lib.manifest import Utterance
+
+DURATIONS_S = np.random.default_rng(0).lognormal(1.2, 0.6, 500)  # about IEMOCAP's
+
+
+def padding(sampler: LengthBucketSampler, durations_s: np.ndarray) -> float:
+    """Share of the padded batches that is padding."""
+    batches = [durations_s[batch] for batch in sampler]
+    padded = sum(len(batch) * batch.max() for batch in batches)
+    return 1 - durations_s.sum() / padded
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_every_utterance_is_in_one_batch(shuffle):
+    sampler = LengthBucketSampler(DURATIONS_S, 16, 80.0, shuffle=shuffle)
+    assert sorted(i for batch in sampler for i in batch) == list(range(500))
+
+
+def test_batches_keep_to_both_limits():
+    sampler = LengthBucketSampler(DURATIONS_S, 16, 80.0)
+    for batch in sampler:
+        assert len(batch) <= 16
+        assert len(batch) == 1 or len(batch) * DURATIONS_S[batch].max() <= 80.0
+
+
+def test_an_utterance_longer_than_the_limit_makes_a_batch_of_its_own():
+    sampler = LengthBucketSampler([1.0, 100.0, 1.0], 16, 10.0, shuffle=False)
+    assert list(sampler) == [[1], [0, 2]]
+
+
+def test_training_has_no_batch_of_one_utterance_at_the_end():
+    sampler = LengthBucketSampler([1.0] * 9, batch_size=4)
+    assert sorted(len(batch) for batch in sampler) == [4, 5]
+
+
+def test_at_most_eight_percent_is_padding():
+    sampler = LengthBucketSampler(DURATIONS_S, 16, 160.0)
+    assert padding(sampler, DURATIONS_S) < 0.08
+
+
+def test_an_epoch_has_its_own_order_and_always_the_same():
+    sampler = LengthBucketSampler(DURATIONS_S, 16, seed=3)
+    sampler.set_epoch(2)
+    second = list(sampler)
+    sampler.set_epoch(1)
+    assert list(sampler) != second
+    again = LengthBucketSampler(DURATIONS_S, 16, seed=3)
+    again.set_epoch(2)
+    assert list(again) == second
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    names = ["plain.wav", "with space, {brace} $dollar é.wav"]
+    for i, name in enumerate(names):
+        soundfile.write(tmp_path / name, np.full(1600 * (i + 1), 0.25), 16000)
+    return tmp_path, [
+        Utterance(f"u{i}", name, label, "s", 0.1 * (i + 1))
+        for i, (name, label) in enumerate(zip(names, ["sad", "neu"], strict=True))
+    ]
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_batch_holds_ids_label_indices_and_padded_audio(recordings, num_workers):
+    folder, utterances = recordings
+    sampler = LengthBucketSampler([u.duration_s for u in utterances], 2, shuffle=False)
+    inputs = {"wav": AudioReader(folder, 16000)}
+    loader = make_loader(utterances, ["neu", "sad"], inputs, sampler, num_workers)
+    (batch,) = list(loader)
+    assert batch.id == ["u1", "u0"]
+    assert batch.label.tolist() == [0, 1]
+    assert batch.wav.data.shape == (2, 3200)
+    assert batch.wav.lengths.tolist() == [1.0, 0.5]
+
+
+def test_audio_kept_in_memory_differs_by_less_than_one_16_bit_step(recordings):
+    folder, utterances = recordings
+    kept = AudioReader(folder, 16000, keep_in_memory=True)
+    wav = AudioReader(folder, 16000)(utterances[0].path)
+    for _ in range(2):
+        assert (kept(utterances[0].path) - wav).abs().max() < 1 / 32767
+    (folder / utterances[0].path).unlink()
+    assert len(kept(utterances[0].path)) == 1600
