@@ -101,7 +101,7 @@ def test_the_wrapper_equals_plain_transformers_on_one_utterance(hubert_folder):
 
 def test_a_frozen_encoder_is_deterministic_while_its_parent_trains(hubert_folder):
     upstream = HuggingFaceUpstream(hubert_folder, freeze=True)
-    upstream.model.config.layerdrop = 0.5
+    upstream.model.encoder.dropout.p = 0.5
     parent = torch.nn.ModuleDict({"upstream": upstream}).train()
     first, second = (parent["upstream"](*padded_batch()).values for _ in range(2))
     assert torch.equal(first, second)
@@ -110,15 +110,18 @@ def test_a_frozen_encoder_is_deterministic_while_its_parent_trains(hubert_folder
 
 def test_an_encoder_that_is_not_frozen_has_dropout_in_training(hubert_folder):
     upstream = HuggingFaceUpstream(hubert_folder).train()
+    upstream.model.encoder.dropout.p = 0.5
     first, second = (upstream(*padded_batch()).values for _ in range(2))
     assert not torch.equal(first, second)
 
 
 def test_audio_too_short_for_one_frame_is_refused_with_both_lengths(hubert_folder):
     upstream = HuggingFaceUpstream(hubert_folder, freeze=True)
-    with pytest.raises(ValueError, match=r"at least 400 samples.*has 399"):
-        upstream(torch.zeros(1, 399), torch.ones(1))
-    assert upstream(torch.randn(1, 400), torch.ones(1)).values.shape[1] == 1
+    n = upstream.min_samples
+    assert n == 10 + 5 * 7 + 20 * 3 + 80 * 3  # kernels 10, 8, 4, 4, strides 5, 4, 4
+    with pytest.raises(ValueError, match=f"at least {n} samples.*has {n - 1}"):
+        upstream(torch.zeros(1, n - 1), torch.ones(1))
+    assert upstream(torch.randn(1, n), torch.ones(1)).values.shape[1] == 1
 
 
 def test_relative_lengths_of_long_recordings_give_exact_samples():

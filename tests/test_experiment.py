@@ -1,0 +1,277 @@
+"""The main path: a whole experiment through the recipe, killed, resumed, repeated."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from hyperpyyaml import load_hyperpyyaml
+from speechbrain.utils.run_opts import RunOptions
+
+from ser_lib.artefacts import settings_key
+from ser_lib.experiment import chosen_folds
+from ser_lib.folds import Fold
+from ser_lib.hparams import Settings
+from ser_lib.metrics import figures
+from ser_lib.predictions import read_predictions
+from ser_lib.synthetic import miniature_counts, write_miniature_iemocap
+from ser_lib.tiny_models import write_tiny_hubert
+
+RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "IEMOCAP"
+HERE = Path(__file__).resolve().parent
+LABELS = ["neu", "hap", "ang", "sad"]
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory) -> list[str]:
+    """What makes the quickstart small: 80 utterances, two epochs in each stage."""
+    folder = tmp_path_factory.mktemp("with a space")
+    write_miniature_iemocap(folder / "IEMOCAP", 4)
+    write_tiny_hubert(folder / "hubert")
+    overrides = {"number_of_epochs": 2, "freeze_feature_extractor": False}
+    return [
+        "hparams/quickstart.yaml",
+        f"--data_folder={folder / 'IEMOCAP'}",
+        f"--hubert_source={folder / 'hubert'}",
+        f"--corpus={json.dumps({'counts': miniature_counts(4)})}",
+        f"--finetuned={json.dumps({'hubert': {'overrides': overrides}})}",
+        "--number_of_epochs=2",
+        "--ecapa_channels=[16,16,16,16,48]",
+        "--noprogressbar",
+    ]
+
+
+def train(*arguments: str, kill_at: int | None = None) -> subprocess.CompletedProcess:
+    script = ["train.py"]
+    if kill_at is not None:
+        script = [str(HERE / "killed_train.py"), str(kill_at), "train.py"]
+    return subprocess.run(
+        [sys.executable, *script, *map(str, arguments)],
+        cwd=RECIPE,
+        env={"PYTHONPATH": str(RECIPE.parents[1]), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(options, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+    """The results of fold 1, trained without interruption."""
+    results = tmp_path_factory.mktemp("finished")
+    done = train(*options, f"--results_folder={results}", "--folds=1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return results, done
+
+
+def predictions_of(results: Path) -> Path:
+    return results / "quickstart" / "seed_1986" / "fold_1" / "predictions.csv"
+
+
+def test_a_run_gives_predictions_history_report_and_settings(finished, options):
+    results, done = finished
+    folder = results / "quickstart" / "seed_1986"
+    predictions = read_predictions(predictions_of(results), LABELS)
+    test = pd.read_csv(folder / "fold_1" / "test.csv")
+    assert sorted(predictions["id"]) == sorted(test["id"])
+    assert figures(predictions, LABELS).n == 16
+    assert len(pd.read_csv(folder / "fold_1" / "history.csv")) == 2
+    for name in ("report.md", "results.csv", "confusion.png", "learning_curves.png"):
+        assert (folder / "report" / name).stat().st_size > 0
+    assert "they say nothing about real speech" in (
+        (folder / "report" / "report.md").read_text().replace("\n", " ")
+    )
+    assert "The report is in" in done.stdout
+    saved = load_hyperpyyaml((folder / "hyperparams.yaml").read_text())
+    assert saved["number_of_epochs"] == 2
+
+
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_predictions(
+    finished, options, tmp_path
+):
+    # Each start dies at a later write or deletion: during checkpoints of both
+    # stages, while frames are stored, while results are written.
+    uninterrupted, _ = finished
+    deaths = 0
+    for kill_at in (20, 24, 9, 27, 13, 31):
+        done = train(
+            *options, f"--results_folder={tmp_path}", "--folds=1", kill_at=kill_at
+        )
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+        deaths += 1
+    assert deaths >= 3
+    done = train(*options, f"--results_folder={tmp_path}", "--folds=1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    ours = predictions_of(tmp_path).read_text()
+    assert ours == predictions_of(uninterrupted).read_text()
+    histories = [
+        r.glob("work/trained/*/history.csv") for r in (tmp_path, uninterrupted)
+    ]
+    ours, theirs = ([p.read_text() for p in sorted(paths)] for paths in histories)
+    assert ours == theirs
+
+
+def test_a_finished_run_started_again_trains_nothing_and_prints_the_same_table(
+    finished, options
+):
+    results, first = finished
+    before = {p: p.stat().st_mtime_ns for p in results.glob("work/trained/*/save/*")}
+    again = train(*options, f"--results_folder={results}", "--folds=1")
+    assert "Going into epoch" not in again.stdout + again.stderr
+    assert before == {
+        p: p.stat().st_mtime_ns for p in results.glob("work/trained/*/save/*")
+    }
+    assert table_of(first) == table_of(again)
+
+
+def table_of(done: subprocess.CompletedProcess) -> list[str]:
+    lines = done.stdout.splitlines()
+    first = next(i for i, line in enumerate(lines) if line.split()[:2] == ["fold", "n"])
+    return lines[first:-1]
+
+
+def test_stage_b_alone_is_trained_again_when_only_its_settings_change(
+    finished, options
+):
+    results, _ = finished
+    done = train(
+        *options,
+        f"--results_folder={results}",
+        f"--output_folder={results / 'other'}",
+        "--folds=1",
+        "--lr_downstream=0.002",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    trained = [p.name.split("-")[0] for p in (results / "work" / "trained").iterdir()]
+    assert sorted(trained) == ["hubert_finetune", "quickstart", "quickstart"]
+    assert len(list((results / "work" / "frames").iterdir())) == 1
+
+
+def test_a_damaged_frame_store_is_computed_again_with_a_message(finished, options):
+    results, _ = finished
+    (frames,) = results.glob("work/frames/*/frames.f16")
+    whole = frames.read_bytes()
+    frames.write_bytes(whole[:1000])
+    done = train(
+        *options,
+        f"--results_folder={results}",
+        f"--output_folder={results / 'damaged'}",
+        "--folds=1",
+        "--seed=1986",
+        "--label_smoothing=0.1",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "was cut or overwritten" in done.stdout + done.stderr
+    assert frames.read_bytes() == whole
+
+
+def test_preparing_only_writes_the_parts_of_every_fold_and_stops(options, tmp_path):
+    done = train(*options, f"--results_folder={tmp_path}", "--prepare_only=True")
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = tmp_path / "quickstart" / "seed_1986"
+    for k in range(1, 6):
+        rows = [
+            pd.read_csv(folder / f"fold_{k}" / f"{part}.csv")
+            for part in ("train", "valid", "test")
+        ]
+        assert [len(part) for part in rows] == [51, 13, 16]
+        assert rows[0].columns[0] == "id"
+    assert not (tmp_path / "work").exists()
+
+
+def test_flattened_settings_are_shown_without_a_data_folder():
+    done = train("hparams/hubert_ecapa.yaml", "--show_hparams=True")
+    assert done.returncode == 0, done.stderr
+    assert "extends" not in yaml.compose(done.stdout).value[0][0].value
+    assert "facebook/hubert-large-ll60k" in done.stdout
+
+
+@pytest.fixture
+def settings(options) -> Settings:
+    values = dict(option.lstrip("-").split("=", 1) for option in options[1:-1])
+    text = "\n".join(f"{key}: {value}" for key, value in values.items())
+    return Settings.from_file(RECIPE / options[0], text)
+
+
+def changed(settings: Settings, **values) -> Settings:
+    return Settings.from_file(settings.path, settings_overrides(settings) | values)
+
+
+def settings_overrides(settings: Settings) -> dict:
+    keys = ("data_folder", "hubert_source", "corpus", "finetuned", "number_of_epochs")
+    return {key: settings[key] for key in keys}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"seed": 2},
+        {"lr_downstream": 0.5},
+        {"finetuned": {"hubert": {"averaged_checkpoints": 3}}},
+        {"finetuned": {"hubert": {"overrides": {"number_of_epochs": 3}}}},
+        {"label_smoothing": 0.2},
+    ],
+)
+def test_a_setting_that_can_change_a_result_changes_the_key(settings, values):
+    base = changed(settings)
+    assert settings_key(base, RunOptions()) != settings_key(
+        changed(settings, **values), RunOptions()
+    )
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"num_workers": 3},
+        {"tensorboard": "no"},
+        {"results_folder": "elsewhere"},
+        {"folds": "3"},
+        {"averaged_checkpoints": 1},  # acts when checkpoints are read
+        {"note": "hello"},
+    ],
+)
+def test_a_setting_that_cannot_change_a_result_keeps_the_key(settings, values):
+    base = changed(settings)
+    assert settings_key(base, RunOptions()) == settings_key(
+        changed(settings, **values), RunOptions()
+    )
+
+
+def test_the_key_depends_on_the_weights_of_the_encoder_and_not_on_its_place(
+    settings, tmp_path
+):
+    base = changed(settings)
+    moved = changed(settings, hubert_source=str(write_tiny_hubert(tmp_path / "a")))
+    other = write_tiny_hubert(tmp_path / "b", seed=1)
+    assert settings_key(base, RunOptions()) == settings_key(moved, RunOptions())
+    assert settings_key(base, RunOptions()) != settings_key(
+        changed(settings, hubert_source=str(other)), RunOptions()
+    )
+
+
+def test_the_precision_belongs_to_the_key(settings):
+    fp32, bf16 = RunOptions(), RunOptions(precision="bf16")
+    assert settings_key(settings, fp32) != settings_key(settings, bf16)
+
+
+FOLDS = [Fold(n, [], [], []) for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("choice", "numbers"), [("all", [1, 2, 3]), (2, [2]), ("1,3", [1, 3]), ([3], [3])]
+)
+def test_folds_are_chosen_by_number(choice, numbers):
+    assert [fold.number for fold in chosen_folds(FOLDS, choice)] == numbers
+
+
+def test_an_unknown_fold_is_refused_with_those_there_are():
+    with pytest.raises(
+        ValueError, match=r"no fold \['4'\]; choose from \['1', '2', '3'"
+    ):
+        chosen_folds(FOLDS, "1,4")
