@@ -1,23 +1,14 @@
-"""Datasets and loaders: from manifest rows to padded batches.
+"""What a batch is made of: audio by path, and utterances of like length."""
 
-Everything random about a training example (crop, augmentation) happens later, on
-the batch, so the number of loader workers cannot change a result.
-"""
-
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
-from speechbrain.dataio.batch import PaddedBatch
-from speechbrain.dataio.dataloader import make_dataloader
-from speechbrain.dataio.dataset import DynamicItemDataset
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Sampler
 
 from ser_lib.audio import read_audio, trim_silence
-from ser_lib.features import FrameStore
-from ser_lib.manifest import Utterance
 
 
 class AudioReader:
@@ -160,46 +151,3 @@ class LengthBucketSampler(Sampler):
                 batches[-1] += last
             random.shuffle(batches)
         return batches
-
-
-def make_loader(
-    utterances: Sequence[Utterance],
-    labels: Sequence[str],
-    inputs: Mapping[str, AudioReader | FrameStore],
-    sampler: LengthBucketSampler,
-    num_workers: int = 0,
-) -> DataLoader:
-    """Make the loader of one part of a fold.
-
-    Arguments
-    ---------
-    utterances : Sequence[Utterance]
-        Rows of the manifest.
-    labels : Sequence[str]
-        The classes, in the order of the logits.
-    inputs : Mapping[str, AudioReader | FrameStore]
-        What a batch holds beside ``id`` and ``label``: ``wav`` from a reader, or
-        frames of an upstream, by its name, from a store.
-    sampler : LengthBucketSampler
-        Gives the batches.
-    num_workers : int
-        Processes that read ahead.
-
-    Returns
-    -------
-    DataLoader
-        Gives SpeechBrain ``PaddedBatch`` objects.
-    """
-    rows = {u.id: {"path": u.path, "label": labels.index(u.label)} for u in utterances}
-    dataset = DynamicItemDataset(rows)
-    for name, source in inputs.items():
-        takes = "path" if isinstance(source, AudioReader) else "id"
-        dataset.add_dynamic_item(source, takes=takes, provides=name)
-    dataset.set_output_keys(["id", "label", *inputs])
-    return make_dataloader(
-        dataset,
-        batch_sampler=sampler,
-        num_workers=num_workers,
-        collate_fn=PaddedBatch,
-        pin_memory=torch.cuda.is_available(),
-    )

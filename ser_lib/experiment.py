@@ -10,7 +10,6 @@ way.
 import gc
 import json
 import shutil
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -24,12 +23,17 @@ from torch.utils.data import DataLoader
 from ser_lib.artefacts import digest, fold_digest, settings_key
 from ser_lib.brain import EmotionBrain, saved_modules, stage_seed
 from ser_lib.checkpoints import AtomicCheckpointer
-from ser_lib.dataset import AudioReader, LengthBucketSampler, make_loader
 from ser_lib.features import FrameStore, check_space, encode_all, write_frames
 from ser_lib.files import atomic_path
-from ser_lib.folds import Fold, check_fold, write_fold
+from ser_lib.folds import Fold, check_fold, chosen_folds, write_fold
 from ser_lib.hparams import Settings
-from ser_lib.manifest import Utterance, validate
+from ser_lib.loaders import (
+    audio_reader,
+    evaluation_sampler,
+    make_loader,
+    make_loaders,
+)
+from ser_lib.manifest import validate
 from ser_lib.predictions import write_predictions
 from ser_lib.report import format_table, write_report
 from ser_lib.stages import stage_settings
@@ -91,38 +95,6 @@ def prepare(settings: Settings, output_folder: Path) -> list[Fold]:
         check_fold(fold, corpus["share_speakers_with_valid"])
         write_fold(fold, output_folder / f"fold_{fold.number}")
     return folds
-
-
-def chosen_folds(folds: Sequence[Fold], choice: str | int | list) -> list[Fold]:
-    """Select folds by number.
-
-    Arguments
-    ---------
-    folds : Sequence[Fold]
-        All folds.
-    choice : str | int | list
-        ``all``, one number, or several (``1,3`` or ``[1, 3]``).
-
-    Returns
-    -------
-    list[Fold]
-        The chosen ones, in order.
-
-    Raises
-    ------
-    ValueError
-        If a number is not that of a fold.
-    """
-    if choice == "all":
-        return list(folds)
-    numbers = choice if isinstance(choice, list) else str(choice).split(",")
-    known = {str(fold.number): fold for fold in folds}
-    unknown = [n for n in numbers if str(n).strip() not in known]
-    if unknown:
-        raise ValueError(
-            f"folds: there is no fold {unknown}; choose from {list(known)}."
-        )
-    return [known[str(n).strip()] for n in numbers]
 
 
 def result_key(settings: Settings, run_opts: RunOptions) -> str:
@@ -284,91 +256,6 @@ def stored_frames(
     gc.collect()
     torch.cuda.empty_cache()
     return FrameStore(folder)
-
-
-def audio_reader(settings: Settings) -> AudioReader:
-    """Make the reader of a corpus's audio.
-
-    Arguments
-    ---------
-    settings : Settings
-        Settings of an experiment.
-
-    Returns
-    -------
-    AudioReader
-        Reads by the paths of the manifest.
-    """
-    return AudioReader(
-        settings["data_folder"],
-        settings["sample_rate_hz"],
-        settings["trim_silence_db"],
-        settings["keep_audio_in_memory"],
-    )
-
-
-def make_loaders(
-    hparams: Mapping, fold: Fold, inputs: Mapping[str, AudioReader | FrameStore]
-) -> dict[str, DataLoader]:
-    """Make the loaders of a fold's parts.
-
-    Arguments
-    ---------
-    hparams : Mapping
-        Built settings.
-    fold : Fold
-        The fold.
-    inputs : Mapping[str, AudioReader | FrameStore]
-        What a batch holds, see ``make_loader``.
-
-    Returns
-    -------
-    dict[str, DataLoader]
-        By the names train, valid, test.
-    """
-    crop_s = hparams["crop_s"] or float("inf")
-    samplers = {
-        "train": LengthBucketSampler(
-            [min(u.duration_s, crop_s) for u in fold.train],
-            hparams["batch_size"],
-            hparams["max_batch_s"],
-            seed=stage_seed(hparams["seed"], fold.number, 0),
-        ),
-        "valid": evaluation_sampler(hparams, fold.valid),
-        "test": evaluation_sampler(hparams, fold.test),
-    }
-    return {
-        part: make_loader(
-            getattr(fold, part),
-            hparams["labels"],
-            inputs,
-            sampler,
-            hparams["num_workers"],
-        )
-        for part, sampler in samplers.items()
-    }
-
-
-def evaluation_sampler(
-    hparams: Mapping, utterances: Sequence[Utterance]
-) -> LengthBucketSampler:
-    """Make batches for evaluation: whole utterances, longest first.
-
-    Arguments
-    ---------
-    hparams : Mapping
-        Built settings.
-    utterances : Sequence[Utterance]
-        The part of a fold.
-
-    Returns
-    -------
-    LengthBucketSampler
-        In a fixed order.
-    """
-    durations_s = [u.duration_s for u in utterances]
-    limits = hparams["batch_size"], hparams["max_batch_s"]
-    return LengthBucketSampler(durations_s, *limits, shuffle=False)
 
 
 def make_brain(

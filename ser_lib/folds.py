@@ -205,3 +205,35 @@ def write_fold(fold: Fold, folder: str | Path) -> None:
     """
     for name, part in fold.parts.items():
         write_manifest(Path(folder) / f"{name}.csv", part)
+
+
+def chosen_folds(folds: Sequence[Fold], choice: str | int | list) -> list[Fold]:
+    """Select folds by number.
+
+    Arguments
+    ---------
+    folds : Sequence[Fold]
+        All folds.
+    choice : str | int | list
+        ``all``, one number, or several (``1,3`` or ``[1, 3]``).
+
+    Returns
+    -------
+    list[Fold]
+        The chosen ones, in order.
+
+    Raises
+    ------
+    ValueError
+        If a number is not that of a fold.
+    """
+    if choice == "all":
+        return list(folds)
+    numbers = choice if isinstance(choice, list) else str(choice).split(",")
+    known = {str(fold.number): fold for fold in folds}
+    unknown = [n for n in numbers if str(n).strip() not in known]
+    if unknown:
+        raise ValueError(
+            f"folds: there is no fold {unknown}; choose from {list(known)}."
+        )
+    return [known[str(n).strip()] for n in numbers]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_lib.dataset import AudioReader, LengthBucketSampler, make_loader
+from ser_lib.dataset import AudioReader, LengthBucketSampler
+from ser_lib.loaders import make_loader
 from ser_lib.manifest import Utterance
 
 DURATIONS_S = np.random.default_rng(0).lognormal(1.2, 0.6, 1000)  # like IEMOCAP's

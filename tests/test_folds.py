@@ -8,7 +8,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ser_lib.folds import Fold, check_fold, speaker_folds, superb_folds, write_fold
+from ser_lib.folds import (
+    Fold,
+    check_fold,
+    chosen_folds,
+    speaker_folds,
+    superb_folds,
+    write_fold,
+)
 from ser_lib.manifest import Utterance, read_manifest
 
 
@@ -186,3 +193,20 @@ def test_a_written_fold_reads_back_the_same(tmp_path):
         name: read_manifest(tmp_path / "fold1" / f"{name}.csv") for name in fold.parts
     }
     assert Fold(1, **parts) == fold
+
+
+FOLDS = [Fold(n, [], [], []) for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("choice", "numbers"), [("all", [1, 2, 3]), (2, [2]), ("1,3", [1, 3]), ([3], [3])]
+)
+def test_folds_are_chosen_by_number(choice, numbers):
+    assert [fold.number for fold in chosen_folds(FOLDS, choice)] == numbers
+
+
+def test_an_unknown_fold_is_refused_with_those_there_are():
+    with pytest.raises(
+        ValueError, match=r"no fold \['4'\]; choose from \['1', '2', '3'"
+    ):
+        chosen_folds(FOLDS, "1,4")

@@ -1,0 +1,113 @@
+"""What binds settings, code, READMEs and results together."""
+
+import filecmp
+import re
+from pathlib import Path
+
+import pytest
+
+from ser_lib.artefacts import WITHOUT_EFFECT
+from ser_lib.hparams import Settings
+from ser_lib.readme_table import update_readme
+from ser_lib.stages import stage_settings
+
+ROOT = Path(__file__).resolve().parents[1]
+RECIPES = ROOT / "recipes"
+EXPERIMENTS = sorted(RECIPES.glob("[A-Z]*/hparams/*.yaml"))
+TRACKED = [
+    path
+    for pattern in ("*.md", "*.toml", "recipes/**/*", "ser_lib/**/*", "pretrained/**/*")
+    for path in ROOT.glob(pattern)
+    if path.suffix in {".py", ".yaml", ".md", ".sh", ".toml"}
+    and "results" not in path.relative_to(ROOT).parts
+]
+
+
+def test_there_are_experiments_and_they_are_all_looked_at():
+    assert {path.parts[-3] for path in EXPERIMENTS} == {"IEMOCAP", "RAVDESS"}
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: f"{p.parts[-3]}-{p.stem}")
+def test_every_setting_is_referred_to_or_read_by_the_code(path):
+    settings = Settings.from_file(path)
+    code = "".join(p.read_text() for p in (ROOT / "ser_lib").glob("*.py"))
+    code += (RECIPES / "IEMOCAP" / "train.py").read_text()
+    for key in settings:
+        assert (
+            f"<{key}" in settings.text
+            or f'["{key}"]' in code
+            or f"hparams.{key}" in code
+        ), f"{key} of {path} is never used"
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: f"{p.parts[-3]}-{p.stem}")
+def test_an_experiment_is_named_after_its_file_and_its_stages_exist(path):
+    settings = Settings.from_file(path, {"data_folder": "DATA"})
+    assert settings["experiment"] == path.stem
+    for upstream in settings["finetuned"]:
+        assert stage_settings(settings, upstream)["data_folder"] == "DATA"
+
+
+def test_settings_without_effect_exist():
+    base = Settings.from_file(RECIPES / "hparams" / "base.yaml")
+    assert [key for key in WITHOUT_EFFECT if key not in base] == []
+
+
+def test_every_train_py_is_the_same_file():
+    first, *others = sorted(RECIPES.glob("*/train.py"))
+    assert others
+    assert all(filecmp.cmp(first, other, shallow=False) for other in others)
+
+
+def test_there_are_no_links_and_no_notebooks():
+    found = [p for p in RECIPES.rglob("*") if p.is_symlink() or p.suffix == ".ipynb"]
+    assert found == []
+
+
+@pytest.mark.parametrize("path", TRACKED, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_file_holds_a_path_of_somebodys_machine(path):
+    found = re.findall(
+        r"(?<![\w.])/(?:home|root|mnt|tmp|work|Users)/\S*", path.read_text()
+    )
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "ser_lib").rglob("*.py")), ids=lambda p: p.name
+)
+def test_no_module_is_longer_than_about_three_hundred_lines(path):
+    assert len(path.read_text().splitlines()) <= 320
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*/results.csv")), ids=str)
+def test_the_table_of_a_readme_is_that_of_its_results_file(path, tmp_path):
+    copy = tmp_path / "README.md"
+    copy.write_text((path.parent / "README.md").read_text())
+    assert not update_readme(copy, path), f"run: python -m ser_lib.readme_table {path}"
+
+
+READMES = [ROOT / "README.md", *sorted(RECIPES.rglob("README.md"))]
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_that_a_readme_names_exist(readme):
+    text = readme.read_text()
+    for name in re.findall(r"\]\((?!http)([^)#]+)", text):
+        assert (readme.parent / name).exists(), name
+    folder = readme.parent
+    for line in text.splitlines():
+        if match := re.match(r"    cd (\S+)", line):
+            folder = ROOT / match[1]
+        for name in re.findall(r"hparams/\w+\.yaml", line):
+            if line.startswith("    python"):
+                assert (folder / name).exists(), line
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: f"{p.parts[-3]}-{p.stem}")
+def test_the_figures_of_a_header_are_those_of_the_settings(path):
+    paper = Settings.from_file(path)["paper"]
+    header = re.search(r"# Paper: WA ([\d.]+), UA ([\d.]+)", path.read_text())
+    if paper is None:
+        assert header is None
+    else:
+        assert [float(x) for x in header.groups()] == [paper["WA"], paper["UA"]]
