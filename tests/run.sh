@@ -9,4 +9,4 @@ ruff check .
 ruff format --check .
 yamllint --strict recipes
 codespell
-python -m pytest "$@"
+python -m pytest --numprocesses 2 --dist loadfile "$@"

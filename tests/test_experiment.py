@@ -1,60 +1,26 @@
-"""The main path: a whole experiment through the recipe, killed, resumed, repeated."""
+"""The main path: a whole experiment through the recipe, and again."""
 
-import json
-import signal
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 from hyperpyyaml import load_hyperpyyaml
+from miniature_run import LABELS, RECIPE, miniature_options, predictions_of, train
 from speechbrain.utils.run_opts import RunOptions
 
 from ser_lib.artefacts import settings_key
 from ser_lib.hparams import Settings
 from ser_lib.metrics import figures
 from ser_lib.predictions import read_predictions
-from ser_lib.synthetic import miniature_counts, write_miniature_iemocap
 from ser_lib.tiny_models import write_tiny_hubert
-
-RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "IEMOCAP"
-HERE = Path(__file__).resolve().parent
-LABELS = ["neu", "hap", "ang", "sad"]
 
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory) -> list[str]:
-    """What makes the quickstart small: 80 utterances, two epochs in each stage."""
-    folder = tmp_path_factory.mktemp("with a space")
-    write_miniature_iemocap(folder / "IEMOCAP", 4)
-    write_tiny_hubert(folder / "hubert")
-    overrides = {"number_of_epochs": 2, "freeze_feature_extractor": False}
-    return [
-        "hparams/quickstart.yaml",
-        f"--data_folder={folder / 'IEMOCAP'}",
-        f"--hubert_source={folder / 'hubert'}",
-        f"--corpus={json.dumps({'counts': miniature_counts(4)})}",
-        f"--finetuned={json.dumps({'hubert': {'overrides': overrides}})}",
-        "--number_of_epochs=2",
-        "--ecapa_channels=[16,16,16,16,48]",
-        "--noprogressbar",
-    ]
-
-
-def train(*arguments: str, kill_at: int | None = None) -> subprocess.CompletedProcess:
-    script = ["train.py"]
-    if kill_at is not None:
-        script = [str(HERE / "killed_train.py"), str(kill_at), "train.py"]
-    return subprocess.run(
-        [sys.executable, *script, *map(str, arguments)],
-        cwd=RECIPE,
-        env={"PYTHONPATH": str(RECIPE.parents[1]), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return miniature_options(tmp_path_factory.mktemp("with a space"))
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +30,6 @@ def finished(options, tmp_path_factory) -> tuple[Path, subprocess.CompletedProce
     done = train(*options, f"--results_folder={results}", "--folds=1")
     assert done.returncode == 0, done.stdout + done.stderr
     return results, done
-
-
-def predictions_of(results: Path) -> Path:
-    return results / "quickstart" / "seed_1986" / "fold_1" / "predictions.csv"
 
 
 def test_a_run_gives_predictions_history_report_and_settings(finished, options):
@@ -86,33 +48,6 @@ def test_a_run_gives_predictions_history_report_and_settings(finished, options):
     assert "The report is in" in done.stdout
     saved = load_hyperpyyaml((folder / "hyperparams.yaml").read_text())
     assert saved["number_of_epochs"] == 2
-
-
-def test_a_run_that_is_killed_again_and_again_ends_with_the_same_predictions(
-    finished, options, tmp_path
-):
-    # Each start dies at a later write or deletion: during checkpoints of both
-    # stages, while frames are stored, while results are written.
-    uninterrupted, _ = finished
-    deaths = 0
-    for kill_at in (20, 30, 27, 31):
-        done = train(
-            *options, f"--results_folder={tmp_path}", "--folds=1", kill_at=kill_at
-        )
-        if done.returncode == 0:
-            break
-        assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
-        deaths += 1
-    assert deaths >= 3
-    done = train(*options, f"--results_folder={tmp_path}", "--folds=1")
-    assert done.returncode == 0, done.stdout + done.stderr
-    ours = predictions_of(tmp_path).read_text()
-    assert ours == predictions_of(uninterrupted).read_text()
-    histories = [
-        r.glob("work/trained/*/history.csv") for r in (tmp_path, uninterrupted)
-    ]
-    ours, theirs = ([p.read_text() for p in sorted(paths)] for paths in histories)
-    assert ours == theirs
 
 
 def test_a_finished_run_started_again_trains_nothing_and_prints_the_same_table(
@@ -169,9 +104,19 @@ def test_a_damaged_frame_store_is_computed_again_with_a_message(finished, option
     assert frames.read_bytes() == whole
 
 
-def test_preparing_only_writes_the_parts_of_every_fold_and_stops(options, tmp_path):
-    done = train(*options, f"--results_folder={tmp_path}", "--prepare_only=True")
-    assert done.returncode == 0, done.stdout + done.stderr
+def run_here(monkeypatch, *arguments: str) -> None:
+    """Run train.py in this process: for what takes no training."""
+    monkeypatch.chdir(RECIPE)
+    monkeypatch.setattr(sys, "argv", ["train.py", *map(str, arguments)])
+    runpy.run_path("train.py", run_name="__main__")
+
+
+def test_preparing_only_writes_the_parts_of_every_fold_and_stops(
+    options, tmp_path, monkeypatch
+):
+    run_here(
+        monkeypatch, *options, f"--results_folder={tmp_path}", "--prepare_only=True"
+    )
     folder = tmp_path / "quickstart" / "seed_1986"
     for k in range(1, 6):
         rows = [
@@ -183,11 +128,11 @@ def test_preparing_only_writes_the_parts_of_every_fold_and_stops(options, tmp_pa
     assert not (tmp_path / "work").exists()
 
 
-def test_flattened_settings_are_shown_without_a_data_folder():
-    done = train("hparams/hubert_ecapa.yaml", "--show_hparams=True")
-    assert done.returncode == 0, done.stderr
-    assert "extends" not in yaml.compose(done.stdout).value[0][0].value
-    assert "facebook/hubert-large-ll60k" in done.stdout
+def test_flattened_settings_are_shown_without_a_data_folder(monkeypatch, capsys):
+    run_here(monkeypatch, "hparams/hubert_ecapa.yaml", "--show_hparams=True")
+    shown = capsys.readouterr().out
+    assert "extends" not in Settings(shown)
+    assert Settings(shown)["hubert_source"] == "facebook/hubert-large-ll60k"
 
 
 @pytest.fixture
