@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from torch import nn
 
 from ser_lib.augment import random_crop
-from ser_lib.brain import stage_seed, warmup_cosine
+from ser_lib.brain import EmotionBrain, stage_seed, warmup_cosine
+from ser_lib.checkpoints import AtomicCheckpointer
 from ser_lib.history import History
 
 
@@ -70,3 +72,33 @@ def test_tensorboard_that_is_asked_for_but_missing_says_what_to_install(
 def test_a_misspelt_tensorboard_setting_is_refused(tmp_path):
     with pytest.raises(ValueError, match="expected auto, yes or no"):
         History(tmp_path / "history.csv", tensorboard="on")
+
+
+def test_upstream_and_downstream_have_rates_of_their_own_and_are_clipped_apart(
+    tmp_path,
+):
+    # SpeechBrain clips the first parameter group of each optimiser only.
+    modules = {"upstreams": nn.Linear(4, 4), "downstream": nn.Linear(4, 2)}
+    brain = EmotionBrain(
+        modules,
+        hparams={
+            "lr_upstream": 0.001,
+            "lr_downstream": 0.1,
+            "optimizer": torch.optim.SGD,
+        },
+        run_opts={"device": "cpu", "max_grad_norm": 1.0},
+        checkpointer=AtomicCheckpointer(tmp_path, modules),
+    )
+    brain.init_optimizers()
+    before = {n: [p.clone() for p in m.parameters()] for n, m in modules.items()}
+    for module in modules.values():
+        for parameter in module.parameters():
+            parameter.grad = torch.full_like(parameter, 1000.0)
+    brain.optimizers_step()
+    for name, rate in (("upstreams", 0.001), ("downstream", 0.1)):
+        steps = [
+            (old - new).flatten()
+            for old, new in zip(before[name], modules[name].parameters(), strict=True)
+        ]
+        # A clipped gradient has norm 1, so the step has the length of the rate.
+        assert torch.cat(steps).norm().item() == pytest.approx(rate, rel=1e-3)
