@@ -34,7 +34,7 @@ class _Voice(NamedTuple):
 
 # Directions as in Scherer (2003), "Vocal communication of emotion: a review of
 # research paradigms", Speech Communication 40, Table 2. Sizes chosen so that a
-# linear classifier of log mel statistics gets 86 to 92 % of an unseen session right.
+# linear classifier of log mel statistics gets 86 to 92 % of unseen sessions right.
 _VOICES = {
     "neu": _Voice(0, 1.5, -1, 0, 4.6, 0),
     "hap": _Voice(7, 4.0, 3, 3, 5.4, 1.1),
@@ -155,10 +155,9 @@ def miniature_counts(utterances_per_class_and_session: int = 16) -> dict[str, in
 
 def _turns(session: int, n_per_class: int, seed: int) -> Iterator[_Turn]:
     """All turns of a session, dealt evenly to its dialogs and speakers."""
-    n_excited = n_per_class // 2
     sizes = dict.fromkeys(_SPOKEN_LIKE, _LEFT_OUT_PER_SESSION)
     sizes |= dict.fromkeys(_VOICES, n_per_class)
-    sizes |= {"hap": n_per_class - n_excited, "exc": n_excited}
+    sizes |= {"hap": n_per_class - n_per_class // 2, "exc": n_per_class // 2}
     labels = [label for label, size in sizes.items() for _ in range(size)]
     speakers = {gender: _speaker(session, gender, seed) for gender in "FM"}
     slots = [(dialog, gender) for dialog in _DIALOGS for gender in speakers]
@@ -203,7 +202,7 @@ def _utter(emotion: str, rng: Generator) -> _Voice:
 
 
 def _speak(voice: _Voice, speaker: _Speaker, rng: Generator) -> np.ndarray:
-    """Source, vocal tract and syllables (Fant 1960, "Acoustic Theory ...")."""
+    """Source and filter (Fant 1960, "Acoustic Theory of Speech Production")."""
     # Whole tenths of a second: convolutions are set up anew for every new length,
     # which would take as long as training does.
     duration_s = rng.integers(7, 15) / 10
@@ -287,9 +286,8 @@ def _write_dialog(session_folder: Path, dialog: str, turns: list[_Turn]) -> None
         ]
         span = f"[{start_s:08.4f}-{end_s:08.4f}]"
         transcript_lines.append(f"{turn.id} {span}: {turn.text}")
-        soundfile.write(
-            wavs / f"{turn.id}.wav", turn.wav, SAMPLE_RATE_HZ, subtype="PCM_16"
-        )
+        path = wavs / f"{turn.id}.wav"
+        soundfile.write(path, turn.wav, SAMPLE_RATE_HZ, subtype="PCM_16")
         start_s = end_s + 0.5
     (labels / f"{dialog}.txt").write_text("\n".join(label_lines))
     (transcripts / f"{dialog}.txt").write_text("\n".join(transcript_lines))

@@ -118,7 +118,7 @@ def test_the_seed_alone_decides(tmp_path):
         return {p.relative_to(folder): p.read_bytes() for p in files}
 
     first = contents("first", seed=0)
-    np.random.default_rng(7)
+    np.random.seed(7)
     assert contents("again", seed=0) == first
     other = contents("other", seed=1)
     assert not {
@@ -130,7 +130,7 @@ def test_emotions_differ_in_level_in_the_order_of_the_literature(utterances, wav
     level_db = {
         label: np.mean(
             [
-                20 * np.log10(wav.square().mean().sqrt())
+                20 * float(wav.square().mean().sqrt().log10())
                 for u, wav in zip(utterances, wavs, strict=True)
                 if u.label == label
             ]
