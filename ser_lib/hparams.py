@@ -14,6 +14,7 @@ The result is one ordinary HyperPyYAML text, which stock ``load_hyperpyyaml`` re
 
 import difflib
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -120,14 +121,24 @@ class Settings:
         return _without_tags(self._tree)
 
     def _load(self, keys: list[str], **replaced: Any) -> dict[str, Any]:
-        missing = [k for k, v in self._tree.items() if _tag(v) == "!PLACEHOLDER"]
-        given = {**dict.fromkeys(missing, _NO_VALUE), **replaced}
-        resolved = _parse(resolve_references(self.text, given).read(), "settings")
+        resolved = self._resolve(**replaced) if replaced else self._resolved
         wanted = _dump(CommentedMap((key, resolved[key]) for key in keys))
         if _NO_VALUE in wanted:
+            missing = self._placeholders()
             options = " ".join(f"--{key} ..." for key in missing)
             raise ValueError(f"{self.path} needs a value for {missing}: give {options}")
         return load_hyperpyyaml(wanted)
+
+    @cached_property
+    def _resolved(self) -> CommentedMap:
+        return self._resolve()
+
+    def _resolve(self, **replaced: Any) -> CommentedMap:
+        given = {**dict.fromkeys(self._placeholders(), _NO_VALUE), **replaced}
+        return _parse(resolve_references(self.text, given).read(), str(self.path))
+
+    def _placeholders(self) -> list[str]:
+        return [k for k, v in self._tree.items() if _tag(v) == "!PLACEHOLDER"]
 
 
 def _join_file(path: Path) -> CommentedMap:

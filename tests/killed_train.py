@@ -11,7 +11,7 @@ import sys
 
 import torch
 
-remaining = int(sys.argv[1])
+remaining = 0
 
 
 def die_at_the_nth_call(function):
@@ -30,8 +30,10 @@ def die_at_the_nth_call(function):
     return counted
 
 
-torch.save = die_at_the_nth_call(torch.save)
-os.replace = die_at_the_nth_call(os.replace)
-shutil.rmtree = die_at_the_nth_call(shutil.rmtree)
-sys.argv = sys.argv[2:]
-runpy.run_path(sys.argv[0], run_name="__main__")
+if __name__ == "__main__":
+    remaining = int(sys.argv[1])
+    torch.save = die_at_the_nth_call(torch.save)
+    os.replace = die_at_the_nth_call(os.replace)
+    shutil.rmtree = die_at_the_nth_call(shutil.rmtree)
+    sys.argv = sys.argv[2:]
+    runpy.run_path(sys.argv[0], run_name="__main__")

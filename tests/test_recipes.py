@@ -97,7 +97,7 @@ def test_files_that_a_readme_names_exist(readme):
     folder = readme.parent
     for line in text.splitlines():
         if match := re.match(r"    cd (\S+)", line):
-            folder = ROOT / match[1]
+            folder = ROOT / match[1].replace("<CORPUS>", "IEMOCAP")
         for name in re.findall(r"hparams/\w+\.yaml", line):
             if line.startswith("    python"):
                 assert (folder / name).exists(), line
@@ -106,7 +106,7 @@ def test_files_that_a_readme_names_exist(readme):
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: f"{p.parts[-3]}-{p.stem}")
 def test_the_figures_of_a_header_are_those_of_the_settings(path):
     paper = Settings.from_file(path)["paper"]
-    header = re.search(r"# Paper: WA ([\d.]+), UA ([\d.]+)", path.read_text())
+    header = re.search(r"# Paper: WA (\d+\.\d+), UA (\d+\.\d+)", path.read_text())
     if paper is None:
         assert header is None
     else:
