@@ -69,6 +69,8 @@ def run(settings: Settings, run_opts: RunOptions) -> None:
         settings_key=result_key(settings, run_opts),
     )
     print(format_table(output_folder))
+    if settings["note"]:
+        print(f"Note: {settings['note'].strip()}")
     print(f"The report is in {report}")
 
 

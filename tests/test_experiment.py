@@ -45,6 +45,7 @@ def test_a_run_gives_predictions_history_report_and_settings(finished, options):
     assert "they say nothing about real speech" in (
         (folder / "report" / "report.md").read_text().replace("\n", " ")
     )
+    assert "they say nothing about real speech" in done.stdout.replace("\n", " ")
     assert "The report is in" in done.stdout
     saved = load_hyperpyyaml((folder / "hyperparams.yaml").read_text())
     assert saved["number_of_epochs"] == 2
@@ -66,7 +67,8 @@ def test_a_finished_run_started_again_trains_nothing_and_prints_the_same_table(
 def table_of(done: subprocess.CompletedProcess) -> list[str]:
     lines = done.stdout.splitlines()
     first = next(i for i, line in enumerate(lines) if line.split()[:2] == ["fold", "n"])
-    return lines[first:-1]
+    last = next(i for i, line in enumerate(lines) if line.split()[:1] == ["pooled"])
+    return lines[first : last + 1]
 
 
 def test_stage_b_alone_is_trained_again_when_only_its_settings_change(
