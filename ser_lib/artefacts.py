@@ -8,6 +8,7 @@ that differs in something harmless (workers, logging, folders) gets the same.
 import hashlib
 import json
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,9 @@ def encoder_digest(source: str) -> str:
     wanted = {*NEEDED_FILES, *WEIGHT_FILES}
     found = [p for p in folder.iterdir() if p.name in wanted or p.suffix == ".bin"]
     shards = [p for p in folder.glob("*.safetensors") if p not in found]
-    return digest({p.name: _file_digest(p) for p in [*found, *shards]})
+    return digest(
+        {p.name: _file_digest(p, p.stat().st_mtime_ns) for p in [*found, *shards]}
+    )
 
 
 def digest(content: Any) -> str:
@@ -143,6 +146,8 @@ def digest(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _file_digest(path: Path) -> str:
+@lru_cache  # keys are made several times a fold, and encoders have gigabytes
+def _file_digest(path: Path, modified_ns: int) -> str:
+    del modified_ns  # part of the cache's key
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()

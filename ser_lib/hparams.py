@@ -271,22 +271,3 @@ def _dump(tree: Mapping) -> str:
     stream = StringIO()
     yaml.dump(tree, stream)
     return stream.getvalue()
-
-
-def walk_files(path: Path) -> Iterator[Path]:
-    """Give a settings file and all files below it, lowest last.
-
-    Arguments
-    ---------
-    path : Path
-        A settings file.
-
-    Yields
-    ------
-    Path
-        The file itself, then what it extends, and what those extend.
-    """
-    yield path
-    below = _parse(path.read_text(encoding="utf-8"), str(path)).get("extends", [])
-    for name in [below] if isinstance(below, str) else below:
-        yield from walk_files(path.parent / name)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hyperpyyaml import load_hyperpyyaml
 
-from ser_lib.hparams import Settings, walk_files
+from ser_lib.hparams import Settings
 
 BASE = """
 seed: 1
@@ -110,10 +110,6 @@ def test_a_missing_file_is_named(tmp_path):
     (tmp_path / "a.yaml").write_text("extends: nowhere.yaml\n")
     with pytest.raises(FileNotFoundError, match="nowhere.yaml"):
         Settings.from_file(tmp_path / "a.yaml")
-
-
-def test_the_files_of_an_experiment_are_walked_from_the_top(experiment):
-    assert [p.name for p in walk_files(experiment)] == ["experiment.yaml", "base.yaml"]
 
 
 def test_a_tagged_node_replaces_a_tagged_node_with_its_class(experiment):
