@@ -9,7 +9,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" requirements.txt
 cd "$root/recipes/IEMOCAP"
 folder="results/quickstart"
 python -m ser_lib.synthetic "$folder/IEMOCAP_miniature"
-python -m ser_lib.tiny_models "$folder/hubert_tiny"
+python -m ser_lib.tiny_models hubert "$folder/hubert_tiny"
 python train.py hparams/quickstart.yaml \
     --data_folder "$folder/IEMOCAP_miniature" \
     --hubert_source "$folder/hubert_tiny" \

@@ -104,7 +104,8 @@ class EcapaTdnn(nn.Module):
             if isinstance(module, Conv1d) and module.kernel_size > 1:
                 module.register_forward_pre_hook(self._mirror_ends)
                 reaches.append(1 + module.dilation * (module.kernel_size - 1) // 2)
-        self.min_frames = max(reaches)  # a mirror image needs that many frames
+        # A mirror image needs that many frames; fewer are repeated.
+        self.min_frames = max(reaches)
 
     def forward(self, frames: Frames) -> torch.Tensor:
         """Embed a padded batch.
@@ -119,16 +120,9 @@ class EcapaTdnn(nn.Module):
         (batch, embedding_size) torch.Tensor
             One embedding an utterance.
 
-        Raises
-        ------
-        ValueError
-            If an utterance has fewer than ``min_frames`` frames.
         """
         if frames.counts.min() < self.min_frames:
-            raise ValueError(
-                f"ECAPA-TDNN needs at least {self.min_frames} frames; the shortest "
-                f"utterance of this batch has {int(frames.counts.min())}."
-            )
+            frames = _repeat_short(frames, self.min_frames)
         values = self._normalise(frames)
         if frames.counts.min() < values.shape[1]:
             # Room for the mirror image of the longest, as of all others.
@@ -163,3 +157,15 @@ class EcapaTdnn(nn.Module):
         t = torch.arange(x.shape[-1], device=x.device)[None]
         source = torch.where(t > last, (2 * last - t).clamp(min=0), t)
         return x.gather(2, source[:, None].expand_as(x))
+
+
+def _repeat_short(frames: Frames, min_frames: int) -> Frames:
+    """Repeat the frames of utterances that have too few; a word has three tokens."""
+    values, counts = frames
+    if values.shape[1] < min_frames:
+        values = F.pad(values, (0, 0, 0, min_frames - values.shape[1]))
+    t = torch.arange(values.shape[1], device=values.device)[None]
+    source = torch.where(t < min_frames, t % counts[:, None], t)
+    source = torch.where(counts[:, None] < min_frames, source, t)
+    values = values.gather(1, source[..., None].expand_as(values))
+    return Frames(values, counts.clamp(min=min_frames))

@@ -17,10 +17,13 @@ from speechbrain.utils.run_opts import RunOptions
 from ser_lib.folds import Fold
 from ser_lib.hparams import Settings
 from ser_lib.stages import stage_settings
+from ser_lib.distributed import n_processes
 from ser_lib.upstreams.huggingface import NEEDED_FILES, WEIGHT_FILES, local_encoder
 
 # Raised by hand when a change of the code moves figures (see CHANGELOG.md).
 FIGURES_VERSION = 1
+
+TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "vocab.txt")
 
 # Settings that cannot change a trained fold. Corpus facts act through the manifest,
 # an encoder through its weights, checkpoints through the averaging that reads them.
@@ -82,6 +85,8 @@ def settings_key(settings: Settings, run_opts: RunOptions) -> str:
         for name, block in settings["finetuned"].items()
     }
     options = {name: getattr(run_opts, name) for name in RUN_OPTIONS_WITH_EFFECT}
+    if n_processes() > 1:  # each adds a batch to every step
+        options["processes"] = n_processes()
     return digest([FIGURES_VERSION, kept, options])
 
 
@@ -115,8 +120,8 @@ def encoder_digest(source: str) -> str:
     str
         12 hexadecimal digits.
     """
-    folder = local_encoder(source)
-    wanted = {*NEEDED_FILES, *WEIGHT_FILES}
+    folder = local_encoder(source, needed=["config.json"])
+    wanted = {*NEEDED_FILES, *TOKENIZER_FILES, *WEIGHT_FILES}
     found = [p for p in folder.iterdir() if p.name in wanted or p.suffix == ".bin"]
     shards = [p for p in folder.glob("*.safetensors") if p not in found]
     return digest(

@@ -9,11 +9,19 @@ import torch
 import torch.nn.functional as F
 from speechbrain import Brain, Stage
 from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.logger import get_logger
 from speechbrain.utils.seed import seed_everything
+from torch.nn.parallel import DistributedDataParallel
 
-from ser_lib.augment import random_crop
+from ser_lib.augment import mix_frames, random_crop
 from ser_lib.checkpoints import keep_best_and_newest, load_average
+from ser_lib.distributed import (
+    gather_lists,
+    process_rank,
+    share_buffers,
+    unwrapped,
+)
 from ser_lib.predictions import prediction_table
 from ser_lib.upstreams.frames import Frames
 
@@ -24,11 +32,22 @@ class EmotionBrain(Brain):
     """Trains an ``EmotionModel`` on one fold.
 
     Settings it reads from ``hparams``: labels, seed, fold, sample_rate_hz, crop_s,
-    wav_augment, frame_augment, label_smoothing, optimizer, lr_upstream,
+    wav_augment, frame_augment, mixup, label_smoothing, optimizer, lr_upstream,
     lr_downstream, warmup_fraction, final_lr_fraction, number_of_epochs,
     epoch_counter, kept_checkpoints and history. Its modules are ``downstream`` and,
     where frames are computed while training, ``upstreams``.
     """
+
+    @property
+    def upstreams(self) -> Mapping[str, torch.nn.Module]:
+        """The upstreams that run in training, by name."""
+        running = "upstreams" in self.modules
+        return unwrapped(self.modules.upstreams) if running else {}
+
+    @property
+    def reads(self) -> set[str]:
+        """What a batch must hold for them: ``wav``, ``text``, both or neither."""
+        return {upstream.reads for upstream in self.upstreams.values()}
 
     # ---- from a batch to a loss
 
@@ -48,15 +67,20 @@ class EmotionBrain(Brain):
             Logits.
         """
         batch = batch.to(self.device)
+        wavs, wav_lens = batch.wav if "wav" in self.reads else (None, None)
+        if stage == Stage.TRAIN and wavs is not None:
+            wavs, wav_lens = self._augment_wavs(wavs, wav_lens)
+        texts = batch.text if "text" in self.reads else None
         frames = self._stored_frames(batch)
         if "upstreams" in self.modules:
-            wavs, wav_lens = batch.wav
-            if stage == Stage.TRAIN:
-                wavs, wav_lens = self._augment_wavs(wavs, wav_lens)
-            frames |= self.modules.upstreams(wavs, wav_lens)
+            frames |= self._module("upstreams", stage)(wavs, wav_lens, texts)
         if stage == Stage.TRAIN and self.hparams.frame_augment is not None:
-            frames = {name: self._augment_frames(f) for name, f in frames.items()}
-        return self.modules.downstream(frames)
+            for name, upstream in self.upstreams.items():
+                if upstream.reads == "wav":
+                    frames[name] = self._augment_frames(frames[name])
+        if stage == Stage.TRAIN and self.hparams.mixup:
+            frames = self._mix(frames)
+        return self._module("downstream", stage)(frames)
 
     def compute_objectives(
         self, predictions: torch.Tensor, batch: PaddedBatch, stage: Stage
@@ -79,14 +103,37 @@ class EmotionBrain(Brain):
         """
         logits, targets = predictions.float(), batch.label.to(self.device)
         if stage == Stage.TRAIN:
-            smoothing = self.hparams.label_smoothing
-            return F.cross_entropy(logits, targets, label_smoothing=smoothing)
+            return self._train_loss_of(logits, targets)
         losses = F.cross_entropy(logits, targets, reduction="none")
-        self._seen_ids += batch.id
-        self._seen_probabilities.append(logits.softmax(-1).cpu())
-        self._seen_losses.append(losses.cpu())
-        self._seen_targets.append(targets.cpu())
+        columns = logits.softmax(-1).cpu(), losses.cpu(), targets.cpu()
+        self._seen += zip(batch.id, *columns, strict=True)
         return losses.mean()
+
+    def _train_loss_of(
+        self, logits: torch.Tensor, targets: torch.Tensor
+    ) -> torch.Tensor:
+        smoothing = self.hparams.label_smoothing
+        loss = F.cross_entropy(logits, targets, label_smoothing=smoothing)
+        if not self.hparams.mixup:
+            return loss
+        others = F.cross_entropy(
+            logits, targets[self._partners], label_smoothing=smoothing
+        )
+        return self._share * loss + (1 - self._share) * others
+
+    def _mix(self, frames: dict[str, Frames]) -> dict[str, Frames]:
+        """Draw partners and their share; the loss needs both."""
+        (counts, *_) = (f.counts for f in frames.values())
+        self._partners = torch.randperm(len(counts), device=counts.device)
+        self._share = np.random.beta(self.hparams.mixup, self.hparams.mixup)
+        return {
+            name: mix_frames(f, self._partners, self._share)
+            for name, f in frames.items()
+        }
+
+    def _module(self, name: str, stage: Stage) -> torch.nn.Module:
+        module = self.modules[name]
+        return module if stage == Stage.TRAIN else unwrapped(module)
 
     def _stored_frames(self, batch: PaddedBatch) -> dict[str, Frames]:
         frames = {}
@@ -123,31 +170,36 @@ class EmotionBrain(Brain):
         """
         if stage == Stage.TRAIN:
             seed = stage_seed(self.hparams.seed, self.hparams.fold, epoch)
-            seed_everything(seed, verbose=False)
+            seed_everything(seed + process_rank(), verbose=False)
             return
-        self._seen_ids: list[str] = []
-        self._seen_probabilities, self._seen_losses, self._seen_targets = [], [], []
+        self._seen: list[tuple] = []  # id, probabilities, loss and target
+        for module in self.modules.values():
+            share_buffers(module)
 
     def on_stage_end(self, stage: Stage, stage_loss: float, epoch: int | None) -> None:
         """Log an epoch, save it, and keep the checkpoints that may be averaged."""
         if stage == Stage.TRAIN:
             self._train_loss = float(stage_loss)
+            return
+        self._seen = gather_lists(self._seen)
         if stage != Stage.VALID:
             return
-        probabilities = torch.cat(self._seen_probabilities)
-        correct = probabilities.argmax(-1) == torch.cat(self._seen_targets)
+        _, probabilities, losses, targets = zip(*self._seen, strict=True)
+        correct = torch.stack(probabilities).argmax(-1) == torch.stack(targets)
         accuracy = correct.double().mean().item()
         self.hparams.epoch_counter.update_metric(accuracy)
         self.hparams.history.append(
             epoch=epoch,
             train_loss=self._train_loss,
-            valid_loss=torch.cat(self._seen_losses).mean().item(),
+            valid_loss=torch.stack(losses).mean().item(),
             valid_accuracy=accuracy,
             lr=self.optimizers_dict["downstream"].param_groups[0]["lr"],
         )
-        self.checkpointer.save_checkpoint(
-            name=f"epoch{epoch:03d}", meta={"valid_accuracy": accuracy, "epoch": epoch}
-        )
+        meta = {"valid_accuracy": accuracy, "epoch": epoch}
+        run_on_main(self._save_epoch, [meta])
+
+    def _save_epoch(self, meta: dict) -> None:
+        self.checkpointer.save_checkpoint(name=f"epoch{meta['epoch']:03d}", meta=meta)
         keep_best_and_newest(self.checkpointer, self.hparams.kept_checkpoints)
         self.hparams.history.write()
 
@@ -175,7 +227,18 @@ class EmotionBrain(Brain):
     def on_fit_start(self) -> None:
         """Resume from the newest checkpoint; all are whole (see checkpoints.py)."""
         super().on_fit_start()
-        self.hparams.history.write()
+        run_on_main(self.hparams.history.write)
+
+    def _wrap_distributed(self) -> None:
+        """Wrap modules; the stock method makes batch norms that only GPUs have."""
+        if not self.distributed_launch or "cuda" in str(self.device):
+            super()._wrap_distributed()
+            return
+        for name, module in self.modules.items():
+            if any(p.requires_grad for p in module.parameters()):
+                self.modules[name] = DistributedDataParallel(
+                    module, find_unused_parameters=self.find_unused_parameters
+                )
 
     def on_fit_batch_start(self, batch: PaddedBatch, should_step: bool) -> None:
         """Set the learning rates from the share of training that is done."""
@@ -209,11 +272,9 @@ class EmotionBrain(Brain):
         """
         self.load_average(k)
         self.evaluate(loader)
-        return prediction_table(
-            self._seen_ids,
-            torch.cat(self._seen_probabilities).double().numpy(),
-            self.hparams.labels,
-        )
+        ids, probabilities, _, _ = zip(*self._seen, strict=True)
+        values = torch.stack(probabilities).double().numpy()
+        return prediction_table(list(ids), values, self.hparams.labels)
 
     def load_average(self, k: int) -> None:
         """Put the mean of the k best checkpoints into the modules.
@@ -223,7 +284,7 @@ class EmotionBrain(Brain):
         k : int
             How many; ``averaged`` holds them afterwards, the best first.
         """
-        modules = saved_modules(self.modules)
+        modules = saved_modules({n: unwrapped(m) for n, m in self.modules.items()})
         self.averaged = load_average(self.checkpointer, modules, k)
         for checkpoint in self.averaged:
             meta = checkpoint.meta

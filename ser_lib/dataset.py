@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,10 @@ class LengthBucketSampler(Sampler):
         False gives one fixed order, longest first, for evaluation.
     jitter : float
         The random factor lies in [1 - jitter, 1 + jitter].
+    share : tuple[int, int]
+        Number of this process and number of processes: each iterates over its share
+        of the same batches. When shuffled, some batches are repeated so that all
+        shares are of one size; in evaluation, none is.
 
     Example
     -------
@@ -103,6 +108,7 @@ class LengthBucketSampler(Sampler):
         seed: int = 0,
         shuffle: bool = True,
         jitter: float = 0.05,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.durations_s = np.asarray(durations_s, dtype=float)
         self.batch_size = batch_size
@@ -110,6 +116,7 @@ class LengthBucketSampler(Sampler):
         self.seed = seed
         self.shuffle = shuffle
         self.jitter = jitter
+        self.share = share
         self.epoch = 0
         self._batches = self._cut()
 
@@ -150,4 +157,7 @@ class LengthBucketSampler(Sampler):
                 last = batches.pop()
                 batches[-1] += last
             random.shuffle(batches)
-        return batches
+        rank, n_shares = self.share
+        if self.shuffle:
+            batches += islice(cycle(batches[:]), -len(batches) % n_shares)
+        return batches[rank::n_shares]

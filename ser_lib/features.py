@@ -67,6 +67,11 @@ class FrameStore:
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def ids(self) -> list[str]:
+        """Utterances in the store, in its order."""
+        return list(self._rows)
+
     def __call__(self, utterance_id: str) -> torch.Tensor:
         """Read the frames of an utterance.
 
@@ -113,6 +118,45 @@ def write_frames(
         unfinished.write_text(json.dumps({"dim": dim, "rows": rows}), encoding="utf-8")
 
 
+def join_stores(folder: Path, parts: Sequence[FrameStore]) -> None:
+    """Write one store that holds the frames of several.
+
+    Arguments
+    ---------
+    folder : Path
+        Where the joint store is to be.
+    parts : Sequence[FrameStore]
+        Stores of different utterances.
+    """
+    frames = ((i, part(i)) for part in parts for i in part.ids)
+    write_frames(folder, parts[0].dim, frames)
+
+
+def expected_frames(
+    utterances: Sequence[Utterance], upstream: nn.Module, rate_hz: int
+) -> int:
+    """Estimate how many frames an upstream gives: by time, or by words.
+
+    Arguments
+    ---------
+    utterances : Sequence[Utterance]
+        What is read.
+    upstream : nn.Module
+        Gives ``reads`` and ``hop_samples``.
+    rate_hz : int
+        Sample rate of the waveforms.
+
+    Returns
+    -------
+    int
+        Exact to some per mille for speech; for text, one token for three letters.
+    """
+    if upstream.reads == "text":
+        return sum(2 + len(u.text) // 3 for u in utterances)
+    seconds = sum(u.duration_s for u in utterances)
+    return round(seconds * rate_hz / upstream.hop_samples)
+
+
 def check_space(
     folder: Path, utterances: Sequence[Utterance], upstream: nn.Module, rate_hz: int
 ) -> None:
@@ -125,7 +169,7 @@ def check_space(
     utterances : Sequence[Utterance]
         Whose frames are to be stored.
     upstream : nn.Module
-        Gives ``dim`` and ``hop_samples``.
+        Gives ``dim``, ``reads`` and ``hop_samples``.
     rate_hz : int
         Sample rate of the waveforms.
 
@@ -134,8 +178,7 @@ def check_space(
     OSError
         If the disk has less free space than the frames need.
     """
-    seconds = sum(u.duration_s for u in utterances)
-    needed_mb = 2 * upstream.dim * seconds * rate_hz / upstream.hop_samples / 1e6
+    needed_mb = 2e-6 * upstream.dim * expected_frames(utterances, upstream, rate_hz)
     folder.mkdir(parents=True, exist_ok=True)
     free_mb = shutil.disk_usage(folder).free / 1e6
     logger.info("Frames take %.0f MB of disk in %s.", needed_mb, folder)
@@ -149,18 +192,18 @@ def check_space(
 
 @torch.no_grad()
 def encode_all(
-    loader: Iterable, upstream: nn.Module, name: str, device: str, progressbar: bool
+    loader: Iterable, upstream: nn.Module, label: str, device: str, progressbar: bool
 ) -> Iterable[tuple[str, torch.Tensor]]:
     """Run an upstream over a loader.
 
     Arguments
     ---------
     loader : Iterable
-        Batches with ``id`` and ``wav``.
+        Batches with ``id`` and what the upstream reads.
     upstream : nn.Module
         The encoder, which is put in eval mode.
-    name : str
-        Name shown by the progress bar.
+    label : str
+        Shown by the progress bar.
     device : str
         Where the encoder runs.
     progressbar : bool
@@ -172,8 +215,11 @@ def encode_all(
         An id and its frames, (time, dim).
     """
     upstream.eval().to(device)
-    for batch in tqdm(loader, desc=f"frames of {name}", disable=not progressbar):
-        wavs, wav_lens = batch.wav
-        values, counts = upstream(wavs.to(device), wav_lens.to(device))
+    for batch in tqdm(loader, desc=label, disable=not progressbar):
+        if upstream.reads == "text":
+            values, counts = upstream(batch.text)
+        else:
+            wavs, wav_lens = batch.wav
+            values, counts = upstream(wavs.to(device), wav_lens.to(device))
         for utterance_id, frames, count in zip(batch.id, values, counts, strict=True):
             yield utterance_id, frames[:count]

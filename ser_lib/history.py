@@ -15,6 +15,7 @@ from speechbrain.utils.checkpoints import (
     mark_as_saver,
     register_checkpoint_hooks,
 )
+from speechbrain.utils.distributed import if_main_process
 
 from ser_lib.files import atomic_path
 
@@ -85,6 +86,8 @@ def _tensorboard_writer(folder: Path, wanted: str) -> Any:
         raise ValueError(f"tensorboard is {wanted!r}; expected auto, yes or no.")
     installed = importlib.util.find_spec("tensorboard") is not None
     if wanted == "no" or (wanted == "auto" and not installed):
+        return None
+    if not if_main_process():
         return None
     if not installed:
         raise ValueError("tensorboard is yes: run 'pip install tensorboard' first.")

@@ -13,6 +13,7 @@ The result is one ordinary HyperPyYAML text, which stock ``load_hyperpyyaml`` re
 """
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from io import StringIO
@@ -79,7 +80,7 @@ class Settings:
         if isinstance(overrides, Mapping):
             overrides = _dump(dict(overrides))
         _merge(tree, _parse(overrides, COMMAND_LINE), COMMAND_LINE)
-        return cls(_dump(tree), path)
+        return cls(_dump(_in_order_of_reference(tree)), path)
 
     def __contains__(self, key: str) -> bool:
         return key in self._tree
@@ -184,6 +185,28 @@ def _check_are_used(introduced: list[str], tree: CommentedMap, path: Path) -> No
         if f"<{key}" not in text:
             known = [k for k in tree if k not in introduced]
             raise ValueError(_unknown(key, key, known, str(path)))
+
+
+def _in_order_of_reference(tree: CommentedMap) -> CommentedMap:
+    """Put each top-level key behind those that it refers to.
+
+    HyperPyYAML resolves a reference to a reference in this order only.
+    """
+    ordered = CommentedMap()
+
+    def place(key: str, waiting: tuple[str, ...] = ()) -> None:
+        if key in waiting:
+            loop = " -> ".join([*waiting, key])
+            raise ValueError(f"These settings refer to each other: {loop}.")
+        if key in ordered or key not in tree:
+            return
+        for name in re.findall(r"<(\w+)", _dump({key: tree[key]})):
+            place(name, (*waiting, key))
+        ordered[key] = tree[key]
+
+    for key in tree:
+        place(key)
+    return ordered
 
 
 def _check_kind(old: Any, new: Any, name: str, source: str) -> None:

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from ser_lib.brain import stage_seed
 from ser_lib.dataset import AudioReader, LengthBucketSampler
+from ser_lib.distributed import n_processes, process_rank
 from ser_lib.features import FrameStore
 from ser_lib.folds import Fold
 from ser_lib.hparams import Settings
@@ -42,7 +43,7 @@ def audio_reader(settings: Settings) -> AudioReader:
 
 
 def make_loaders(
-    hparams: Mapping, fold: Fold, inputs: Mapping[str, AudioReader | FrameStore]
+    hparams: Mapping, fold: Fold, inputs: Mapping[str, AudioReader | FrameStore | None]
 ) -> dict[str, DataLoader]:
     """Make the loaders of a fold's parts.
 
@@ -52,7 +53,7 @@ def make_loaders(
         Built settings.
     fold : Fold
         The fold.
-    inputs : Mapping[str, AudioReader | FrameStore]
+    inputs : Mapping[str, AudioReader | FrameStore | None]
         What a batch holds, see ``make_loader``.
 
     Returns
@@ -67,6 +68,7 @@ def make_loaders(
             hparams["batch_size"],
             hparams["max_batch_s"],
             seed=stage_seed(hparams["seed"], fold.number, 0),
+            share=(process_rank(), n_processes()),
         ),
         "valid": evaluation_sampler(hparams, fold.valid),
         "test": evaluation_sampler(hparams, fold.test),
@@ -98,17 +100,18 @@ def evaluation_sampler(
     Returns
     -------
     LengthBucketSampler
-        In a fixed order.
+        In a fixed order; each process of a run gets its share of the batches.
     """
     durations_s = [u.duration_s for u in utterances]
     limits = hparams["batch_size"], hparams["max_batch_s"]
-    return LengthBucketSampler(durations_s, *limits, shuffle=False)
+    share = process_rank(), n_processes()
+    return LengthBucketSampler(durations_s, *limits, shuffle=False, share=share)
 
 
 def make_loader(
     utterances: Sequence[Utterance],
     labels: Sequence[str],
-    inputs: Mapping[str, AudioReader | FrameStore],
+    inputs: Mapping[str, AudioReader | FrameStore | None],
     sampler: LengthBucketSampler,
     num_workers: int = 0,
 ) -> DataLoader:
@@ -120,9 +123,10 @@ def make_loader(
         Rows of the manifest.
     labels : Sequence[str]
         The classes, in the order of the logits.
-    inputs : Mapping[str, AudioReader | FrameStore]
-        What a batch holds beside ``id`` and ``label``: ``wav`` from a reader, or
-        frames of an upstream, by its name, from a store.
+    inputs : Mapping[str, AudioReader | FrameStore | None]
+        What a batch holds beside ``id`` and ``label``: ``wav`` from a reader, frames
+        of an upstream, by its name, from a store, or, for None, the column of this
+        name of the manifest: ``text``.
     sampler : LengthBucketSampler
         Gives the batches.
     num_workers : int
@@ -133,9 +137,14 @@ def make_loader(
     DataLoader
         Gives SpeechBrain ``PaddedBatch`` objects.
     """
-    rows = {u.id: {"path": u.path, "label": labels.index(u.label)} for u in utterances}
+    rows = {
+        u.id: {"path": u.path, "text": u.text, "label": labels.index(u.label)}
+        for u in utterances
+    }
     dataset = DynamicItemDataset(rows)
     for name, source in inputs.items():
+        if source is None:
+            continue
         takes = "path" if isinstance(source, AudioReader) else "id"
         dataset.add_dynamic_item(source, takes=takes, provides=name)
     dataset.set_output_keys(["id", "label", *inputs])

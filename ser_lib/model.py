@@ -6,11 +6,12 @@ upstreams (early fusion) and aggregates them; the embeddings of all branches are
 joined (late fusion) and classified.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 import torch
 from torch import nn
 
+from ser_lib.fusion import align_frames, frame_ratios
 from ser_lib.upstreams.frames import Frames
 
 
@@ -19,23 +20,26 @@ class Branch(nn.Module):
 
     Arguments
     ---------
-    upstreams : Sequence[str]
-        Names of the upstreams whose frames are joined, in this order.
-    input_size : int
-        Sum of their frame sizes.
+    upstreams : Mapping[str, nn.Module]
+        The upstreams whose frames are joined, in this order.
     aggregator : Callable
         Called with ``input_size``, gives the aggregator module.
+
+    Raises
+    ------
+    ValueError
+        If the frames of several upstreams cannot be aligned in time.
     """
 
     def __init__(
         self,
-        upstreams: Sequence[str],
-        input_size: int,
+        upstreams: Mapping[str, nn.Module],
         aggregator: Callable[..., nn.Module],
     ) -> None:
         super().__init__()
         self.upstreams = list(upstreams)
-        self.aggregator = aggregator(input_size=input_size)
+        self.ratios = frame_ratios({n: u.hop_samples for n, u in upstreams.items()})
+        self.aggregator = aggregator(input_size=sum(u.dim for u in upstreams.values()))
         self.output_size = self.aggregator.output_size
 
     def forward(self, frames: Mapping[str, Frames]) -> torch.Tensor:
@@ -51,22 +55,11 @@ class Branch(nn.Module):
         (batch, output_size) torch.Tensor
             One embedding an utterance.
 
-        Raises
-        ------
-        ValueError
-            If the upstreams of the branch differ in their number of frames.
         """
-        streams = [frames[name] for name in self.upstreams]
-        counts = streams[0].counts
-        for name, stream in zip(self.upstreams, streams, strict=True):
-            if not torch.equal(stream.counts, counts):
-                raise ValueError(
-                    f"Early fusion needs frames at the same times: "
-                    f"{self.upstreams[0]} gives {counts.tolist()} frames, {name} "
-                    f"{stream.counts.tolist()}."
-                )
-        values = torch.cat([stream.values for stream in streams], dim=-1)
-        return self.aggregator(Frames(values, counts))
+        streams = {name: frames[name] for name in self.upstreams}
+        if len(streams) == 1:
+            return self.aggregator(*streams.values())
+        return self.aggregator(align_frames(streams, self.ratios))
 
 
 class Downstream(nn.Module):
@@ -123,27 +116,59 @@ class Downstream(nn.Module):
 
 
 class Upstreams(nn.ModuleDict):
-    """All upstreams of a model, run on the same waveforms.
+    """All upstreams of a model, run on the same utterances.
 
     Takes a mapping from names to upstreams.
     """
 
-    def forward(self, wavs: torch.Tensor, wav_lens: torch.Tensor) -> dict[str, Frames]:
-        """Run every upstream.
+    def without(self, names: Container[str]) -> "Upstreams":
+        """Give the upstreams but for some, as when their frames are stored.
+
+        Arguments
+        ---------
+        names : Container[str]
+            Names of those to leave out.
+
+        Returns
+        -------
+        Upstreams
+            The others; they are shared, not copied.
+        """
+        return Upstreams({n: u for n, u in self.items() if n not in names})
+
+    @property
+    def reads(self) -> set[str]:
+        """What the upstreams read: ``wav``, ``text`` or both."""
+        return {upstream.reads for upstream in self.values()}
+
+    def forward(
+        self,
+        wavs: torch.Tensor | None,
+        wav_lens: torch.Tensor | None,
+        texts: list[str] | None = None,
+    ) -> dict[str, Frames]:
+        """Run every upstream on what it reads.
 
         Arguments
         ---------
         wavs : (batch, samples) torch.Tensor
-            Padded waveforms.
+            Padded waveforms; None where no upstream reads them.
         wav_lens : (batch,) torch.Tensor
             Relative lengths.
+        texts : list[str]
+            Transcripts; None where no upstream reads them.
 
         Returns
         -------
         dict[str, Frames]
             Frames of each upstream.
         """
-        return {name: upstream(wavs, wav_lens) for name, upstream in self.items()}
+        return {
+            name: upstream(texts)
+            if upstream.reads == "text"
+            else upstream(wavs, wav_lens)
+            for name, upstream in self.items()
+        }
 
 
 class EmotionModel(nn.Module):
@@ -195,22 +220,28 @@ class EmotionModel(nn.Module):
                 f"A branch asks for the upstreams {unknown}; the model has "
                 f"{list(self.upstreams)}."
             )
-        input_size = sum(self.upstreams[name].dim for name in upstreams)
-        return Branch(upstreams, input_size, aggregator)
+        return Branch({name: self.upstreams[name] for name in upstreams}, aggregator)
 
-    def forward(self, wavs: torch.Tensor, wav_lens: torch.Tensor) -> torch.Tensor:
-        """Classify waveforms.
+    def forward(
+        self,
+        wavs: torch.Tensor | None,
+        wav_lens: torch.Tensor | None,
+        texts: list[str] | None = None,
+    ) -> torch.Tensor:
+        """Classify utterances.
 
         Arguments
         ---------
         wavs : (batch, samples) torch.Tensor
-            Padded waveforms.
+            Padded waveforms; None for a model of text alone.
         wav_lens : (batch,) torch.Tensor
             Relative lengths.
+        texts : list[str]
+            Transcripts, where an upstream reads them.
 
         Returns
         -------
         (batch, n_labels) torch.Tensor
             Logits in the order of ``labels``.
         """
-        return self.downstream(self.upstreams(wavs, wav_lens))
+        return self.downstream(self.upstreams(wavs, wav_lens, texts))

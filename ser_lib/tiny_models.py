@@ -1,13 +1,44 @@
-"""A HuBERT small enough to train in seconds, for the quickstart and the tests.
+"""Encoders small enough to train in seconds, for the quickstart and the tests.
 
-python -m ser_lib.tiny_models FOLDER
+python -m ser_lib.tiny_models hubert FOLDER
+python -m ser_lib.tiny_models wav2vec2 FOLDER
+python -m ser_lib.tiny_models bert FOLDER MANIFEST.csv    (words of its column text)
 """
 
-import sys
+import argparse
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
-from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
+from transformers import (
+    BertConfig,
+    BertModel,
+    BertTokenizer,
+    HubertConfig,
+    HubertModel,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2Model,
+)
+
+from ser_lib.manifest import read_manifest
+
+_SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+_SPEECH_MODELS = {
+    "hubert": (HubertConfig, HubertModel),
+    "wav2vec2": (Wav2Vec2Config, Wav2Vec2Model),
+}
+# They are trained for a few hundred steps only: dropout would slow them down.
+_TRANSFORMER = {
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 128,
+}
 
 
 def write_tiny_hubert(
@@ -41,12 +72,34 @@ def write_tiny_hubert(
     >>> HubertModel.from_pretrained(folder).num_parameters() < 200_000
     True
     """
+    return write_tiny_speech_encoder(folder, "hubert", feat_extract_norm, seed)
+
+
+def write_tiny_speech_encoder(
+    folder: str | Path, kind: str, feat_extract_norm: str = "group", seed: int = 0
+) -> Path:
+    """Write an untrained encoder of the wav2vec 2.0 family.
+
+    Arguments
+    ---------
+    folder : str | Path
+        As for :func:`write_tiny_hubert`.
+    kind : str
+        ``hubert`` or ``wav2vec2`` (https://arxiv.org/abs/2006.11477).
+    feat_extract_norm : str
+        ``"group"`` or ``"layer"``.
+    seed : int
+        For the weights.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
     large = feat_extract_norm == "layer"
-    config = HubertConfig(
-        hidden_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=128,
+    make_config, make_model = _SPEECH_MODELS[kind]
+    config = make_config(
+        **_TRANSFORMER,
         # Four convolutions in place of seven: untrained, the seven lose the signal.
         conv_dim=(16, 32, 32, 64),
         conv_kernel=(10, 8, 4, 4),
@@ -56,7 +109,6 @@ def write_tiny_hubert(
         do_stable_layer_norm=large,
         num_conv_pos_embeddings=8,
         num_conv_pos_embedding_groups=4,
-        # It is trained for a few hundred steps only: dropout would slow it down.
         hidden_dropout=0.0,
         attention_dropout=0.0,
         activation_dropout=0.0,
@@ -64,15 +116,86 @@ def write_tiny_hubert(
         layerdrop=0.0,
         apply_spec_augment=False,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = HubertModel(config)
-    model.save_pretrained(folder)
+    _write_untrained(folder, make_model, config, seed)
     Wav2Vec2FeatureExtractor(
         do_normalize=large, return_attention_mask=large
     ).save_pretrained(folder)
     return Path(folder)
 
 
+def write_tiny_bert(folder: str | Path, texts: Iterable[str], seed: int = 0) -> Path:
+    """Write an untrained BERT whose vocabulary is the words of some texts.
+
+    Arguments
+    ---------
+    folder : str | Path
+        Where the configuration, the weights and the tokenizer go.
+    texts : Iterable[str]
+        Their words, in lower case, the most frequent first, make the vocabulary;
+        other words become ``[UNK]``.
+    seed : int
+        For the weights.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Example
+    -------
+    >>> folder = write_tiny_bert(getfixture("tmp_path"), ["We lost it.", "We won!"])
+    >>> tokenizer = BertTokenizer.from_pretrained(folder)
+    >>> tokenizer.convert_ids_to_tokens(tokenizer("it was lost")["input_ids"])
+    ['[CLS]', 'it', '[UNK]', 'lost', '[SEP]']
+    """
+    counts = Counter(w for text in texts for w in re.findall(r"\w+|\S", text.lower()))
+    words = [word for word, _ in counts.most_common()]
+    vocabulary = {token: i for i, token in enumerate([*_SPECIAL_TOKENS, *words])}
+    config = BertConfig(
+        **_TRANSFORMER,
+        vocab_size=len(vocabulary),
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    _write_untrained(folder, BertModel, config, seed)
+    BertTokenizer(vocab=vocabulary, do_lower_case=True).save_pretrained(folder)
+    return Path(folder)
+
+
+def _write_untrained(
+    folder: str | Path,
+    make_model: type[PreTrainedModel],
+    config: PreTrainedConfig,
+    seed: int,
+) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = make_model(config)
+    model.save_pretrained(folder)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write a tiny untrained encoder; see the head of this file.
+
+    Arguments
+    ---------
+    arguments : Sequence[str] | None
+        Of the command line; ``None`` takes those of the process.
+    """
+    parser = argparse.ArgumentParser(description=main.__doc__.splitlines()[0])
+    parser.add_argument("kind", choices=[*_SPEECH_MODELS, "bert"])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("manifest", nargs="?", help="for bert: a manifest with texts")
+    options = parser.parse_args(arguments)
+    if options.kind != "bert":
+        write_tiny_speech_encoder(options.folder, options.kind)
+    elif options.manifest is None:
+        parser.error("bert needs a manifest, such as fold_1/train.csv of a run")
+    else:
+        utterances = read_manifest(options.manifest)
+        write_tiny_bert(options.folder, [u.text for u in utterances])
+    print(f"Wrote a tiny untrained {options.kind} to {options.folder}")
+
+
 if __name__ == "__main__":
-    print(f"Wrote a tiny untrained HuBERT to {write_tiny_hubert(sys.argv[1])}")
+    main()

@@ -23,7 +23,7 @@ def miniature_options(folder: Path) -> list[str]:
         f"--data_folder={folder / 'IEMOCAP'}",
         f"--hubert_source={folder / 'hubert'}",
         f"--corpus={json.dumps({'counts': miniature_counts(4)})}",
-        f"--finetuned={json.dumps({'hubert': {'overrides': overrides}})}",
+        f"--finetuned={json.dumps({'upstream': {'overrides': overrides}})}",
         "--number_of_epochs=2",
         "--ecapa_channels=[16,16,16,16,48]",
         "--noprogressbar",

@@ -54,11 +54,18 @@ def test_padding_does_not_move_an_embedding(n_frames):
     )
 
 
-def test_too_few_frames_for_a_mirror_image_are_refused():
-    ours = EcapaTdnn(20, 12, **SMALL)
-    assert ours.min_frames == 5  # dilation 4, kernel 3
-    with pytest.raises(ValueError, match="at least 5 frames; the shortest .* has 4"):
-        ours(Frames(torch.randn(1, 4, 20), torch.tensor([4])))
+def test_one_word_is_enough_for_ecapa_alone_and_in_a_batch():
+    """Three tokens are fewer than its mirrored ends need: they are repeated."""
+    torch.manual_seed(0)
+    sizes = {"channels": [16] * 4 + [32], "attention_channels": 8}
+    ecapa = EcapaTdnn(4, 8, **sizes).eval()
+    values = torch.randn(2, 12, 4)
+    together = ecapa(Frames(values, torch.tensor([12, 3])))
+    alone = ecapa(Frames(values[1:, :3], torch.tensor([3])))
+    by_hand = torch.cat([values[1:, :3], values[1:, :2]], dim=1)
+    expected = ecapa(Frames(by_hand, torch.tensor([5])))
+    torch.testing.assert_close(alone, expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(together[1:], expected, atol=1e-4, rtol=0)
 
 
 def test_the_batch_norm_of_the_input_does_not_see_the_padding():

@@ -158,8 +158,8 @@ def settings_overrides(settings: Settings) -> dict:
     [
         {"seed": 2},
         {"lr_downstream": 0.5},
-        {"finetuned": {"hubert": {"averaged_checkpoints": 3}}},
-        {"finetuned": {"hubert": {"overrides": {"number_of_epochs": 3}}}},
+        {"finetuned": {"upstream": {"averaged_checkpoints": 3}}},
+        {"finetuned": {"upstream": {"overrides": {"number_of_epochs": 3}}}},
         {"label_smoothing": 0.2},
     ],
 )

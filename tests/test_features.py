@@ -58,7 +58,7 @@ def test_a_store_whose_writing_was_interrupted_is_none(tmp_path):
 def test_a_disk_without_room_is_refused_with_both_figures(tmp_path, monkeypatch):
     usage = SimpleNamespace(free=1_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
-    upstream = SimpleNamespace(dim=1024, hop_samples=320)
+    upstream = SimpleNamespace(dim=1024, hop_samples=320, reads="wav")
     # 100 s * 50 frames/s * 1024 values * 2 bytes = 10.24 MB
     utterances = [Utterance("a", "a.wav", "sad", "s", 100.0)]
     with pytest.raises(OSError, match=r"need 10 MB in .*; 1 MB are free"):
@@ -67,6 +67,8 @@ def test_a_disk_without_room_is_refused_with_both_figures(tmp_path, monkeypatch)
 
 def test_encoding_yields_each_utterance_without_its_padding():
     class Doubling(torch.nn.Module):
+        reads = "wav"
+
         def forward(self, wavs, wav_lens):
             counts = torch.round(wav_lens * wavs.shape[1]).long()
             return Frames(2 * wavs[..., None], counts)

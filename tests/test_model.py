@@ -12,7 +12,7 @@ from ser_lib.upstreams import Frames
 class Constant(nn.Module):
     """An upstream that gives the same frame at every step."""
 
-    frozen, hop_samples = True, 1
+    reads, frozen, hop_samples = "wav", True, 1
 
     def __init__(self, value: float, dim: int, hop_samples: int = 1) -> None:
         super().__init__()
@@ -40,12 +40,20 @@ def test_late_fusion_joins_the_embeddings_of_the_branches():
     assert embedding([["b"], ["a"]]) == [2.0, 2.0, 2.0, 1.0, 1.0]
 
 
-def test_early_fusion_of_streams_with_other_frame_counts_is_refused():
+def test_early_fusion_of_a_fast_and_a_slow_stream_runs_at_the_pace_of_the_slow_one():
     upstreams = {"a": Constant(1.0, 2), "slow": Constant(2.0, 3, hop_samples=2)}
-    branch = {"upstreams": ["a", "slow"], "aggregator": MeanPooling}
+    seen = []
+
+    class Watching(MeanPooling):
+        def forward(self, frames):
+            seen.append(frames)
+            return super().forward(frames)
+
+    branch = {"upstreams": ["a", "slow"], "aggregator": Watching}
     model = EmotionModel(["x", "y"], upstreams, [branch])
-    with pytest.raises(ValueError, match=r"a gives \[4\] frames, slow \[2\]"):
-        model(torch.zeros(1, 4), torch.ones(1))
+    model(torch.zeros(1, 8), torch.ones(1))
+    assert seen[0].counts.tolist() == [4]
+    assert seen[0].values.tolist() == [[[1.0, 1.0, 2.0, 2.0, 2.0]] * 4]
 
 
 def test_a_branch_that_asks_for_an_unknown_upstream_is_refused():

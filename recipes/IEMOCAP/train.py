@@ -12,6 +12,7 @@ ser_lib/experiment.py, the settings in hparams/ and corpus.yaml.
 import sys
 
 from speechbrain import parse_arguments
+from speechbrain.utils.distributed import ddp_init_group
 
 from ser_lib.experiment import run
 from ser_lib.hparams import Settings
@@ -22,4 +23,5 @@ if __name__ == "__main__":
     if settings["show_hparams"]:
         print(settings.text)
     else:
+        ddp_init_group(run_opts)  # does nothing but under torchrun
         run(settings, run_opts)

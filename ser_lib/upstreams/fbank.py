@@ -29,6 +29,7 @@ class FbankUpstream(nn.Module):
     (torch.Size([2, 51, 40]), tensor([51, 26]))
     """
 
+    reads = "wav"
     frozen = False  # costs less than reading its frames, and comes before augmentation
     min_samples = 1
 

@@ -8,6 +8,7 @@ group norm over time.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -27,14 +28,16 @@ WEIGHT_FILES = (
 )
 
 
-def local_encoder(source: str) -> Path:
+def local_encoder(source: str, needed: Sequence[str] = NEEDED_FILES) -> Path:
     """Find an encoder: a local folder, the hub's cache, or the hub, in that order.
 
     Arguments
     ---------
     source : str
-        A folder with ``config.json``, ``preprocessor_config.json`` and weights, or
-        a hub id such as ``facebook/hubert-large-ll60k``.
+        A folder with the needed files and weights, or a hub id such as
+        ``facebook/hubert-large-ll60k``.
+    needed : Sequence[str]
+        Files that the folder must hold beside weights.
 
     Returns
     -------
@@ -52,10 +55,10 @@ def local_encoder(source: str) -> Path:
         if folder.is_absolute() or source.startswith(".") or source.count("/") != 1:
             raise FileNotFoundError(
                 f"There is no encoder folder {source}. Expected a folder that holds "
-                f"{', '.join(NEEDED_FILES)} and weights, or a hub id (owner/name)."
+                f"{', '.join(needed)} and weights, or a hub id (owner/name)."
             )
         folder = _from_hub(source)
-    missing = [name for name in NEEDED_FILES if not (folder / name).is_file()]
+    missing = [name for name in needed if not (folder / name).is_file()]
     if not any((folder / name).is_file() for name in WEIGHT_FILES):
         missing.append(" or ".join((WEIGHT_FILES[0], WEIGHT_FILES[2])))
     if missing:
@@ -105,6 +108,8 @@ class HuggingFaceUpstream(Wav2Vec2):
     >>> frames.values.shape[1], frames.counts.tolist(), upstream.hop_samples
     (49, [49, 24], 320)
     """
+
+    reads = "wav"
 
     def __init__(
         self,

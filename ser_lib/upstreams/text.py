@@ -1,0 +1,90 @@
+"""Text encoders (BERT) as upstreams: one frame for each token of a transcript."""
+
+import os
+
+import torch
+from speechbrain.integrations.huggingface.textencoder import TextEncoder
+
+from ser_lib.upstreams.frames import Frames
+from ser_lib.upstreams.huggingface import local_encoder
+
+NEEDED_TEXT_FILES = ("config.json", "tokenizer_config.json")
+
+
+class TextUpstream(TextEncoder):
+    """A text encoder of the Hugging Face hub, read as frames (Morais et al., row 10).
+
+    Devlin et al., 2019, BERT, https://arxiv.org/abs/1810.04805. Loading and
+    tokenising are SpeechBrain's. The frames of an utterance are those of all its
+    tokens, with the two that BERT puts around a sentence, and so an empty transcript
+    has two frames.
+
+    Arguments
+    ---------
+    source : str
+        Local folder or hub id of a model with its tokenizer.
+    freeze : bool
+        Train nothing; the module then stays in eval mode whatever its parent does.
+
+    Example
+    -------
+    >>> from ser_lib.tiny_models import write_tiny_bert
+    >>> folder = str(getfixture("tmp_path"))
+    >>> _ = write_tiny_bert(folder, ["we lost it", "so"])
+    >>> upstream = TextUpstream(folder, freeze=True)
+    >>> upstream(["We lost it", "so"]).counts
+    tensor([5, 3])
+    """
+
+    reads = "text"
+    hop_samples = None  # tokens have no times
+
+    def __init__(self, source: str, freeze: bool = False) -> None:
+        super().__init__(
+            str(local_encoder(source, NEEDED_TEXT_FILES)),
+            save_path=os.devnull,
+            freeze=freeze,
+            dtype="float32",
+        )
+        self.frozen = freeze
+        self.dim = self.model.config.hidden_size
+        # The pooler reads the first token only; unused, it would stop distributed
+        # training and fill checkpoints.
+        if getattr(self.model, "pooler", None) is not None:
+            self.model.pooler = None
+
+    def train(self, mode: bool = True) -> "TextUpstream":
+        """Set the mode; a frozen encoder has no dropout whoever asks for it."""
+        return super().train(mode and not self.frozen)
+
+    def forward(self, texts: list[str]) -> Frames:
+        """Encode transcripts.
+
+        Arguments
+        ---------
+        texts : list[str]
+            One transcript an utterance.
+
+        Returns
+        -------
+        Frames
+            Last layer, ``(batch, tokens, dim)``.
+
+        Raises
+        ------
+        ValueError
+            If a transcript has more tokens than the encoder has positions.
+        """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            tokens = self.tokenizer(list(texts), return_tensors="pt", padding=True)
+            counts = tokens["attention_mask"].sum(1)
+            limit = self.model.config.max_position_embeddings
+            if counts.max() > limit:
+                longest = texts[int(counts.argmax())]
+                raise ValueError(
+                    f"The transcript {longest[:60]!r}... has {int(counts.max())} "
+                    f"tokens; the text encoder takes {limit}. Cut the utterance."
+                )
+            device = self.model.device
+            values = self.model(**tokens.to(device)).last_hidden_state
+        return Frames(values, counts.to(device))
