@@ -185,6 +185,9 @@ class EmotionModel(nn.Module):
         ``input_size``).
     dropout : float
         Dropout before the classifier.
+    classifier_from : str | None
+        Name of an upstream whose checkpoint holds a classifier to start from; None
+        starts from random weights.
 
     Example
     -------
@@ -205,6 +208,7 @@ class EmotionModel(nn.Module):
         upstreams: Mapping[str, nn.Module],
         branches: Sequence[Mapping],
         dropout: float = 0.0,
+        classifier_from: str | None = None,
     ) -> None:
         super().__init__()
         self.labels = list(labels)
@@ -212,15 +216,22 @@ class EmotionModel(nn.Module):
         self.downstream = Downstream(
             [self._branch(**branch) for branch in branches], len(self.labels), dropout
         )
+        if classifier_from is not None:
+            self._check_known([classifier_from], "The classifier")
+            source = self.upstreams[classifier_from]
+            source.initialise_classifier(self.downstream.classifier, self.labels)
 
     def _branch(self, upstreams: list[str], aggregator: Callable) -> Branch:
-        unknown = [name for name in upstreams if name not in self.upstreams]
+        self._check_known(upstreams, "A branch")
+        return Branch({name: self.upstreams[name] for name in upstreams}, aggregator)
+
+    def _check_known(self, names: Sequence[str], who: str) -> None:
+        unknown = [name for name in names if name not in self.upstreams]
         if unknown:
             raise ValueError(
-                f"A branch asks for the upstreams {unknown}; the model has "
+                f"{who} asks for the upstreams {unknown}; the model has "
                 f"{list(self.upstreams)}."
             )
-        return Branch({name: self.upstreams[name] for name in upstreams}, aggregator)
 
     def forward(
         self,

@@ -1,23 +1,28 @@
 """The Hugging Face family (HuBERT, wav2vec 2.0, WavLM, data2vec) as one upstream.
 
-Loading and the forward pass are SpeechBrain's (``Wav2Vec2``, which takes whatever
-``AutoModel`` gives). Two things are added, because the stock class makes the frames
-of an utterance depend on the padding of its batch: the waveform is normalised over
-the utterance's own samples, and so is the first layer of the "base" encoders, a
-group norm over time.
+Loading is SpeechBrain's (``Wav2Vec2``, which takes whatever ``AutoModel`` gives). Its
+forward pass is replaced, because it makes the frames of an utterance depend on the
+padding of its batch: here the waveform is normalised over the utterance's own samples,
+and so is the first layer of the "base" encoders, a group norm over time.
 """
 
+import json
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from speechbrain.integrations.huggingface.wav2vec2 import Wav2Vec2
-from torch import nn
+from transformers.modeling_outputs import BaseModelOutput
 
 from ser_lib.upstreams.frames import Frames, sample_counts, time_mask
+from ser_lib.upstreams.layers import LayerSum
+from ser_lib.upstreams.padding import mask_group_norm, normalise
 
 NEEDED_FILES = ("config.json", "preprocessor_config.json")
 WEIGHT_FILES = (
@@ -59,7 +64,7 @@ def local_encoder(source: str, needed: Sequence[str] = NEEDED_FILES) -> Path:
             )
         folder = _from_hub(source)
     missing = [name for name in needed if not (folder / name).is_file()]
-    if not any((folder / name).is_file() for name in WEIGHT_FILES):
+    if not has_weights(folder):
         missing.append(" or ".join((WEIGHT_FILES[0], WEIGHT_FILES[2])))
     if missing:
         raise FileNotFoundError(
@@ -67,6 +72,11 @@ def local_encoder(source: str, needed: Sequence[str] = NEEDED_FILES) -> Path:
             f"{sorted(p.name for p in folder.iterdir()) or 'nothing'}."
         )
     return folder
+
+
+def has_weights(folder: Path) -> bool:
+    """Tell whether a folder holds the weights of an encoder."""
+    return any((folder / name).is_file() for name in WEIGHT_FILES)
 
 
 def _from_hub(name: str) -> Path:
@@ -91,12 +101,21 @@ class HuggingFaceUpstream(Wav2Vec2):
 
     Arguments
     ---------
-    source : str
-        Local folder or hub id, see :func:`local_encoder`.
+    source : str | Mapping
+        Local folder or hub id, see :func:`local_encoder`; or what
+        :meth:`without_weights` gave, for an encoder whose weights come later.
     freeze : bool
-        Train nothing; the module then stays in eval mode whatever its parent does.
+        Train nothing of the encoder, which then stays in eval mode whatever its parent
+        does. The weights of the layer sum are trained all the same.
     freeze_feature_extractor : bool
         Keep the convolutional front end as it was pre-trained.
+    layer : str
+        ``"last"``, or ``"sum"`` for the learnable sum of all hidden states.
+
+    Raises
+    ------
+    ValueError
+        If ``layer`` is neither.
 
     Example
     -------
@@ -113,20 +132,25 @@ class HuggingFaceUpstream(Wav2Vec2):
 
     def __init__(
         self,
-        source: str,
+        source: str | Mapping[str, dict],
         freeze: bool = False,
         freeze_feature_extractor: bool = True,
+        layer: Literal["last", "sum"] = "last",
     ) -> None:
+        if layer not in ("last", "sum"):
+            raise ValueError(f"layer is {layer!r}; expected 'last' or 'sum'.")
         # A half-precision checkpoint would stay half without the dtype.
-        super().__init__(
-            str(local_encoder(source)),
-            save_path=os.devnull,
-            freeze=freeze,
-            freeze_feature_extractor=freeze_feature_extractor,
-            dtype="float32",
-        )
+        with _encoder_folder(source) as folder:
+            super().__init__(
+                str(folder),
+                save_path=os.devnull,
+                freeze=freeze,
+                freeze_feature_extractor=freeze_feature_extractor,
+                dtype="float32",
+            )
         config = self.model.config
-        self.frozen = freeze
+        self.frozen = freeze and layer == "last"
+        self.layer_sum = self._make_layer_sum() if layer == "sum" else None
         self.dim = config.hidden_size
         self.hop_samples = int(torch.tensor(config.conv_stride).prod())
         self.min_samples = _receptive_field(config.conv_kernel, config.conv_stride)
@@ -134,18 +158,81 @@ class HuggingFaceUpstream(Wav2Vec2):
         # distributed training.
         if hasattr(self.model, "masked_spec_embed"):
             self.model.masked_spec_embed.requires_grad = False
-        self._group_norm = _mask_group_norm(self.model.feature_extractor)
+        self._group_norm = mask_group_norm(self.model.feature_extractor)
+
+    def without_weights(self) -> dict[str, dict]:
+        """Describe the encoder, so that it can be built anew without its weights.
+
+        Returns
+        -------
+        dict[str, dict]
+            Content of ``config.json`` and of ``preprocessor_config.json``; to be given
+            as ``source``.
+        """
+        config = json.loads(self.model.config.to_json_string(use_diff=False))
+        config.pop("_name_or_path", None)  # a folder of this machine
+        preprocessor = json.loads(self.feature_extractor.to_json_string())
+        return dict(zip(NEEDED_FILES, (config, preprocessor), strict=True))
+
+    def _from_pretrained(self, source: str, *args: str, **kwargs: str) -> None:
+        """Load weights, or leave them random where the source has none."""
+        if has_weights(Path(source)):
+            super()._from_pretrained(source, *args, **kwargs)
+        else:
+            self.model = self.auto_class.from_config(
+                self.config, dtype=kwargs["dtype"], trust_remote_code=False
+            )
+
+    def load_feature_extractor(self, source: str, cache_dir: str) -> None:
+        """Read the preprocessor's settings, and never run code that they name."""
+        super().load_feature_extractor(source, cache_dir, trust_remote_code=False)
 
     def train(self, mode: bool = True) -> "HuggingFaceUpstream":
         """Set the mode; a frozen encoder has no dropout whoever asks for it."""
         return super().train(mode and not self.freeze)
 
-    def extract_features(self, wav: torch.Tensor, wav_lens: torch.Tensor) -> Frames:
-        """Encode a padded batch; called by SpeechBrain's ``forward``.
+    def _make_layer_sum(self) -> LayerSum:
+        config = self.model.config
+        config.layerdrop = 0.0  # a layer that is dropped would be missing in the sum
+        return LayerSum(config.num_hidden_layers + 1)
+
+    def hidden_states(
+        self, wavs: torch.Tensor, wav_lens: torch.Tensor
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Give every hidden state: what enters the first layer, then each layer.
+
+        The last one of "large" encoders is not yet normalised, as transformers 5 has
+        it; ``layer: last`` is.
 
         Arguments
         ---------
-        wav : (batch, samples) torch.Tensor
+        wavs : (batch, samples) torch.Tensor
+            Padded waveforms at 16 kHz.
+        wav_lens : (batch,) torch.Tensor
+            Relative lengths.
+
+        Returns
+        -------
+        list[(batch, time, dim) torch.Tensor]
+            One more than there are layers, the lowest first. Layer drop, where the
+            encoder has it, leaves some out in training if ``layer`` is ``last``.
+        (batch,) torch.LongTensor
+            Frames of each utterance.
+
+        Raises
+        ------
+        ValueError
+            If an utterance is too short for one frame.
+        """
+        output, counts = self._encode(wavs, wav_lens, all_states=True)
+        return list(output.hidden_states), counts
+
+    def forward(self, wavs: torch.Tensor, wav_lens: torch.Tensor) -> Frames:
+        """Encode a padded batch.
+
+        Arguments
+        ---------
+        wavs : (batch, samples) torch.Tensor
             Padded waveforms at 16 kHz.
         wav_lens : (batch,) torch.Tensor
             Relative lengths.
@@ -153,81 +240,53 @@ class HuggingFaceUpstream(Wav2Vec2):
         Returns
         -------
         Frames
-            Last layer, ``(batch, time, dim)``.
+            ``(batch, time, dim)``: the last layer, or the sum of all.
 
         Raises
         ------
         ValueError
             If an utterance is too short for one frame.
         """
-        n_samples = sample_counts(wav, wav_lens)
+        sums = self.layer_sum is not None
+        output, counts = self._encode(wavs, wav_lens, all_states=sums)
+        if not sums:
+            return Frames(output.last_hidden_state, counts)
+        return Frames(self.layer_sum(torch.stack(output.hidden_states)), counts)
+
+    def _encode(
+        self, wavs: torch.Tensor, wav_lens: torch.Tensor, all_states: bool
+    ) -> tuple[BaseModelOutput, torch.Tensor]:
+        """Run the encoder on a padded batch; give its output and the frame counts."""
+        n_samples = sample_counts(wavs, wav_lens)
         if n_samples.min() < self.min_samples:
             raise ValueError(
                 f"The encoder needs at least {self.min_samples} samples; the shortest "
                 f"utterance of this batch has {int(n_samples.min())}."
             )
-        inside = time_mask(n_samples, wav.shape[1])
+        inside = time_mask(n_samples, wavs.shape[1])
         if self.normalize_wav:
-            wav = _normalise(wav, inside)
+            wavs = normalise(wavs, inside)
         if self._group_norm is not None:
             config = self.model.config
             kernel, stride = config.conv_kernel[0], config.conv_stride[0]
             self._group_norm.n_valid = (n_samples - kernel) // stride + 1
-        values = self.model(wav * inside, attention_mask=inside).last_hidden_state
-        return Frames(values, self.model._get_feat_extract_output_lengths(n_samples))
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze):
+            output = self.model(
+                wavs * inside, attention_mask=inside, output_hidden_states=all_states
+            )
+        return output, self.model._get_feat_extract_output_lengths(n_samples)
 
 
-class MaskedGroupNorm(nn.GroupNorm):
-    """A group norm with one channel a group, over the utterance's own steps.
-
-    Arguments
-    ---------
-    *args, **kwargs
-        Those of ``torch.nn.GroupNorm``.
-    """
-
-    n_valid: torch.Tensor | None = None  # (batch,), set before each forward pass
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Normalise ``x`` of shape (batch, channels, time) along time.
-
-        Arguments
-        ---------
-        x : (batch, channels, time) torch.Tensor
-            Output of the first convolution.
-
-        Returns
-        -------
-        (batch, channels, time) torch.Tensor
-            As ``x``; the padding is scaled along with the rest.
-        """
-        if self.n_valid is None:
-            return super().forward(x)
-        dtype, x = x.dtype, x.float()  # thousands of steps are summed
-        inside = time_mask(self.n_valid, x.shape[-1])[:, None]
-        n = inside.sum(-1, keepdim=True)
-        mean = (x * inside).sum(-1, keepdim=True) / n
-        variance = ((x - mean) * inside).square().sum(-1, keepdim=True) / n
-        scale = self.weight[:, None] / torch.sqrt(variance + self.eps)
-        return ((x - mean) * scale + self.bias[:, None]).to(dtype)
-
-
-def _mask_group_norm(feature_extractor: nn.Module) -> MaskedGroupNorm | None:
-    """Turn the group norm of a "base" encoder into a masked one, names unchanged."""
-    norm = getattr(feature_extractor.conv_layers[0], "layer_norm", None)
-    if not isinstance(norm, nn.GroupNorm):
-        return None
-    assert norm.num_groups == norm.num_channels, "one channel a group was expected"
-    norm.__class__ = MaskedGroupNorm
-    return norm
-
-
-def _normalise(wavs: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    """Zero mean and unit variance for each utterance, eps as in Hugging Face."""
-    n = inside.sum(1, keepdim=True)
-    mean = (wavs * inside).sum(1, keepdim=True) / n
-    variance = ((wavs - mean) * inside).square().sum(1, keepdim=True) / n
-    return (wavs - mean) / torch.sqrt(variance + 1e-7)
+@contextmanager
+def _encoder_folder(source: str | Mapping[str, dict]) -> Iterator[Path]:
+    """Give a folder for SpeechBrain's class, which reads nothing but files."""
+    if not isinstance(source, Mapping):
+        yield local_encoder(source)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for name in NEEDED_FILES:
+            Path(folder, name).write_text(json.dumps(source[name]), encoding="utf-8")
+        yield Path(folder)
 
 
 def _receptive_field(kernels: list[int], strides: list[int]) -> int:

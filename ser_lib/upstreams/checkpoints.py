@@ -1,0 +1,283 @@
+"""Old checkpoints: found, read without running their code, and loaded strictly.
+
+A checkpoint of PyTorch is a pickle, which can name any class and call it. Here it is
+read with ``weights_only=True``: tensors, plain Python values and
+``argparse.Namespace`` (the training arguments of s3prl and fairseq) are read, and
+nothing is imported.
+"""
+
+import argparse
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+)
+from torch import nn
+
+SUFFIXES = (".ckpt", ".pt", ".pth", ".tar")
+SHOWN_KEYS = 3
+
+# Schedules that early s3prl runs left in the state of their optimiser.
+_SCHEDULES = (
+    "ConstantLR",
+    "WarmupConstantSchedule",
+    "WarmupCosineSchedule",
+    "WarmupCosineWithHardRestartsSchedule",
+    "WarmupCosineWithWarmupRestartsSchedule",
+    "WarmupLinearSchedule",
+)
+
+
+class Unread:
+    """Stands in an old checkpoint for an object whose class is not needed."""
+
+
+# What a damaged pickle or archive can raise while it is read without its classes.
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+)
+
+
+def local_checkpoint(source: str) -> Path:
+    """Find a checkpoint: a local file or folder, the hub's cache, or the hub.
+
+    Arguments
+    ---------
+    source : str
+        A file; a folder with exactly one checkpoint file (.ckpt, .pt, .pth, .tar);
+        or ``owner/name/file`` on the Hugging Face hub.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file or folder, or the hub cannot be reached and its
+        cache does not hold the file. The message says how to work offline.
+    ValueError
+        If a folder holds several checkpoints.
+    """
+    path = Path(source).expanduser()
+    if path.is_file():
+        return path
+    if path.is_dir():
+        return _only_checkpoint(path)
+    owner, _, rest = str(source).partition("/")
+    name, _, file = rest.partition("/")
+    is_local = path.is_absolute() or str(source).startswith((".", "~"))
+    if is_local or not (owner and name and file):
+        raise FileNotFoundError(
+            f"There is no checkpoint {source}. Expected a file, a folder that holds "
+            f"one checkpoint ({', '.join(SUFFIXES)}), or a file on the Hugging Face "
+            f"hub as owner/name/file."
+        )
+    return _from_hub(f"{owner}/{name}", file)
+
+
+def _only_checkpoint(folder: Path) -> Path:
+    found = sorted(p for p in folder.iterdir() if p.suffix in SUFFIXES and p.is_file())
+    if len(found) == 1:
+        return found[0]
+    names = sorted(p.name for p in folder.iterdir())
+    if not found:
+        raise FileNotFoundError(
+            f"The folder {folder} holds no checkpoint ({', '.join(SUFFIXES)}). It "
+            f"holds: {names or 'nothing'}."
+        )
+    raise ValueError(
+        f"The folder {folder} holds {len(found)} checkpoints "
+        f"({', '.join(p.name for p in found)}). Give the path of one of them."
+    )
+
+
+def _from_hub(repository: str, file: str) -> Path:
+    try:
+        # Not hf_hub_download, which tries an unreachable hub for half a minute.
+        folder = snapshot_download(repository, allow_patterns=[file], etag_timeout=5)
+    except (
+        LocalEntryNotFoundError,
+        HfHubHTTPError,
+        HFValidationError,
+        OSError,
+    ) as error:
+        raise FileNotFoundError(
+            f"{repository}/{file} is neither a file here nor in the Hugging Face "
+            f"cache, and the hub did not give it ({type(error).__name__}). To work "
+            f"offline, run 'hf download {repository} {file} --local-dir FOLDER' where "
+            f"there is a network, copy the file here and give its path in place of "
+            f"{repository}/{file}."
+        ) from error
+    path = Path(folder) / file
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{repository} on the Hugging Face hub, or its copy in the cache, has no "
+            f"{file}."
+        )
+    return path
+
+
+def load_legacy(path: str | Path) -> dict:
+    """Read a checkpoint on the CPU without importing anything that it names.
+
+    Arguments
+    ---------
+    path : str | Path
+        A file written by ``torch.save``, in today's zip format or the older one.
+
+    Returns
+    -------
+    dict
+        Its content. Learning-rate schedules that early s3prl runs stored are
+        replaced by :class:`Unread`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file names another class than ``argparse.Namespace``, cannot be read,
+        or holds something else than a dictionary.
+
+    Example
+    -------
+    >>> path = getfixture("tmp_path") / "old.ckpt"
+    >>> torch.save({"Args": argparse.Namespace(seed=1), "w": torch.ones(2)}, path)
+    >>> load_legacy(path)["Args"].seed
+    1
+    """
+    stand_ins = [(Unread, f"optimizers.{name}") for name in _SCHEDULES]
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace, *stand_ins]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (FileNotFoundError, PermissionError):
+        raise
+    except _UNREADABLE as error:
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        if named:
+            raise ValueError(
+                f"The checkpoint {path} names {named[1]}, which is not loaded: it "
+                f"could run any code. Expected tensors, plain values and "
+                f"argparse.Namespace. If you trust the file, load it where that class "
+                f"is at home and save its weights and configuration alone."
+            ) from None
+        raise ValueError(
+            f"{path} ({Path(path).stat().st_size} bytes) cannot be read as a "
+            f"checkpoint of PyTorch: it is damaged, cut off or of another kind. Copy "
+            f"or download it again."
+        ) from error
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"The checkpoint {path} holds a {type(content).__name__}; expected a "
+            f"dictionary."
+        )
+    return content
+
+
+def entries(content: Mapping, names: tuple[str, ...], source: str | Path) -> list:
+    """Take entries out of a checkpoint.
+
+    Arguments
+    ---------
+    content : Mapping
+        A checkpoint or a part of it.
+    names : tuple[str, ...]
+        Keys that it must have.
+    source : str | Path
+        The file, for the message.
+
+    Returns
+    -------
+    list
+        The values, in the order of the names.
+
+    Raises
+    ------
+    ValueError
+        If one is missing: a checkpoint of another encoder, as a rule.
+
+    Example
+    -------
+    >>> entries({"config": {}, "weights": {}}, ("config", "model"), "cpc.pt")
+    Traceback (most recent call last):
+    ...
+    ValueError: cpc.pt has no model; it holds config, weights. Is it a checkpoint of \
+another encoder, or of another version?
+    """
+    missing = [name for name in names if name not in content]
+    if missing:
+        raise ValueError(
+            f"{source} has no {', no '.join(missing)}; it holds "
+            f"{', '.join(map(str, content)) or 'nothing'}. Is it a checkpoint of "
+            f"another encoder, or of another version?"
+        )
+    return [content[name] for name in names]
+
+
+def load_strictly(
+    module: nn.Module, state: Mapping[str, torch.Tensor], source: str | Path
+) -> None:
+    """Load weights, all of them and no others.
+
+    Arguments
+    ---------
+    module : torch.nn.Module
+        The network.
+    state : Mapping[str, torch.Tensor]
+        Weights by the names of the module's own ``state_dict``.
+    source : str | Path
+        The file they come from, for the message.
+
+    Raises
+    ------
+    ValueError
+        If keys are missing, unexpected or of another shape; the first of each are
+        named.
+
+    Example
+    -------
+    >>> layer = nn.Linear(2, 1)
+    >>> load_strictly(layer, {"weight": torch.ones(1, 2)}, "old.ckpt")
+    Traceback (most recent call last):
+    ...
+    ValueError: old.ckpt does not fit the Linear: missing bias.
+    """
+    own = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+    given = {key: tuple(getattr(value, "shape", ())) for key, value in state.items()}
+    problems = {
+        "missing": [key for key in own if key not in given],
+        "unexpected": [key for key in given if key not in own],
+        "of another shape": [
+            f"{key} {given[key]} in place of {own[key]}"
+            for key in own
+            if key in given and given[key] != own[key]
+        ],
+    }
+    found = [f"{kind} {_some(keys)}" for kind, keys in problems.items() if keys]
+    if found:
+        kind = type(module).__name__
+        raise ValueError(f"{source} does not fit the {kind}: {'; '.join(found)}.")
+    module.load_state_dict(state, strict=True)
+
+
+def _some(keys: list[str]) -> str:
+    more = len(keys) - SHOWN_KEYS
+    shown = ", ".join(keys[:SHOWN_KEYS])
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -1,0 +1,245 @@
+"""Contrastive predictive coding (CPC), as in CPC_audio and the SUPERB benchmark.
+
+The idea: van den Oord et al., 2018, https://arxiv.org/abs/1807.03748, figure 1:
+``z_t = g_enc(x_t)`` and ``c_t = g_ar(z_1 ... z_t)``. The network: Rivière et al.,
+2020, https://arxiv.org/abs/2002.02848 ("modified CPC"), which normalises each frame
+over its channels and has an LSTM as ``g_ar``.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ser_lib.files import atomic_path
+from ser_lib.upstreams.checkpoints import (
+    entries,
+    load_legacy,
+    load_strictly,
+    local_checkpoint,
+)
+from ser_lib.upstreams.frames import time_mask
+from ser_lib.upstreams.native import NativeUpstream, conv_counts, shortest_input
+
+# Kernel, stride and padding of each convolution.
+CONVOLUTIONS = ((10, 5, 3), (8, 4, 2), (4, 2, 1), (4, 2, 1), (4, 2, 1))
+HOP_SAMPLES = 160
+
+# What CPC_audio's options can ask for and this network is not.
+_ONLY = {
+    "encoder_type": ("cpc",),
+    "normMode": ("layerNorm",),
+    "arMode": ("LSTM",),
+    "cpc_mode": (None, "none"),
+}
+
+
+class ChannelNorm(nn.Module):
+    """Normalise each frame over its channels, with the unbiased variance.
+
+    ``torch.nn.LayerNorm`` divides by the number of channels, this norm by one less.
+
+    Arguments
+    ---------
+    n_channels : int
+        Channels of a frame.
+
+    Example
+    -------
+    >>> ChannelNorm(2)(torch.tensor([[[1.0], [3.0]]])).flatten().detach()
+    tensor([-0.7071,  0.7071])
+    """
+
+    eps = 1e-5
+
+    def __init__(self, n_channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1, n_channels, 1))
+        self.bias = nn.Parameter(torch.zeros(1, n_channels, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise.
+
+        Arguments
+        ---------
+        x : (batch, channels, time) torch.Tensor
+            Output of a convolution.
+
+        Returns
+        -------
+        (batch, channels, time) torch.Tensor
+            As ``x``.
+        """
+        dtype, x = x.dtype, x.float()
+        variance, mean = torch.var_mean(x, dim=1, keepdim=True)
+        normalised = (x - mean) * torch.rsqrt(variance + self.eps)
+        return (normalised * self.weight + self.bias).to(dtype)
+
+
+class Cpc(nn.Module):
+    """The network: five convolutions (10 ms frames), then an LSTM.
+
+    An utterance's frames do not depend on the padding: what lies behind its end is
+    set to zero before each convolution, as the padding of the convolution itself.
+
+    Arguments
+    ---------
+    dim : int
+        Channels of the convolutions, the size of ``z``.
+    context_dim : int
+        Units of the LSTM, the size of ``c``.
+    context_layers : int
+        Layers of the LSTM.
+
+    Example
+    -------
+    >>> network = Cpc(dim=8, context_dim=4)
+    >>> (z, c), counts = network(torch.randn(2, 1600), torch.tensor([1600, 800]))
+    >>> z.shape, c.shape, counts
+    (torch.Size([2, 10, 8]), torch.Size([2, 10, 4]), tensor([10,  5]))
+    """
+
+    hop_samples = HOP_SAMPLES
+    min_samples = shortest_input(CONVOLUTIONS)
+
+    def __init__(
+        self, dim: int = 256, context_dim: int = 256, context_layers: int = 1
+    ) -> None:
+        super().__init__()
+        self.dims = [dim, context_dim]
+        # All names are those of the published file.
+        self.gEncoder = nn.ModuleDict()
+        for i, (kernel, stride, padding) in enumerate(CONVOLUTIONS):
+            n_in = dim if i else 1
+            self.gEncoder[f"conv{i}"] = nn.Conv1d(n_in, dim, kernel, stride, padding)
+            self.gEncoder[f"batchNorm{i}"] = ChannelNorm(dim)
+        lstm = nn.LSTM(dim, context_dim, context_layers, batch_first=True)
+        self.gAR = nn.ModuleDict({"baseNet": lstm})
+
+    def forward(
+        self, wavs: torch.Tensor, n_samples: torch.Tensor
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Encode waveforms.
+
+        Arguments
+        ---------
+        wavs : (batch, samples) torch.Tensor
+            Padded waveforms, as they are.
+        n_samples : (batch,) torch.LongTensor
+            Samples of each.
+
+        Returns
+        -------
+        list[(batch, time, dim) torch.Tensor]
+            The encoder's output ``z`` and the context ``c``.
+        (batch,) torch.LongTensor
+            Frames of each utterance.
+        """
+        x, counts = wavs[:, None], n_samples
+        for i, convolution in enumerate(CONVOLUTIONS):
+            x = x * time_mask(counts, x.shape[-1])[:, None]
+            x = self.gEncoder[f"batchNorm{i}"](self.gEncoder[f"conv{i}"](x)).relu()
+            counts = conv_counts(counts, *convolution)
+        z = x.transpose(1, 2)
+        c, _ = self.gAR["baseNet"](z)
+        return [z, c], counts
+
+
+def save_cpc(path: str | Path, network: Cpc) -> None:
+    """Write a checkpoint in the published format (``config`` and ``weights``).
+
+    Arguments
+    ---------
+    path : str | Path
+        The file, such as ``cpc.pt``; it is replaced only when complete.
+    network : Cpc
+        The network.
+    """
+    lstm = network.gAR["baseNet"]
+    config = {
+        "hiddenEncoder": lstm.input_size,
+        "hiddenGar": lstm.hidden_size,
+        "nLevelsGRU": lstm.num_layers,
+        **{name: allowed[0] for name, allowed in _ONLY.items()},
+    }
+    content = {"config": config, "weights": network.state_dict()}
+    with atomic_path(path) as unfinished:
+        torch.save(content, unfinished)
+
+
+def load_cpc(source: str) -> Cpc:
+    """Build the network of a checkpoint and load its weights, strictly.
+
+    Arguments
+    ---------
+    source : str
+        See :func:`ser_lib.upstreams.checkpoints.local_checkpoint`.
+
+    Returns
+    -------
+    Cpc
+        The network.
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint is of another kind, its configuration asks for another
+        architecture, or its weights do not fit.
+    """
+    path = local_checkpoint(source)
+    config, weights = entries(load_legacy(path), ("config", "weights"), path)
+    _check_architecture(config, path)
+    # CPC_audio's defaults, for options that a file does not name.
+    network = Cpc(
+        dim=config.get("hiddenEncoder", 256),
+        context_dim=config.get("hiddenGar", 256),
+        context_layers=config.get("nLevelsGRU", 1),
+    )
+    load_strictly(network, weights, path)
+    return network
+
+
+def _check_architecture(config: Mapping, path: Path) -> None:
+    for name, allowed in _ONLY.items():
+        found = config.get(name, allowed[0])
+        if found not in allowed:
+            raise ValueError(
+                f"{path} was trained with {name} = {found!r}; the CPC network written "
+                f"here has {allowed[0]!r} only."
+            )
+
+
+class CpcUpstream(NativeUpstream):
+    """CPC as an upstream: 256 numbers every 10 ms.
+
+    Rivière et al., 2020, https://arxiv.org/abs/2002.02848. Waveforms are taken as
+    they are, without normalisation. Hidden states: ``z`` (the convolutions) and
+    ``c`` (the LSTM), the last. Published checkpoint, 1,843,456 parameters, SUPERB's
+    "modified CPC": 60k_epoch4-d0f474de.pt of
+    https://dl.fbaipublicfiles.com/librilight/CPC_checkpoints/, trained on 60,000
+    hours of Libri-Light. The code (CPC_audio) has the MIT licence; we know of no
+    statement about the weights alone.
+
+    Arguments
+    ---------
+    source : str
+        A checkpoint file, a folder that holds one, or ``owner/name/file`` on the
+        Hugging Face hub.
+    freeze : bool
+        Train nothing of the encoder; it stays in eval mode whatever its parent does.
+    layer : str
+        ``"last"``, or ``"sum"`` for the learnable sum of both hidden states.
+
+    Example
+    -------
+    >>> path = getfixture("tmp_path") / "cpc.pt"
+    >>> save_cpc(path, Cpc(dim=8, context_dim=4))
+    >>> upstream = CpcUpstream(str(path), freeze=True)
+    >>> frames = upstream(torch.randn(2, 16000), torch.tensor([1.0, 0.5]))
+    >>> frames.values.shape, frames.counts, upstream.hop_samples
+    (torch.Size([2, 100, 4]), tensor([100,  50]), 160)
+    """
+
+    def __init__(self, source: str, freeze: bool = False, layer: str = "last") -> None:
+        super().__init__(load_cpc(source), freeze, layer)

@@ -1,0 +1,134 @@
+"""DeLoRes: the AudioNTT-2020 network, trained by decorrelating two views.
+
+Ghosh et al., 2022, https://arxiv.org/abs/2203.13628 (DeLoRes, and DeLoRes-S in the
+LAPE repository); DeLoRes-M: https://ieeexplore.ieee.org/document/9868132.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from ser_lib.files import atomic_path
+from ser_lib.upstreams.audio_ntt import AudioNtt2020
+from ser_lib.upstreams.checkpoints import (
+    load_legacy,
+    load_strictly,
+    local_checkpoint,
+)
+from ser_lib.upstreams.native import NativeUpstream
+
+# Where each training script puts the network, and what else it saves, for its
+# objective alone.
+_LAYOUTS = {
+    "encoder_q.encoder.": (  # DeLoRes-M; encoder_k is the moving average
+        "encoder_q.fc.",
+        "encoder_k.",
+        "queue",
+        "p1.",
+        "p2.",
+        "p3.",
+    ),
+    "encoder.encoder.": ("p.",),  # DeLoRes-S
+    "module.": ("module.projector.", "module.bn."),  # DeLoRes
+    "": (),  # BYOL-A
+}
+
+
+def save_delores(path: str | Path, network: AudioNtt2020) -> None:
+    """Write a checkpoint as DeLoRes's training script does (names in ``module.``).
+
+    Arguments
+    ---------
+    path : str | Path
+        The file, such as ``delores.pth``; it is replaced only when complete.
+    network : AudioNtt2020
+        The network.
+    """
+    state = {f"module.{key}": value for key, value in network.state_dict().items()}
+    with atomic_path(path) as unfinished:
+        torch.save({"state_dict": state}, unfinished)
+
+
+def load_delores(source: str) -> AudioNtt2020:
+    """Build the network of a checkpoint and load its weights, strictly.
+
+    Arguments
+    ---------
+    source : str
+        See :func:`ser_lib.upstreams.checkpoints.local_checkpoint`.
+
+    Returns
+    -------
+    AudioNtt2020
+        The network.
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint is of another kind or its weights do not fit.
+    """
+    path = local_checkpoint(source)
+    checkpoint = load_legacy(path)
+    state = _network_state(checkpoint.get("state_dict", checkpoint), path)
+    dim = len(state["fc.0.weight"]) if "fc.0.weight" in state else 2048
+    network = AudioNtt2020(dim)
+    load_strictly(network, state, path)
+    return network
+
+
+def _network_state(state: Mapping[str, torch.Tensor], path: Path) -> dict:
+    """Keep the network's weights, under the names of ``AudioNtt2020``."""
+    for prefix, dropped in _LAYOUTS.items():
+        if any(key.startswith(f"{prefix}features") for key in state):
+            kept = {k: v for k, v in state.items() if not k.startswith(dropped)}
+            return {_own_name(k.removeprefix(prefix)): v for k, v in kept.items()}
+    raise ValueError(
+        f"{path} holds no network of DeLoRes: expected keys that start with "
+        f"{', '.join(f'{prefix}features' for prefix in _LAYOUTS)}; found "
+        f"{list(state)[:3]}."
+    )
+
+
+def _own_name(key: str) -> str:
+    """Turn LAPE's ``features_2.1.bias`` into ``features.5.bias``."""
+    found = re.match(r"features_(\d)\.(\d)\.", key)
+    if not found:
+        return key
+    number = 4 * (int(found[1]) - 1) + int(found[2])
+    return f"features.{number}.{key[found.end() :]}"
+
+
+class DeloresUpstream(NativeUpstream):
+    """DeLoRes as an upstream: 2048 (512, 256) numbers every 80 ms.
+
+    Ghosh et al., 2022, https://arxiv.org/abs/2203.13628. Hidden states: both linear
+    layers. No checkpoint was published, so there is no licence to give; formats are
+    those that the training scripts save (DeLoRes; DeLoRes-M and DeLoRes-S of LAPE;
+    BYOL-A, whose file is of the same network). Those scripts scale the waveform or
+    the log mels in different ways, which their checkpoints do not record: nothing is
+    scaled here.
+
+    Arguments
+    ---------
+    source : str
+        A checkpoint file, a folder that holds one, or ``owner/name/file`` on the
+        Hugging Face hub.
+    freeze : bool
+        Train nothing of the encoder; it stays in eval mode whatever its parent does.
+    layer : str
+        ``"last"``, or ``"sum"`` for the learnable sum of both hidden states.
+
+    Example
+    -------
+    >>> path = getfixture("tmp_path") / "delores.pth.tar"
+    >>> save_delores(path, AudioNtt2020(dim=4))
+    >>> upstream = DeloresUpstream(str(path), freeze=True)
+    >>> frames = upstream(torch.randn(2, 16000), torch.tensor([1.0, 0.5]))
+    >>> frames.values.shape, frames.counts, upstream.hop_samples
+    (torch.Size([2, 12, 4]), tensor([12,  6]), 1280)
+    """
+
+    def __init__(self, source: str, freeze: bool = False, layer: str = "last") -> None:
+        super().__init__(load_delores(source), freeze, layer)

@@ -1,0 +1,128 @@
+"""Mockingjay and TERA: transformers that reconstruct altered spectrograms.
+
+Mockingjay: Liu et al. (ICASSP 2020), https://arxiv.org/abs/1910.12638, figure 1: a
+BERT over frames; frames set to zero are reconstructed from both sides (L1 distance).
+TERA: Liu et al. (IEEE/ACM TASLP 2021), https://arxiv.org/abs/2007.06028: the same
+network with fewer layers, trained to undo alterations along time, frequency and
+magnitude. The format is s3prl's (https://github.com/s3prl/s3prl, Apache-2.0).
+"""
+
+import argparse
+import re
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ser_lib.files import atomic_path
+from ser_lib.upstreams.checkpoints import (
+    entries,
+    load_legacy,
+    load_strictly,
+    local_checkpoint,
+)
+from ser_lib.upstreams.mockingjay_network import Mockingjay
+from ser_lib.upstreams.native import NativeUpstream
+
+
+class MockingjayUpstream(NativeUpstream):
+    """Mockingjay or TERA as an upstream, from a checkpoint of s3prl.
+
+    Output: 768 dimensions every 160 samples; the front end is the checkpoint's own
+    (``front_end`` in ``mockingjay_network.py``). SUPERB's models in s3prl's names:
+
+    - mockingjay_logMelLinearLarge_T_AdamW_b32_500k_360hr_drop1: 12 layers, trained on
+      360 h of LibriSpeech, 85,118,208 parameters;
+    - tera_logMelBase_T_F_M_AdamW_b32_1m_960hr_drop1: 3 layers, 960 h, 21,327,360.
+
+    The files state no licence of their own; see the repository.
+
+    Arguments
+    ---------
+    source : str
+        Checkpoint, see :func:`~ser_lib.upstreams.checkpoints.local_checkpoint`.
+    freeze : bool
+        Do not train the network.
+    layer : str
+        ``"last"`` layer or learnable ``"sum"`` of the input representation and all
+        layers.
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint is of another architecture.
+
+    Example
+    -------
+    >>> from ser_lib.upstreams.mockingjay_network import published_config
+    >>> config = published_config(num_hidden_layers=1, hidden_size=24)
+    >>> path = getfixture("tmp_path") / "tera.ckpt"
+    >>> save_mockingjay(path, Mockingjay(config))
+    >>> upstream = MockingjayUpstream(str(path), layer="sum")
+    >>> frames = upstream(torch.randn(2, 16000), torch.tensor([1.0, 0.5]))
+    >>> frames.values.shape, frames.counts
+    (torch.Size([2, 101, 24]), tensor([101,  51]))
+    """
+
+    def __init__(self, source: str, freeze: bool = False, layer: str = "last") -> None:
+        path = local_checkpoint(source)
+        config, state = _config_and_weights(load_legacy(path), path)
+        try:
+            network = Mockingjay(config)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"The configuration in {path} is not that of Mockingjay or TERA "
+                f"({type(error).__name__}: {error})."
+            ) from error
+        load_strictly(network, state, path)
+        super().__init__(network, freeze, layer)
+
+
+def _config_and_weights(content: dict, path: Path) -> tuple[dict, dict]:
+    """Take the encoder's part out of a checkpoint, old names made new.
+
+    Old files keep the encoder's configuration under Config, newer ones keep the
+    trainer's there.
+    """
+    config, state = entries(content, ("Config", "Transformer"), path)
+    if "transformer" not in config:
+        (config,) = entries(content, ("Upstream_Config",), path)
+    entries(config, ("transformer", "task", "audio"), f"The configuration in {path}")
+    return config, {_new_name(key): value for key, value in state.items()}
+
+
+def _new_name(key: str) -> str:
+    """Replace the layer norm's names of TensorFlow."""
+    return re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", key))
+
+
+def save_mockingjay(
+    path: str | Path,
+    network: Mockingjay,
+    spec_head: nn.Module | None = None,
+    step: int = 0,
+) -> None:
+    """Write a checkpoint in s3prl's format.
+
+    Arguments
+    ---------
+    path : str | Path
+        The file; it is replaced only when complete.
+    network : Mockingjay
+        Configuration and weights.
+    spec_head : torch.nn.Module | None
+        The head of pre-training; features do not need it.
+    step : int
+        Steps of pre-training so far.
+    """
+    content = {
+        "Optimizer": {},
+        "Step": step,
+        "Args": argparse.Namespace(),
+        "Config": {},
+        "SpecHead": {} if spec_head is None else spec_head.state_dict(),
+        "Transformer": network.state_dict(),
+        "Upstream_Config": network.config,
+    }
+    with atomic_path(path) as unfinished:
+        torch.save(content, unfinished)

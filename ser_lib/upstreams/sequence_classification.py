@@ -1,0 +1,173 @@
+"""A Hugging Face speech classifier, all of it, as the start of a model of ours.
+
+``HubertForSequenceClassification`` and its likes for wav2vec 2.0, WavLM and data2vec
+are an encoder, the weighted sum of its layers where the configuration says so, a linear
+projector, the mean over time and a linear classifier. All up to the mean is an upstream
+here, ``MeanPooling`` is the mean, and the classifier passes its weights on.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import AutoModelForAudioClassification, PreTrainedModel
+
+from ser_lib.upstreams.frames import Frames
+from ser_lib.upstreams.huggingface import HuggingFaceUpstream, has_weights
+
+_KEY_PROBLEMS = {
+    "missing_keys": "lacks",
+    "unexpected_keys": "also holds",
+    "mismatched_keys": "has another shape of",
+}
+
+
+class SequenceClassificationUpstream(HuggingFaceUpstream):
+    """Encoder, layer sum and projector of a speech classifier; all of it is trained.
+
+    Arguments
+    ---------
+    source : str | Mapping
+        Local folder or hub id of a classifier, such as
+        ``superb/hubert-large-superb-er``; or what ``without_weights`` gave.
+    label_names : Mapping[str, str] | None
+        Our label -> the classifier's name for it, where they differ.
+    freeze_feature_extractor : bool
+        Keep the convolutional front end as it was.
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint is not exactly that of a classifier: a weight is missing, is
+        not known, or has another shape.
+
+    Example
+    -------
+    >>> from ser_lib.tiny_models import write_tiny_classifier
+    >>> folder = write_tiny_classifier(getfixture("tmp_path"), ["neu", "hap"])
+    >>> upstream = SequenceClassificationUpstream(folder, {"happy": "hap"})
+    >>> upstream(torch.randn(2, 16000), torch.tensor([1.0, 0.5])).values.shape
+    torch.Size([2, 49, 32])
+    >>> classifier = torch.nn.Linear(32, 2)
+    >>> upstream.initialise_classifier(classifier, ["happy", "neu"])
+    """
+
+    def __init__(
+        self,
+        source: str | Mapping[str, dict],
+        label_names: Mapping[str, str] | None = None,
+        freeze_feature_extractor: bool = False,
+    ) -> None:
+        super().__init__(
+            source if isinstance(source, Mapping) else str(source),
+            freeze_feature_extractor=freeze_feature_extractor,
+        )
+        self.label_names = dict(label_names or {})
+        self.dim = self.projector.out_features
+        if self._layer_weights is not None:
+            self.layer_sum = self._make_layer_sum()
+            self.layer_sum.weights.data.copy_(self._layer_weights)
+
+    def _from_pretrained(self, source: str, *args: str, **kwargs: str) -> None:
+        """Load the whole classifier, or leave it random where there are no weights."""
+        is_loaded = has_weights(Path(source))
+        if is_loaded:
+            whole = _load_strictly(source, kwargs["dtype"])
+        else:
+            whole = AutoModelForAudioClassification.from_config(
+                self.config, dtype=kwargs["dtype"], trust_remote_code=False
+            )
+        self.model, self.projector = whole.base_model, whole.projector
+        weights = getattr(whole, "layer_weights", None)
+        self._layer_weights = None if weights is None else weights.detach()
+        # Not a module: its weights belong to the classifier that they are passed on to.
+        self._classifier = whole.classifier.requires_grad_(False).state_dict()
+        self._is_loaded = is_loaded
+
+    def forward(self, wavs: torch.Tensor, wav_lens: torch.Tensor) -> Frames:
+        """Encode and project a padded batch.
+
+        Arguments
+        ---------
+        wavs : (batch, samples) torch.Tensor
+            Padded waveforms at 16 kHz.
+        wav_lens : (batch,) torch.Tensor
+            Relative lengths.
+
+        Returns
+        -------
+        Frames
+            ``(batch, time, dim)``.
+
+        Raises
+        ------
+        ValueError
+            If an utterance is too short for one frame.
+        """
+        values, counts = super().forward(wavs, wav_lens)
+        return Frames(self.projector(values), counts)
+
+    def initialise_classifier(
+        self, classifier: nn.Linear, labels: Sequence[str]
+    ) -> None:
+        """Copy the checkpoint's classifier, its rows in the order of our labels.
+
+        An upstream that was built without weights leaves the classifier as it is.
+
+        Arguments
+        ---------
+        classifier : nn.Linear
+            The classifier of our model, from the mean of the frames to ``labels``.
+        labels : Sequence[str]
+            Our labels, in the order of the logits.
+
+        Raises
+        ------
+        ValueError
+            If the checkpoint's labels (``id2label`` of its ``config.json``) are not
+            ours, or the classifier takes embeddings of another size.
+        """
+        names = [name for _, name in sorted(self.model.config.id2label.items())]
+        wanted = [self.label_names.get(label, label) for label in labels]
+        if sorted(names) != sorted(wanted):
+            raise ValueError(
+                f"The classifier of {self.model.config.name_or_path} has the labels "
+                f"{names} (id2label in its config.json), the model asks for {wanted}. "
+                f"Give label_names, our label to the name there, for each of {labels}."
+            )
+        if classifier.in_features != self.dim:
+            raise ValueError(
+                f"The classifier of the checkpoint takes {self.dim} numbers, that of "
+                f"the model {classifier.in_features}. Use this upstream alone, with "
+                f"the mean over time as aggregator."
+            )
+        if self._is_loaded:
+            rows = [names.index(name) for name in wanted]
+            classifier.load_state_dict(
+                {key: value[rows] for key, value in self._classifier.items()}
+            )
+
+
+def _load_strictly(folder: str, dtype: str) -> PreTrainedModel:
+    model, found = AutoModelForAudioClassification.from_pretrained(
+        folder,
+        dtype=dtype,
+        trust_remote_code=False,
+        ignore_mismatched_sizes=True,  # reported below, with the others
+        output_loading_info=True,
+    )
+    problems = []
+    for kind, what in _KEY_PROBLEMS.items():
+        # A mismatch comes with its two shapes.
+        keys = sorted(k if isinstance(k, str) else k[0] for k in found[kind])
+        if keys:
+            more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
+            problems.append(f"{what} {', '.join(keys[:5])}{more}")
+    if problems:
+        raise ValueError(
+            f"The weights in {folder} are not those of a {type(model).__name__} with "
+            f"its config.json: the file {'; it '.join(problems)}. Expected a "
+            f"classifier that was saved whole, by save_pretrained."
+        )
+    return model

@@ -1,0 +1,217 @@
+"""wav2vec 1.0 as an upstream: checkpoints of fairseq and of s3prl.
+
+Schneider et al., 2019, https://arxiv.org/abs/1904.05862.
+"""
+
+import ast
+import re
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from ser_lib.files import atomic_path
+from ser_lib.upstreams.checkpoints import (
+    load_legacy,
+    load_strictly,
+    local_checkpoint,
+)
+from ser_lib.upstreams.native import NativeUpstream
+from ser_lib.upstreams.wav2vec_network import Wav2Vec
+
+# What fairseq takes for an option that a file does not name: the defaults of its
+# architecture "wav2vec" (not those of the published model, which names them all).
+ARCHITECTURE = {
+    "conv_feature_layers": "[(512, 10, 5)] + [(512, 8, 4)] + [(512, 4, 2)] * 3",
+    "conv_aggregator_layers": "[(512, 3, 1)] * 9",
+    "skip_connections_agg": False,
+    "residual_scale": 0.5,
+    "log_compression": False,
+}
+# What fairseq's options can ask for and this network is not.
+_ONLY = {
+    "activation": ("relu",),
+    "aggregator": ("cnn",),
+    "vq_type": ("none", None),  # others make vq-wav2vec
+    "skip_connections_feat": (False,),
+    "non_affine_group_norm": (False,),
+    "no_conv_bias": (False,),
+    "agg_zero_pad": (False,),
+}
+# Weights of the training objective.
+_HEADS = ("wav2vec_predictions.", "project_features.")
+_MAX_LAYERS, _MAX_SIZE = 100, 8192
+
+
+def parse_layers(text: str) -> list[tuple[int, int, int]]:
+    """Read fairseq's layer lists, which are pieces of Python, without running them.
+
+    Arguments
+    ---------
+    text : str
+        Lists of (size, kernel, stride), repeated with ``* n`` and joined with ``+``.
+
+    Returns
+    -------
+    list[tuple[int, int, int]]
+        The layers.
+
+    Raises
+    ------
+    ValueError
+        If the text is anything else, or asks for absurdly many or large layers.
+
+    Example
+    -------
+    >>> parse_layers("[(512, 10, 5)] + [(512, 4, 2)] * 2")
+    [(512, 10, 5), (512, 4, 2), (512, 4, 2)]
+    """
+    layers = []
+    for term in str(text).split("+"):
+        found = re.fullmatch(r"\s*(\[[0-9,()\s]+\])\s*(?:\*\s*([0-9]{1,2}))?\s*", term)
+        layers += _literal(found[1]) * int(found[2] or 1) if found else [None]
+    if not all(_is_layer(layer) for layer in layers) or len(layers) > _MAX_LAYERS:
+        raise ValueError(
+            f"{str(text)[:100]!r} is no list of layers; expected (size, kernel, "
+            f"stride) as in '[(512, 10, 5)] + [(512, 4, 2)] * 3', at most "
+            f"{_MAX_LAYERS} layers and {_MAX_SIZE} for each number."
+        )
+    return layers
+
+
+def _literal(text: str) -> list:
+    try:
+        return list(ast.literal_eval(text))
+    except (SyntaxError, ValueError):  # brackets that do not match, a leading zero
+        return [None]
+
+
+def _is_layer(layer: object) -> bool:
+    return (
+        isinstance(layer, tuple)
+        and len(layer) == 3
+        and all(isinstance(n, int) and 0 < n <= _MAX_SIZE for n in layer)
+    )
+
+
+def save_wav2vec(path: str | Path, network: Wav2Vec) -> None:
+    """Write a checkpoint in fairseq's format (``args`` and ``model``).
+
+    fairseq itself also wants the weights of its training objective
+    (``wav2vec_predictions``), which this network does not have.
+
+    Arguments
+    ---------
+    path : str | Path
+        The file, such as ``wav2vec.pt``; it is replaced only when complete.
+    network : Wav2Vec
+        The network.
+    """
+    args = Namespace(
+        arch="wav2vec",
+        conv_feature_layers=str(network.feature_layers),
+        conv_aggregator_layers=str(network.aggregator_layers),
+        skip_connections_agg=network.skip_connections,
+        residual_scale=network.residual_scale,
+        log_compression=network.log_compression,
+        **{name: allowed[0] for name, allowed in _ONLY.items()},
+    )
+    content = {"args": args, "model": network.state_dict()}
+    with atomic_path(path) as unfinished:
+        torch.save(content, unfinished)
+
+
+def load_wav2vec(source: str) -> Wav2Vec:
+    """Build the network of a checkpoint and load its weights, strictly.
+
+    Arguments
+    ---------
+    source : str
+        See :func:`ser_lib.upstreams.checkpoints.local_checkpoint`.
+
+    Returns
+    -------
+    Wav2Vec
+        The network.
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint is of another kind, its options ask for another
+        architecture (as vq-wav2vec), or its weights do not fit.
+    """
+    path = local_checkpoint(source)
+    options, weights = _contents(load_legacy(path), path)
+    for name, allowed in _ONLY.items():
+        if options.get(name, allowed[0]) not in allowed:
+            raise ValueError(
+                f"{path} was trained with {name} = {options[name]!r}; the wav2vec "
+                f"network written here has {allowed[0]!r} only."
+            )
+    try:
+        network = _build({**ARCHITECTURE, **options})
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    kept = {k: v for k, v in weights.items() if not k.startswith(_HEADS)}
+    load_strictly(network, kept, path)
+    return network
+
+
+def _build(options: Mapping) -> Wav2Vec:
+    return Wav2Vec(
+        feature_layers=parse_layers(options["conv_feature_layers"]),
+        aggregator_layers=parse_layers(options["conv_aggregator_layers"]),
+        skip_connections=options["skip_connections_agg"],
+        residual_scale=options["residual_scale"],
+        log_compression=options["log_compression"],
+    )
+
+
+def _contents(checkpoint: Mapping, path: Path) -> tuple[Mapping, Mapping]:
+    """Find the options and the weights, in fairseq's format or s3prl's."""
+    for options_key, weights_key in (("args", "model"), ("model_cfg", "model_weight")):
+        options = checkpoint.get(options_key)
+        options = vars(options) if isinstance(options, Namespace) else options
+        if isinstance(options, Mapping) and weights_key in checkpoint:
+            return options, checkpoint[weights_key]
+    raise ValueError(
+        f"{path} holds {list(checkpoint)}; a checkpoint of wav2vec holds args and "
+        f"model (fairseq), or model_cfg and model_weight (s3prl)."
+    )
+
+
+class Wav2VecUpstream(NativeUpstream):
+    """wav2vec 1.0 as an upstream: 512 numbers every 10 ms.
+
+    Schneider et al., 2019, https://arxiv.org/abs/1904.05862. Waveforms are taken as
+    they are, without normalisation. Hidden states: ``z`` and the twelve layers of
+    the context network, the last of which is ``c``. Published checkpoint ("large",
+    960 hours of LibriSpeech): wav2vec_large.pt of
+    https://dl.fbaipublicfiles.com/fairseq/wav2vec/, and converted by s3prl,
+    ``s3prl/converted_ckpts/wav2vec_large.pt`` on the Hugging Face hub. Its 32,537,088
+    parameters include 3,146,240 of the training objective, which are not loaded.
+    fairseq gives code and models under the MIT licence.
+
+    Arguments
+    ---------
+    source : str
+        A checkpoint file, a folder that holds one, or ``owner/name/file`` on the
+        Hugging Face hub.
+    freeze : bool
+        Train nothing of the encoder; it stays in eval mode whatever its parent does.
+    layer : str
+        ``"last"``, or ``"sum"`` for the learnable sum of all hidden states.
+
+    Example
+    -------
+    >>> path = getfixture("tmp_path") / "wav2vec.pt"
+    >>> save_wav2vec(path, Wav2Vec([(8, 10, 5), (8, 8, 4)], [(8, 2, 1)]))
+    >>> upstream = Wav2VecUpstream(str(path), freeze=True)
+    >>> frames = upstream(torch.randn(2, 445), torch.tensor([1.0, 0.5]))
+    >>> frames.values.shape, frames.counts, upstream.hop_samples
+    (torch.Size([2, 21, 8]), tensor([21,  9]), 20)
+    """
+
+    def __init__(self, source: str, freeze: bool = False, layer: str = "last") -> None:
+        super().__init__(load_wav2vec(source), freeze, layer)
