@@ -3,7 +3,8 @@
 A file counts as downloaded when its size and its MD5 sum are those of the release; an
 archive counts as unpacked when its folder has its final name. Until then a file is
 called ``<name>.part`` and a folder ``.unfinished.<name>``, so a killed run leaves
-nothing behind that a later run takes for finished.
+nothing behind that a later run takes for finished. Runs that start together wait for
+the one that downloads.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ import urllib.request
 import zipfile
 from pathlib import Path, PureWindowsPath
 
+from filelock import FileLock
 from tqdm import tqdm
 
 # For connecting and for each wait for data, so a dead server shows within seconds.
@@ -93,6 +95,29 @@ def download(url: str, path: str | Path, size_bytes: int, md5: str) -> None:
             f"where it is published: {_by_hand(url, path)}"
         )
     os.replace(part, path)
+
+
+def download_and_unpack(
+    url: str, archive: str | Path, folder: str | Path, size_bytes: int, md5: str
+) -> None:
+    """Download a zip archive and unpack it, once, however many runs ask for it.
+
+    Arguments
+    ---------
+    url, size_bytes, md5 :
+        As for :func:`download`, which says what can go wrong.
+    archive : str | Path
+        The zip file to write.
+    folder : str | Path
+        The folder to unpack it into. If it has something in it, nothing is done.
+    """
+    archive, folder = Path(archive), Path(folder)
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(archive.with_name(f".{archive.name}.lock")):
+        if folder.is_dir() and any(folder.iterdir()):
+            return
+        download(url, archive, size_bytes, md5)
+        unpack_zip(archive, folder)
 
 
 def needs_space(folder: str | Path, n_bytes: int) -> None:

@@ -1,5 +1,9 @@
-"""Folds: which utterances train, validate and test, written down and checked."""
+"""Folds: which utterances train, validate and test, written down.
 
+``python -m ser_lib.folds FOLDER`` audits the folds of a run: see ``ser_lib/audit.py``.
+"""
+
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from ser_lib.manifest import Utterance, write_manifest
+from ser_lib.manifest import Utterance, read_manifest, write_manifest
 
 
 @dataclass(frozen=True)
@@ -152,47 +156,6 @@ def _check_speaker_lists(speakers: set[str], folds: Sequence[Mapping]) -> None:
         )
 
 
-def check_fold(fold: Fold, share_speakers_with_valid: bool) -> None:
-    """Check that nothing of the test part was seen before; silence means sound.
-
-    Arguments
-    ---------
-    fold : Fold
-        The fold to check.
-    share_speakers_with_valid : bool
-        Whether the protocol validates on the speakers it trains on.
-
-    Raises
-    ------
-    ValueError
-        If parts share utterances, if they share speakers that they must not
-        share, or if a label of the fold is missing in a part.
-    """
-    for first, second in (("train", "valid"), ("train", "test"), ("valid", "test")):
-        _check_disjoint(fold, first, second, "id")
-        if second == "test" or not share_speakers_with_valid:
-            _check_disjoint(fold, first, second, "speaker")
-    labels = {u.label for part in fold.parts.values() for u in part}
-    for name, part in fold.parts.items():
-        missing = sorted(labels - {u.label for u in part})
-        if missing:
-            raise ValueError(
-                f"The {name} part of fold {fold.number} has no utterance labelled "
-                f"{missing}; expected all of {sorted(labels)} in every part."
-            )
-
-
-def _check_disjoint(fold: Fold, first: str, second: str, field: str) -> None:
-    shared = {getattr(u, field) for u in fold.parts[first]} & {
-        getattr(u, field) for u in fold.parts[second]
-    }
-    if shared:
-        raise ValueError(
-            f"The {first} and {second} parts of fold {fold.number} share "
-            f"{len(shared)} values of {field}: {sorted(shared)[:10]}. Expected none."
-        )
-
-
 def write_fold(fold: Fold, folder: str | Path) -> None:
     """Write the parts as ``train.csv``, ``valid.csv`` and ``test.csv``.
 
@@ -205,6 +168,45 @@ def write_fold(fold: Fold, folder: str | Path) -> None:
     """
     for name, part in fold.parts.items():
         write_manifest(Path(folder) / f"{name}.csv", part)
+
+
+def read_folds(folder: str | Path) -> list[Fold]:
+    """Read the folds that a run has written.
+
+    Arguments
+    ---------
+    folder : str | Path
+        The folder that holds ``fold_1/train.csv`` and so on.
+
+    Returns
+    -------
+    list[Fold]
+        In the order of their numbers.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no fold, or if a part of one is missing.
+    """
+    folders = {
+        int(path.name.removeprefix("fold_")): path
+        for path in Path(folder).glob("fold_*")
+        if path.name.removeprefix("fold_").isdecimal()
+    }
+    if not folders:
+        raise FileNotFoundError(
+            f"Looked for fold_1, fold_2 ... in {folder}; there is none. Give the "
+            f"output folder of a run, such as results/hubert_ecapa/seed_1986."
+        )
+    return [
+        Fold(
+            number,
+            train=read_manifest(folders[number] / "train.csv"),
+            valid=read_manifest(folders[number] / "valid.csv"),
+            test=read_manifest(folders[number] / "test.csv"),
+        )
+        for number in sorted(folders)
+    ]
 
 
 def chosen_folds(folds: Sequence[Fold], choice: str | int | list) -> list[Fold]:
@@ -237,3 +239,9 @@ def chosen_folds(folds: Sequence[Fold], choice: str | int | list) -> list[Fold]:
             f"folds: there is no fold {unknown}; choose from {list(known)}."
         )
     return [known[str(n).strip()] for n in numbers]
+
+
+if __name__ == "__main__":
+    from ser_lib.audit import main  # which needs this module
+
+    sys.exit(main())

@@ -33,6 +33,9 @@ class Utterance:
     session, dialog, text : str
         Recording session, conversation and transcript; empty where the corpus
         has none.
+    audio_hash : str
+        Hash of the samples (see ``ser_lib/audio_hashes.py``); empty where it was not
+        computed.
 
     Example
     -------
@@ -48,6 +51,7 @@ class Utterance:
     session: str = ""
     dialog: str = ""
     text: str = ""
+    audio_hash: str = ""
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
@@ -65,8 +69,8 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
     >>> path = Path(getfixture("tmp_path")) / "train.csv"
     >>> write_manifest(path, [Utterance("a", "a.wav", "sad", "1", 1.5, text="Hm, $")])
     >>> print(path.read_text().strip())
-    id,path,label,speaker,duration_s,session,dialog,text
-    a,a.wav,sad,1,1.5,,,"Hm, $"
+    id,path,label,speaker,duration_s,session,dialog,text,audio_hash
+    a,a.wav,sad,1,1.5,,,"Hm, $",
     >>> read_manifest(path)[0].text
     'Hm, $'
     """

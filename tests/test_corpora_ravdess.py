@@ -13,8 +13,8 @@ import soundfile
 from hyperpyyaml import load_hyperpyyaml
 from web_server import running_web_server
 
+from ser_lib.audit import audit_folds
 from ser_lib.corpora.ravdess import read_corpus
-from ser_lib.folds import check_fold
 from ser_lib.manifest import Utterance, validate
 
 CORPUS_YAML = Path(__file__).parents[1] / "recipes" / "RAVDESS" / "corpus.yaml"
@@ -294,7 +294,7 @@ def test_every_actor_is_tested_once_and_eighteen_train(whole_corpus):
     assert len(folds) == 6
     tested = [u.id for fold in folds for u in fold.test]
     assert len(tested) == len(set(tested)) == 1440
+    audit_folds(folds, FACTS).check()
     for fold in folds:
-        check_fold(fold, share_speakers_with_valid=FACTS["share_speakers_with_valid"])
         sizes = {name: len({u.speaker for u in p}) for name, p in fold.parts.items()}
         assert sizes == {"train": 18, "valid": 2, "test": 4}

@@ -54,6 +54,13 @@ def test_awkward_names_and_texts_come_back_as_they_were(tmp_path):
     assert read_manifest(tmp_path / "m.csv") == [awkward]
 
 
+def test_a_manifest_from_before_audio_was_hashed_is_read(tmp_path):
+    (tmp_path / "m.csv").write_text(
+        "id,path,label,speaker,duration_s,session,dialog,text\na,a.wav,neu,s1,1.0,,,\n"
+    )
+    assert read_manifest(tmp_path / "m.csv") == [SOUND[0]]
+
+
 def test_a_manifest_that_cannot_be_finished_leaves_the_old_one(tmp_path):
     write_manifest(tmp_path / "m.csv", SOUND)
 

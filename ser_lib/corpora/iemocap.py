@@ -70,7 +70,7 @@ def read_corpus(data_folder: str | Path, facts: Mapping) -> list[Utterance]:
         If a line, a label or an audio file is not as expected.
     """
     data_folder = Path(data_folder)
-    _check_sessions(data_folder, list(facts["dialog_order"]))
+    _check_sessions(data_folder, facts)
     ignored = Counter()
     utterances = []
     for session, dialog_order in facts["dialog_order"].items():
@@ -89,16 +89,18 @@ def read_corpus(data_folder: str | Path, facts: Mapping) -> list[Utterance]:
     return utterances
 
 
-def _check_sessions(data_folder: Path, sessions: Sequence[str]) -> None:
-    names = [f"Session{session}" for session in sessions]
+def _check_sessions(data_folder: Path, facts: Mapping) -> None:
+    names = [f"Session{session}" for session in facts["dialog_order"]]
+    how_to_get_it = f"If you do not have it: {facts['how_to_get'].rstrip('.')}"
     if all((data_folder / name).is_dir() for name in names):
         return
     if not data_folder.is_dir():
-        found, advice = "there is no such folder", "Check the path"
+        found, advice = "there is no such folder", f"Check the path. {how_to_get_it}"
     else:
         inside = sorted(path.name for path in data_folder.iterdir())
         found = f"it holds {inside[:10] or 'nothing'}"
         advice = f"Give the folder that holds {names[0]} to {names[-1]}"
+        advice += "" if inside else f". {how_to_get_it}"
     one_too_high = sorted(data_folder.glob(f"*/{names[0]}"))
     if (data_folder / "sentences").is_dir() and (data_folder / "dialog").is_dir():
         advice = f"This is one session: give {data_folder.absolute().parent}"

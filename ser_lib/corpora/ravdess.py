@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from speechbrain.utils.logger import get_logger
 
 from ser_lib.audio import audio_duration_s
-from ser_lib.download import download, unpack_zip
+from ser_lib.download import download_and_unpack
 from ser_lib.manifest import Utterance
 
 logger = get_logger(__name__)
@@ -61,12 +61,14 @@ def read_corpus(data_folder: str | Path, facts: Mapping) -> list[Utterance]:
         after the archive; a folder with this subfolder alone is fine, too.
     facts : Mapping
         The ``corpus`` block of ``corpus.yaml``: ``archive`` (``url``, ``size_bytes``,
-        ``md5``) and ``sample_rate_hz``.
+        ``md5``), ``sample_rate_hz``, ``merged_labels`` (emotion to the label used) and
+        ``ignored_labels`` (emotions to leave out).
 
     Returns
     -------
     list[Utterance]
-        In the order of the actors, then of the file names.
+        In the order of the actors, then of the file names; without the emotions that
+        are left out, which must be there all the same.
 
     Raises
     ------
@@ -87,8 +89,9 @@ def read_corpus(data_folder: str | Path, facts: Mapping) -> list[Utterance]:
     _check_once(files)
     _check_complete(files, actors_folder)
     return [
-        _utterance(path, data_folder, facts["sample_rate_hz"])
+        _utterance(path, data_folder, facts)
         for path in sorted(files, key=lambda path: (path.parent.name, path.stem))
+        if _emotion(path) not in facts["ignored_labels"]
     ]
 
 
@@ -108,8 +111,8 @@ def _find_actors(data_folder: Path, archive: Mapping) -> Path:
             archive["size_bytes"] / 1e6,
             archive["url"],
         )
-        download(archive["url"], archive_path, archive["size_bytes"], archive["md5"])
-        unpack_zip(archive_path, unpacked)
+        size_bytes, md5 = archive["size_bytes"], archive["md5"]
+        download_and_unpack(archive["url"], archive_path, unpacked, size_bytes, md5)
         logger.info("%s is unpacked and may be deleted.", archive_path)
     if _has_actors(unpacked):
         return unpacked
@@ -222,13 +225,18 @@ def _check_complete(files: list[Path], actors_folder: Path) -> None:
         )
 
 
-def _utterance(path: Path, data_folder: str | Path, sample_rate_hz: int) -> Utterance:
-    _, _, emotion, _, statement, _, actor = path.stem.split("-")
+def _emotion(path: Path) -> str:
+    return EMOTIONS[path.stem.split("-")[2]]
+
+
+def _utterance(path: Path, data_folder: str | Path, facts: Mapping) -> Utterance:
+    *_, statement, _, actor = path.stem.split("-")
+    emotion = _emotion(path)
     return Utterance(
         id=path.stem,
         path=path.relative_to(data_folder).as_posix(),
-        label=EMOTIONS[emotion],
+        label=facts["merged_labels"].get(emotion, emotion),
         speaker=actor,
-        duration_s=audio_duration_s(path, sample_rate_hz),
+        duration_s=audio_duration_s(path, facts["sample_rate_hz"]),
         text=STATEMENTS[statement],
     )
