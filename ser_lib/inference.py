@@ -1,0 +1,299 @@
+"""A trained model in use: from audio files, arrays or batches to emotions.
+
+    recognizer = EmotionRecognizer.from_hparams(source="pretrained/ravdess_fbank_ecapa")
+    out_prob, score, index, label = recognizer.classify_file("speech.wav")
+
+``python -m ser_lib.export`` writes the folders that it reads.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from hyperpyyaml import load_hyperpyyaml
+from speechbrain.inference.interfaces import Pretrained
+from speechbrain.utils.fetching import FetchConfig
+from tqdm import tqdm
+
+from ser_lib.audio import audio_duration_s, read_audio
+from ser_lib.audio_checks import check_batch, find_audio, mono_wav, usable_wav
+from ser_lib.dataset import LengthBucketSampler
+from ser_lib.hub import local_model
+from ser_lib.model_folder import YAML_FILE, read_facts, read_yaml
+from ser_lib.model_yaml import checked_yaml
+
+# SpeechBrain's four values: (batch, n_labels), (batch,), (batch,) and labels.
+Classified = tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[str]]
+
+
+class EmotionRecognizer(Pretrained):
+    """Recognises emotions in speech with an exported model.
+
+    An utterance gets the same result alone and in a batch. The members of an
+    ensemble are averaged by their probabilities.
+
+    Arguments
+    ---------
+    modules : Mapping[str, torch.nn.Module]
+        An ``EmotionModel`` for each member.
+    hparams : Mapping
+        Holds ``pretrainer``, a ``StrictPretrainer`` that has loaded the weights.
+    run_opts : Mapping | None
+        SpeechBrain's run options, such as ``{"device": "cuda"}``.
+    freeze_params : bool
+        Whether gradients are off; the model is in eval mode in any case.
+    """
+
+    HPARAMS_NEEDED = ["pretrainer"]
+
+    def __init__(
+        self,
+        modules: Mapping[str, torch.nn.Module],
+        hparams: Mapping,
+        run_opts: Mapping | None = None,
+        freeze_params: bool = True,
+    ) -> None:
+        super().__init__(modules, hparams, run_opts, freeze_params)
+        self.mods.eval()
+        self.facts: dict = hparams["pretrainer"].facts
+        self.labels: list[str] = list(self.facts["labels"])
+        self.sample_rate_hz: int = self.facts["sample_rate_hz"]
+        upstreams = [u for m in self.mods.values() for u in m.upstreams.values()]
+        least_samples = max(upstream.min_samples for upstream in upstreams)
+        self.min_duration_s: float = max(
+            self.facts["min_duration_s"], least_samples / self.sample_rate_hz
+        )
+
+    @classmethod
+    def from_hparams(
+        cls,
+        source: str | Path,
+        fetch_config: FetchConfig | None = None,
+        **kwargs: object,
+    ) -> "EmotionRecognizer":
+        """Load a model folder; nothing in it is run but networks of this library.
+
+        Arguments
+        ---------
+        source : str | Path
+            A folder, or a hub id; a model in the hub's cache needs no network.
+        fetch_config : FetchConfig | None
+            SpeechBrain's settings of a download, such as the revision.
+        **kwargs : object
+            ``run_opts`` and ``freeze_params``.
+
+        Returns
+        -------
+        EmotionRecognizer
+            Ready for use.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If a file is missing, damaged, of another model, or asks for code.
+        """
+        folder = local_model(source, fetch_config)
+        text = read_yaml(folder, read_facts(folder))
+        hparams = load_hyperpyyaml(checked_yaml(text, folder / YAML_FILE))
+        hparams["pretrainer"].collect_files(folder)
+        hparams["pretrainer"].load_collected()
+        return cls(modules=hparams["modules"], hparams=hparams, **kwargs)
+
+    # ---- batches
+
+    def classify_batch(
+        self, wavs: torch.Tensor, wav_lens: torch.Tensor | None = None
+    ) -> Classified:
+        """Classify a padded batch.
+
+        Silence is not refused here, since a window of a recording may be silent.
+
+        Arguments
+        ---------
+        wavs : (batch, samples) or (samples,) torch.Tensor
+            Waveforms at ``sample_rate_hz``.
+        wav_lens : (batch,) torch.Tensor | None
+            Relative lengths; None if nothing is padded.
+
+        Returns
+        -------
+        out_prob : (batch, n_labels) torch.Tensor
+            Probabilities in the order of ``labels``.
+        score : (batch,) torch.Tensor
+            The highest of them.
+        index : (batch,) torch.Tensor
+            Where it stands.
+        labels : list[str]
+            The labels there.
+
+        Raises
+        ------
+        ValueError
+            If an utterance is shorter than ``min_duration_s``, holds NaN or infinity,
+            or the shapes are others.
+        """
+        wavs, wav_lens = self._batch(wavs, wav_lens)
+        with torch.no_grad(), self.inference_ctx:
+            logits = [member(wavs, wav_lens) for member in self.mods.values()]
+        out_prob = torch.stack(logits).float().softmax(-1).mean(0)
+        score, index = out_prob.max(dim=-1)
+        return out_prob, score, index, [self.labels[i] for i in index.tolist()]
+
+    def encode_batch(
+        self, wavs: torch.Tensor, wav_lens: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Give the embeddings that the classifier sees.
+
+        Arguments
+        ---------
+        wavs, wav_lens : torch.Tensor
+            As for :meth:`classify_batch`.
+
+        Returns
+        -------
+        (batch, embedding_size) torch.Tensor
+            One an utterance; those of several members side by side.
+        """
+        wavs, wav_lens = self._batch(wavs, wav_lens)
+        with torch.no_grad(), self.inference_ctx:
+            embeddings = [
+                member.downstream.embed(member.upstreams(wavs, wav_lens))
+                for member in self.mods.values()
+            ]
+        return torch.cat(embeddings, dim=-1).float()
+
+    def forward(
+        self, wavs: torch.Tensor, wav_lens: torch.Tensor | None = None
+    ) -> Classified:
+        """Do what :meth:`classify_batch` does."""
+        return self.classify_batch(wavs, wav_lens)
+
+    def _batch(
+        self, wavs: torch.Tensor, wav_lens: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        wavs = torch.atleast_2d(wavs)
+        wav_lens = torch.ones(len(wavs)) if wav_lens is None else wav_lens
+        check_batch(wavs, wav_lens, self.sample_rate_hz, self.min_duration_s)
+        return wavs.to(self.device).float(), wav_lens.to(self.device)
+
+    # ---- files and arrays
+
+    def load_audio(self, path: str | Path) -> torch.Tensor:
+        """Read a file as the model wants it.
+
+        Arguments
+        ---------
+        path : str | Path
+            A file that libsndfile reads (WAV, FLAC, MP3, OGG ...), with any sampling
+            rate and number of channels; see ``ser_lib/audio_checks.py``.
+
+        Returns
+        -------
+        (samples,) torch.Tensor
+            One channel at ``sample_rate_hz``; its ends are cut where they were cut in
+            training.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it cannot be read, or holds nothing that could be recognised.
+        """
+        if Path(path).is_dir():
+            raise ValueError(f"{path} is a folder; expected an audio file.")
+        return self._usable(read_audio(path, self.sample_rate_hz), str(path))
+
+    def _usable(self, wav: torch.Tensor, name: str) -> torch.Tensor:
+        limits = self.min_duration_s, self.facts["trim_silence_db"]
+        return usable_wav(wav, self.sample_rate_hz, name, *limits)
+
+    def classify_file(self, path: str | Path) -> Classified:
+        """Classify a file: one label for all of it.
+
+        Arguments
+        ---------
+        path : str | Path
+            See :meth:`load_audio`.
+
+        Returns
+        -------
+        Classified
+            As :meth:`classify_batch`, for a batch of one.
+        """
+        return self.classify_batch(self.load_audio(path))
+
+    def classify_array(
+        self, samples: np.ndarray | torch.Tensor, sample_rate_hz: int
+    ) -> Classified:
+        """Classify an array.
+
+        Arguments
+        ---------
+        samples : (samples,) or (samples, channels) np.ndarray | torch.Tensor
+            See ``audio_checks.mono_wav``.
+        sample_rate_hz : int
+            Its sampling rate.
+
+        Returns
+        -------
+        Classified
+            As :meth:`classify_batch`, for a batch of one.
+        """
+        wav = mono_wav(samples, sample_rate_hz, self.sample_rate_hz)
+        return self.classify_batch(self._usable(wav, "The array"))
+
+    def classify_files(
+        self,
+        paths: Sequence[str | Path] | str | Path,
+        batch_size: int = 16,
+        max_batch_s: float = 160,
+        progressbar: bool = True,
+    ) -> list[Classified]:
+        """Classify many files, in batches of like length.
+
+        Arguments
+        ---------
+        paths : Sequence[str | Path] | str | Path
+            Files; or a folder, for all audio files in it (``find_audio`` lists them).
+        batch_size : int
+            Most files in a batch.
+        max_batch_s : float
+            Most padded seconds in a batch, but for a longer file, which is alone.
+        progressbar : bool
+            Whether to show progress.
+
+        Returns
+        -------
+        list[Classified]
+            For each file, in the order given, what :meth:`classify_file` gives.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            As for :meth:`load_audio`; missing and damaged files are found first.
+        """
+        paths = find_audio(paths) if isinstance(paths, str | Path) else list(paths)
+        if not paths:
+            return []
+        durations_s = [audio_duration_s(path, self.sample_rate_hz) for path in paths]
+        limits = batch_size, max_batch_s
+        batches = LengthBucketSampler(durations_s, *limits, shuffle=False)
+        results: dict[int, Classified] = {}
+        with tqdm(total=len(paths), unit="file", disable=not progressbar) as bar:
+            for batch in batches:
+                wavs = [self.load_audio(paths[i]) for i in batch]
+                results |= zip(batch, self._classify_all(wavs), strict=True)
+                bar.update(len(batch))
+        return [results[i] for i in range(len(paths))]
+
+    def _classify_all(self, wavs: list[torch.Tensor]) -> list[Classified]:
+        counts = torch.tensor([len(wav) for wav in wavs], dtype=torch.float64)
+        padded = torch.nn.utils.rnn.pad_sequence(wavs, batch_first=True)
+        values = self.classify_batch(padded, counts / padded.shape[1])
+        out_prob, score, index, labels = values
+        rows = zip(
+            out_prob.split(1), score.split(1), index.split(1), labels, strict=True
+        )
+        return [(*tensors, [label]) for *tensors, label in rows]

@@ -1,0 +1,137 @@
+"""Model folders and runs small enough for tests; the networks have learned nothing."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from hyperpyyaml import load_hyperpyyaml
+from speechbrain.utils.run_opts import RunOptions
+
+from ser_lib.experiment import prepare, test_fold
+from ser_lib.hparams import Settings
+from ser_lib.model_folder import write_facts, write_member
+from ser_lib.synthetic import miniature_counts, write_miniature_iemocap
+from ser_lib.tiny_models import write_tiny_hubert
+from ser_lib.upstreams import HuggingFaceUpstream
+
+IEMOCAP_HPARAMS = Path(__file__).resolve().parents[1] / "recipes/IEMOCAP/hparams"
+RATE_HZ = 16000
+LABELS = ["neu", "hap", "ang", "sad"]
+FBANK = """
+model: !new:ser_lib.model.EmotionModel
+    labels: [neu, hap, ang, sad]
+    upstreams:
+        fbank: !new:ser_lib.upstreams.FbankUpstream
+            n_mels: 20
+            hop_ms: 20
+    branches:
+        - upstreams: [fbank]
+          aggregator: !name:ser_lib.aggregators.EcapaTdnn
+              embedding_size: 6
+              input_norm: batch
+              channels: [8, 8, 8]
+              kernel_sizes: [5, 3, 1]
+              dilations: [1, 2, 1]
+              res2net_scale: 2
+              attention_channels: 4
+"""
+# SOURCE stands for a description of the encoder.
+HUBERT = """
+model: !new:ser_lib.model.EmotionModel
+    labels: [neu, hap, ang, sad]
+    upstreams:
+        hubert: !new:ser_lib.upstreams.HuggingFaceUpstream
+            source: SOURCE
+    branches:
+        - upstreams: [hubert]
+          aggregator: !name:ser_lib.aggregators.MeanPooling
+"""
+FACTS = {
+    "fold": 1,
+    "averaged_epochs": [1],
+    "valid_accuracy": [0.5],
+    "labels": LABELS,
+    "sample_rate_hz": 16000,
+    "trim_silence_db": None,
+    "min_duration_s": 0.2,
+    "trained_on": {
+        "name": "TOY",
+        "licence": "CC BY 4.0",
+        "source": "-",
+        "citation": "-",
+    },
+    "encoders": {},
+    "note": "",
+    "experiment": "toy",
+    "seed": 1,
+    "settings_key": "key",
+}
+
+
+def write_folder(folder: Path, definition: str = FBANK, folds=(1,), **facts) -> Path:
+    """Write a model folder with untrained weights, whose logits differ by fold."""
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = {**FACTS, "definition": definition.lstrip(), **facts}
+    members = {}
+    for fold in folds:
+        torch.manual_seed(fold)
+        model = load_hyperpyyaml(definition)["model"]
+        for parameter in model.downstream.classifier.parameters():
+            torch.nn.init.normal_(parameter, std=3)  # or all labels are near 1 / 4
+        members[f"fold_{fold}"] = write_member(folder, model, {**facts, "fold": fold})
+    write_facts(folder, facts, members)
+    return folder
+
+
+def hubert_definition(folder: Path, feat_extract_norm: str = "layer") -> str:
+    """Describe a model with a tiny HuBERT, which is gone when it is loaded."""
+    encoder = write_tiny_hubert(folder, feat_extract_norm)
+    source = HuggingFaceUpstream(str(encoder)).without_weights()
+    shutil.rmtree(encoder)
+    return HUBERT.replace("SOURCE", json.dumps(source))
+
+
+def write_corpus(folder: Path) -> Path:
+    """Write 80 utterances of made-up speech and a tiny HuBERT."""
+    write_miniature_iemocap(folder / "IEMOCAP", 4)
+    write_tiny_hubert(folder / "hubert")
+    return folder
+
+
+def run_experiment(folder: Path, name: str, folds=(1,), **overrides) -> Path:
+    """Train folds for an epoch in each stage, in this process; give the folder."""
+    common = {
+        "data_folder": str(folder / "IEMOCAP"),
+        "results_folder": str(folder / "results"),
+        "corpus": {"counts": miniature_counts(4)},
+        "number_of_epochs": 1,
+        "ecapa_channels": [8, 8, 8, 8, 24],
+        "ecapa_attention_channels": 4,
+        "num_workers": 0,
+        "tensorboard": "no",
+    }
+    path = IEMOCAP_HPARAMS / f"{name}.yaml"
+    settings = Settings.from_file(path, {**common, **overrides})
+    run_folder = Path(settings["output_folder"])
+    run_folder.mkdir(parents=True)
+    (run_folder / "hyperparams.yaml").write_text(settings.text)
+    options = RunOptions.from_dictionary({"noprogressbar": True, "device": "cpu"})
+    for fold in prepare(settings):
+        if fold.number in folds:
+            test_fold(settings, fold, options, run_folder / f"fold_{fold.number}")
+    return run_folder
+
+
+def speech(duration_s: float = 1.0, seed: int = 0, rate_hz: int = RATE_HZ):
+    """Noise under an envelope: loud, with structure in time, and never silent."""
+    n = round(duration_s * rate_hz)
+    envelope = 0.1 + np.sin(np.linspace(0, 9, n)) ** 2
+    return 0.2 * envelope * np.random.default_rng(seed).standard_normal(n)
+
+
+def write_wav(path, samples, rate_hz=RATE_HZ, **options) -> Path:
+    soundfile.write(path, samples, rate_hz, **options)
+    return path

@@ -1,0 +1,96 @@
+"""ONNX: onnxruntime gives what PyTorch gives, for any batch and any duration."""
+
+import json
+
+import pytest
+import torch
+from model_folders import FBANK, LABELS, hubert_definition, write_folder
+
+from ser_lib import onnx_export
+from ser_lib.aggregators import EcapaTdnn
+from ser_lib.inference import EmotionRecognizer
+from ser_lib.onnx_export import unpadded, write_onnx
+from ser_lib.tiny_models import write_tiny_hubert
+from ser_lib.upstreams import FbankUpstream, Frames, HuggingFaceUpstream
+
+
+def load(folder) -> EmotionRecognizer:
+    return EmotionRecognizer.from_hparams(folder, run_opts={"device": "cpu"})
+
+
+@pytest.mark.parametrize("kind", ["fbank", "hubert"])
+def test_onnxruntime_gives_the_same_probabilities(tmp_path, kind):
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="it is not installed")
+    definition = FBANK
+    if kind == "hubert":
+        definition = hubert_definition(tmp_path / "encoder")
+    recognizer = load(write_folder(tmp_path / "model", definition, trim_silence_db=30))
+    path = write_onnx(recognizer, tmp_path / "model.onnx")
+    assert [p.name for p in tmp_path.glob("model.onnx*")] == ["model.onnx"]
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    facts = session.get_modelmeta().custom_metadata_map
+    assert json.loads(facts["labels"]) == LABELS
+    assert json.loads(facts["trim_silence_db"]) == 30
+    assert json.loads(facts["sample_rate_hz"]) == 16000
+    assert json.loads(facts["min_duration_s"]) == 0.2
+    for shape in ((1, 16000), (3, 40001), (2, 3200)):
+        wavs = 0.1 * torch.randn(shape).cumsum(1).sin()
+        (found,) = session.run(["probabilities"], {"wavs": wavs.numpy()})
+        expected = recognizer.classify_batch(wavs)[0]
+        torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-3, rtol=0)
+
+
+def test_the_filter_bank_as_a_convolution_equals_speechbrains():
+    upstream = FbankUpstream(n_mels=40, hop_ms=20)
+    wavs = torch.randn(2, 8001) * torch.tensor([[1.0], [0.01]])
+    expected = upstream(wavs, torch.ones(2)).values
+    found = unpadded(upstream)(wavs)
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)  # decibels
+
+
+@pytest.mark.parametrize("input_norm", ["none", "batch", "sentence"])
+def test_ecapa_without_masks_equals_ecapa(input_norm):
+    sizes = {"channels": [16] * 4 + [48], "attention_channels": 8}
+    ecapa = EcapaTdnn(12, 8, input_norm, **sizes).eval()
+    values = torch.randn(3, 30, 12)
+    expected = ecapa(Frames(values, torch.tensor([30, 30, 30])))
+    torch.testing.assert_close(unpadded(ecapa)(values), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("layer", ["last", "sum"])
+@pytest.mark.parametrize("feat_extract_norm", ["group", "layer"])
+def test_an_encoder_without_masks_equals_the_encoder(
+    tmp_path, layer, feat_extract_norm
+):
+    folder = write_tiny_hubert(tmp_path, feat_extract_norm)
+    upstream = HuggingFaceUpstream(str(folder), freeze=True, layer=layer)
+    plain = HuggingFaceUpstream(str(folder), freeze=True, layer=layer)
+    wavs = 0.1 * torch.randn(2, 8001) + 0.02
+    expected = upstream(wavs, torch.ones(2)).values
+    found = unpadded(plain)(wavs)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_network_without_an_unpadded_form_is_named():
+    with pytest.raises(TypeError, match="LSTM has no form for unpadded input"):
+        unpadded(torch.nn.LSTM(1, 1))
+
+
+def test_early_fusion_is_refused_by_the_names_of_its_upstreams(tmp_path):
+    definition = FBANK.replace("upstreams: [fbank]", "upstreams: [fbank, second]")
+    second = "!new:ser_lib.upstreams.FbankUpstream {n_mels: 20, hop_ms: 20}\n"
+    definition = definition.replace(
+        "    branches:", f"        second: {second}    branches:"
+    )
+    recognizer = load(write_folder(tmp_path, definition))
+    with pytest.raises(TypeError, match=r"Early fusion \(fbank with second\)"):
+        onnx_export.UnpaddedRecognizer(list(recognizer.mods.values()))
+
+
+def test_missing_packages_are_named_with_the_command(monkeypatch):
+    monkeypatch.setattr(onnx_export, "find_spec", lambda name: None)
+    message = "ONNX export needs onnx, onnxscript, onnxruntime: pip install onnx"
+    with pytest.raises(ModuleNotFoundError, match=message):
+        onnx_export.check_installed()
