@@ -14,10 +14,10 @@ from typing import Any
 
 from speechbrain.utils.run_opts import RunOptions
 
+from ser_lib.distributed import n_processes
 from ser_lib.folds import Fold
 from ser_lib.hparams import Settings
 from ser_lib.stages import stage_settings
-from ser_lib.distributed import n_processes
 from ser_lib.upstreams.huggingface import NEEDED_FILES, WEIGHT_FILES, local_encoder
 
 # Raised by hand when a change of the code moves figures (see CHANGELOG.md).
@@ -38,13 +38,18 @@ WITHOUT_EFFECT = {
     "prepare_only",
     "show_hparams",
     "note",
+    "export_to",
     "paper",
+    "list_errors",
     "num_workers",
     "tensorboard",
     "averaged_checkpoints",
     "corpus",
     "read_corpus",
     "make_folds",
+    "csv",
+    "fold_by",
+    "n_folds",
 }
 RUN_OPTIONS_WITH_EFFECT = (
     "debug",

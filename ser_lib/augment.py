@@ -1,8 +1,60 @@
 """Random crops and mixup; all other augmentation is SpeechBrain's (see hparams)."""
 
+from types import SimpleNamespace
+
 import torch
 
 from ser_lib.upstreams.frames import Frames, sample_counts
+
+
+def augment_wavs(
+    hparams: SimpleNamespace, wavs: torch.Tensor, wav_lens: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Crop and change waveforms in training.
+
+    Arguments
+    ---------
+    hparams : SimpleNamespace
+        Settings: crop_s, sample_rate_hz and wav_augment.
+    wavs : (batch, samples) torch.Tensor
+        Padded waveforms.
+    wav_lens : (batch,) torch.Tensor
+        Relative lengths.
+
+    Returns
+    -------
+    (batch, samples) torch.Tensor
+        Waveforms; their length may be another.
+    (batch,) torch.Tensor
+        Relative lengths.
+    """
+    if hparams.crop_s is not None:
+        crop_samples = round(hparams.crop_s * hparams.sample_rate_hz)
+        wavs, wav_lens = random_crop(wavs, wav_lens, crop_samples)
+    if hparams.wav_augment is not None:
+        wavs, wav_lens = hparams.wav_augment(wavs, wav_lens)
+    return wavs, wav_lens
+
+
+def augment_frames(hparams: SimpleNamespace, frames: Frames) -> Frames:
+    """Mask frames in training.
+
+    Arguments
+    ---------
+    hparams : SimpleNamespace
+        Settings: frame_augment, which must keep the number of frames.
+    frames : Frames
+        ``(batch, time, dim)``.
+
+    Returns
+    -------
+    Frames
+        As many as before.
+    """
+    n_steps = frames.values.shape[1]
+    values, _ = hparams.frame_augment(frames.values, frames.counts / n_steps)
+    assert values.shape[1] == n_steps, "frame_augment must keep the frame count"
+    return Frames(values, frames.counts)
 
 
 def random_crop(

@@ -13,16 +13,25 @@ from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.logger import get_logger
 from speechbrain.utils.seed import seed_everything
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
 
-from ser_lib.augment import mix_frames, random_crop
-from ser_lib.checkpoints import keep_best_and_newest, load_average
+from ser_lib.augment import augment_frames, augment_wavs, mix_frames
+from ser_lib.checkpoints import (
+    keep_best_and_newest,
+    load_average,
+    saved_modules,
+)
 from ser_lib.distributed import (
     gather_lists,
     process_rank,
     share_buffers,
     unwrapped,
 )
+from ser_lib.features import frames_of_batch
 from ser_lib.predictions import prediction_table
+from ser_lib.schedule import stage_seed, warmup_cosine
+from ser_lib.step_log import STEPS_FILE, Step, log_steps
+from ser_lib.tables import percent
 from ser_lib.upstreams.frames import Frames
 
 logger = get_logger(__name__)
@@ -69,15 +78,15 @@ class EmotionBrain(Brain):
         batch = batch.to(self.device)
         wavs, wav_lens = batch.wav if "wav" in self.reads else (None, None)
         if stage == Stage.TRAIN and wavs is not None:
-            wavs, wav_lens = self._augment_wavs(wavs, wav_lens)
+            wavs, wav_lens = augment_wavs(self.hparams, wavs, wav_lens)
         texts = batch.text if "text" in self.reads else None
-        frames = self._stored_frames(batch)
+        frames = frames_of_batch(batch, self.hparams.stored_upstreams)
         if "upstreams" in self.modules:
             frames |= self._module("upstreams", stage)(wavs, wav_lens, texts)
         if stage == Stage.TRAIN and self.hparams.frame_augment is not None:
             for name, upstream in self.upstreams.items():
                 if upstream.reads == "wav":
-                    frames[name] = self._augment_frames(frames[name])
+                    frames[name] = augment_frames(self.hparams, frames[name])
         if stage == Stage.TRAIN and self.hparams.mixup:
             frames = self._mix(frames)
         return self._module("downstream", stage)(frames)
@@ -135,31 +144,6 @@ class EmotionBrain(Brain):
         module = self.modules[name]
         return module if stage == Stage.TRAIN else unwrapped(module)
 
-    def _stored_frames(self, batch: PaddedBatch) -> dict[str, Frames]:
-        frames = {}
-        for name in self.hparams.stored_upstreams:
-            values, lens = getattr(batch, name)
-            counts = torch.round(lens.double() * values.shape[1]).long()
-            frames[name] = Frames(values, counts)
-        return frames
-
-    def _augment_wavs(
-        self, wavs: torch.Tensor, wav_lens: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        if self.hparams.crop_s is not None:
-            crop_samples = round(self.hparams.crop_s * self.hparams.sample_rate_hz)
-            wavs, wav_lens = random_crop(wavs, wav_lens, crop_samples)
-        if self.hparams.wav_augment is not None:
-            wavs, wav_lens = self.hparams.wav_augment(wavs, wav_lens)
-        return wavs, wav_lens
-
-    def _augment_frames(self, frames: Frames) -> Frames:
-        n_steps = frames.values.shape[1]
-        lens = frames.counts / n_steps
-        values, _ = self.hparams.frame_augment(frames.values, lens)
-        assert values.shape[1] == n_steps, "frame_augment must keep the frame count"
-        return Frames(values, frames.counts)
-
     # ---- stages
 
     def on_stage_start(self, stage: Stage, epoch: int | None = None) -> None:
@@ -171,6 +155,7 @@ class EmotionBrain(Brain):
         if stage == Stage.TRAIN:
             seed = stage_seed(self.hparams.seed, self.hparams.fold, epoch)
             seed_everything(seed + process_rank(), verbose=False)
+            self._steps: list[Step] = []
             return
         self._seen: list[tuple] = []  # id, probabilities, loss and target
         for module in self.modules.values():
@@ -180,6 +165,10 @@ class EmotionBrain(Brain):
         """Log an epoch, save it, and keep the checkpoints that may be averaged."""
         if stage == Stage.TRAIN:
             self._train_loss = float(stage_loss)
+            path = self.hparams.history.path.with_name(STEPS_FILE)
+            correct = 100 * log_steps(path, epoch, self._steps)
+            what = "Epoch %d: training loss %.4f, training accuracy %.2f %%"
+            logger.info(what, epoch, self._train_loss, correct)
             return
         self._seen = gather_lists(self._seen)
         if stage != Stage.VALID:
@@ -188,14 +177,27 @@ class EmotionBrain(Brain):
         correct = torch.stack(probabilities).argmax(-1) == torch.stack(targets)
         accuracy = correct.double().mean().item()
         self.hparams.epoch_counter.update_metric(accuracy)
+        self._end_epoch(epoch, torch.stack(losses).mean().item(), accuracy)
+
+    def _fit_valid(
+        self, valid_set: DataLoader | None, epoch: int, enable: bool
+    ) -> None:
+        """Validate; where a fold has no validation part, only end the epoch."""
+        super()._fit_valid(valid_set, epoch, enable)
+        if valid_set is None:
+            self._end_epoch(epoch, math.nan, None)
+
+    def _end_epoch(self, epoch: int, loss: float, accuracy: float | None) -> None:
         self.hparams.history.append(
             epoch=epoch,
             train_loss=self._train_loss,
-            valid_loss=torch.stack(losses).mean().item(),
-            valid_accuracy=accuracy,
+            valid_loss=loss,
+            valid_accuracy=math.nan if accuracy is None else accuracy,
             lr=self.optimizers_dict["downstream"].param_groups[0]["lr"],
         )
-        meta = {"valid_accuracy": accuracy, "epoch": epoch}
+        done = epoch / self.hparams.number_of_epochs
+        is_ranked = done > self.hparams.ranked_from
+        meta = {"valid_accuracy": accuracy, "epoch": epoch, "is_ranked": is_ranked}
         run_on_main(self._save_epoch, [meta])
 
     def _save_epoch(self, meta: dict) -> None:
@@ -253,9 +255,20 @@ class EmotionBrain(Brain):
             for group in optimizer.param_groups:
                 group["lr"] = self._base_lrs[name] * factor
 
+    def on_fit_batch_end(
+        self,
+        batch: PaddedBatch,
+        outputs: torch.Tensor,
+        loss: torch.Tensor,
+        should_step: bool,
+    ) -> None:
+        """Note what a step gave; it is not read before the epoch ends."""
+        correct = (outputs.argmax(-1) == batch.label.to(self.device)).sum()
+        self._steps.append((loss.detach(), correct, len(batch.id)))
+
     # ---- after training
 
-    def predict(self, loader: torch.utils.data.DataLoader, k: int) -> pd.DataFrame:
+    def predict(self, loader: DataLoader, k: int) -> pd.DataFrame:
         """Average the k best checkpoints, then read a part of the fold once.
 
         Arguments
@@ -287,83 +300,11 @@ class EmotionBrain(Brain):
         modules = saved_modules({n: unwrapped(m) for n, m in self.modules.items()})
         self.averaged = load_average(self.checkpointer, modules, k)
         for checkpoint in self.averaged:
-            meta = checkpoint.meta
-            logger.info(
-                "Averaging epoch %d (validation accuracy %.2f %%)",
-                meta["epoch"],
-                100 * meta["valid_accuracy"],
-            )
+            accuracy = percent(checkpoint.meta["valid_accuracy"])
+            what = "Averaging epoch %d (validation accuracy in percent: %s)"
+            logger.info(what, checkpoint.meta["epoch"], accuracy)
 
     def on_evaluate_start(
         self, max_key: str | None = None, min_key: str | None = None
     ) -> None:
         """Keep the averaged weights; the stock method loads a checkpoint over them."""
-
-
-def saved_modules(modules: Mapping) -> dict[str, torch.nn.Module]:
-    """Give the modules that are saved: those with anything in their state.
-
-    Arguments
-    ---------
-    modules : Mapping
-        Modules by name.
-
-    Returns
-    -------
-    dict[str, torch.nn.Module]
-        Those with parameters or buffers.
-    """
-    return {name: module for name, module in modules.items() if module.state_dict()}
-
-
-def stage_seed(seed: int, fold: int, epoch: int) -> int:
-    """Derive the seed of an epoch.
-
-    Arguments
-    ---------
-    seed, fold, epoch : int
-        Seed of the experiment, number of the fold, number of the epoch (0 for what
-        comes before training).
-
-    Returns
-    -------
-    int
-        A 32-bit seed; neighbouring inputs give unrelated ones.
-
-    Example
-    -------
-    >>> stage_seed(1, 2, 3) == stage_seed(1, 2, 3) != stage_seed(1, 3, 2)
-    True
-    """
-    return int(np.random.SeedSequence([seed, fold, epoch]).generate_state(1)[0])
-
-
-def warmup_cosine(done: float, warmup: float, final: float = 0.0) -> float:
-    """Linear warm-up, then half a cosine down.
-
-    A function of the share of training that is done, so it has no state to save.
-    Loshchilov and Hutter, 2017, https://arxiv.org/abs/1608.03983, without restarts.
-
-    Arguments
-    ---------
-    done : float
-        Share of all steps that are done, in [0, 1].
-    warmup : float
-        Share of the steps in which the factor rises from 0.05 to 1.
-    final : float
-        The factor at the end; 1 keeps the rate constant after the warm-up.
-
-    Returns
-    -------
-    float
-        Factor of the learning rate.
-
-    Example
-    -------
-    >>> [round(warmup_cosine(x, 0.2), 3) for x in (0, 0.2, 0.6, 1)]
-    [0.05, 1.0, 0.5, 0.0]
-    """
-    if done < warmup:
-        return 0.05 + 0.95 * done / warmup
-    angle = math.pi * min(1.0, (done - warmup) / (1 - warmup))
-    return final + (1 - final) * (1 + math.cos(angle)) / 2

@@ -10,7 +10,7 @@ way before it is deleted.
 import errno
 import logging
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -122,18 +122,24 @@ def best_checkpoints(checkpointer: Checkpointer, k: int) -> list[Checkpoint]:
     Arguments
     ---------
     checkpointer : Checkpointer
-        Where the checkpoints are; their meta holds ``valid_accuracy`` and ``epoch``.
+        Where the checkpoints are; their meta holds ``valid_accuracy``, ``epoch`` and
+        ``is_ranked`` (False puts an early epoch behind all later candidates).
     k : int
         How many; fewer are given if there are fewer.
 
     Returns
     -------
     list[Checkpoint]
-        At equal accuracy, the later epoch comes first.
+        At equal accuracy, the later epoch comes first. Where nothing was validated
+        (``valid_accuracy`` is None), the last epochs are given.
     """
     return sorted(
         checkpointer.list_checkpoints(),
-        key=lambda c: (c.meta["valid_accuracy"], c.meta["epoch"]),
+        key=lambda c: (
+            c.meta.get("is_ranked", True),
+            c.meta["valid_accuracy"] or 0.0,
+            c.meta["epoch"],
+        ),
         reverse=True,
     )[:k]
 
@@ -218,3 +224,19 @@ def average_states(states: Iterable[dict[str, torch.Tensor]]) -> dict:
             sums[key] += state[key].double()
     means = {key: (total / n_states).to(first[key]) for key, total in sums.items()}
     return {key: means.get(key, value) for key, value in first.items()}
+
+
+def saved_modules(modules: Mapping) -> dict[str, torch.nn.Module]:
+    """Give the modules that are saved: those with anything in their state.
+
+    Arguments
+    ---------
+    modules : Mapping
+        Modules by name.
+
+    Returns
+    -------
+    dict[str, torch.nn.Module]
+        Those with parameters or buffers.
+    """
+    return {name: module for name, module in modules.items() if module.state_dict()}

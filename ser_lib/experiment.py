@@ -14,13 +14,20 @@ from speechbrain.utils.logger import get_logger
 from speechbrain.utils.run_opts import RunOptions
 
 from ser_lib.artefacts import digest, fold_digest, settings_key
+from ser_lib.audio_hashes import with_audio_hashes
+from ser_lib.audit import audit_folds
+from ser_lib.export import export_run
 from ser_lib.files import atomic_path
-from ser_lib.folds import Fold, check_fold, chosen_folds, write_fold
+from ser_lib.folds import Fold, chosen_folds, write_fold
 from ser_lib.hparams import Settings
 from ser_lib.manifest import validate
+from ser_lib.overview import describe
 from ser_lib.predictions import write_predictions
 from ser_lib.report import format_table, write_report
-from ser_lib.training import train_fold
+from ser_lib.stages import stage_settings
+from ser_lib.step_log import copy_steps
+from ser_lib.training import train_fold, trained_folder
+from ser_lib.wrong_predictions import list_errors
 
 logger = get_logger(__name__)
 
@@ -43,6 +50,9 @@ def run(settings: Settings, run_opts: RunOptions) -> None:
     run_folds(settings, folds, run_opts)
     if if_main_process():
         report(settings, run_opts)
+        if settings["export_to"]:
+            folder = export_run(settings["output_folder"], settings["export_to"])
+            print(f"The model is in {folder}")
 
 
 def run_folds(settings: Settings, folds: list[Fold], run_opts: RunOptions) -> None:
@@ -85,6 +95,8 @@ def report(settings: Settings, run_opts: RunOptions) -> None:
         expected=settings["paper"],
         settings_key=result_key(settings, run_opts),
     )
+    if settings["list_errors"]:
+        print(list_errors(path.parent))
     print(format_table(output_folder))
     if settings["note"]:
         print(f"Note: {settings['note'].strip()}")
@@ -92,7 +104,7 @@ def report(settings: Settings, run_opts: RunOptions) -> None:
 
 
 def prepare(settings: Settings) -> list[Fold]:
-    """Read a corpus, check it, split it, and write the folds down.
+    """Read a corpus, check it, split it, audit the folds and write them down.
 
     Arguments
     ---------
@@ -104,14 +116,26 @@ def prepare(settings: Settings) -> list[Fold]:
     -------
     list[Fold]
         The folds.
+
+    Raises
+    ------
+    ValueError
+        If the corpus is not as ``corpus.yaml`` says, or if the parts of a fold have
+        something in common that its protocol forbids.
     """
     corpus = settings["corpus"]
     utterances = settings["read_corpus"]()
     validate(utterances, corpus, settings["data_folder"])
+    hashes = Path(settings["work_folder"]) / "audio_hashes.csv"
+    utterances = with_audio_hashes(utterances, settings["data_folder"], hashes)
     folds = settings["make_folds"](utterances)
-    for fold in folds:
-        check_fold(fold, corpus["share_speakers_with_valid"])
-        if if_main_process():
+    if if_main_process():
+        print(describe(utterances, folds))
+    audit = audit_folds(folds, corpus)
+    audit.check()
+    if if_main_process():
+        print(audit.summary())
+        for fold in folds:
             write_fold(fold, Path(settings["output_folder"]) / f"fold_{fold.number}")
     return folds
 
@@ -177,8 +201,13 @@ def test_fold(
     labels = settings["corpus"]["labels"]
     write_predictions(folder / "predictions.csv", predictions.sort_values("id"), labels)
     shutil.copyfile(brain.hparams.history.path, folder / "history.csv")
+    copy_steps(brain.hparams.save_folder, folder)
     facts["averaged_epochs"] = [c.meta["epoch"] for c in brain.averaged]
     facts["valid_accuracy"] = [c.meta["valid_accuracy"] for c in brain.averaged]
     facts["trained_in"] = brain.hparams.save_folder
+    facts["upstreams_trained_in"] = {
+        name: str(trained_folder(stage_settings(settings, name), fold, run_opts))
+        for name in settings["finetuned"]
+    }
     with atomic_path(facts_path) as unfinished:
         unfinished.write_text(json.dumps(facts, indent=1), encoding="utf-8")

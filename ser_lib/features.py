@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.logger import get_logger
 from torch import nn
 from tqdm import tqdm
 
 from ser_lib.files import atomic_path
 from ser_lib.manifest import Utterance
+from ser_lib.upstreams.frames import Frames
 
 logger = get_logger(__name__)
 
@@ -91,6 +93,29 @@ class FrameStore:
             self._frames = mapped.reshape(-1, self.dim)
         first, count = self._rows[utterance_id]
         return torch.from_numpy(self._frames[first : first + count].astype(np.float32))
+
+
+def frames_of_batch(batch: PaddedBatch, names: Sequence[str]) -> dict[str, Frames]:
+    """Read padded frames from a batch that a loader made of stores.
+
+    Arguments
+    ---------
+    batch : PaddedBatch
+        Has, for each name, values (batch, time, dim) and relative lengths (batch,).
+    names : Sequence[str]
+        Upstreams whose frames are stored.
+
+    Returns
+    -------
+    dict[str, Frames]
+        Frames of each upstream.
+    """
+    frames = {}
+    for name in names:
+        values, lens = getattr(batch, name)
+        counts = torch.round(lens.double() * values.shape[1]).long()
+        frames[name] = Frames(values, counts)
+    return frames
 
 
 def write_frames(

@@ -12,13 +12,13 @@ from speechbrain.dataio.dataloader import make_dataloader
 from speechbrain.dataio.dataset import DynamicItemDataset
 from torch.utils.data import DataLoader
 
-from ser_lib.brain import stage_seed
 from ser_lib.dataset import AudioReader, LengthBucketSampler
 from ser_lib.distributed import n_processes, process_rank
 from ser_lib.features import FrameStore
 from ser_lib.folds import Fold
 from ser_lib.hparams import Settings
 from ser_lib.manifest import Utterance
+from ser_lib.schedule import stage_seed
 
 
 def audio_reader(settings: Settings) -> AudioReader:
@@ -59,7 +59,7 @@ def make_loaders(
     Returns
     -------
     dict[str, DataLoader]
-        By the names train, valid, test.
+        By the names train, valid, test; without valid if that part is empty.
     """
     crop_s = hparams["crop_s"] or float("inf")
     samplers = {
@@ -82,6 +82,7 @@ def make_loaders(
             hparams["num_workers"],
         )
         for part, sampler in samplers.items()
+        if fold.parts[part]
     }
 
 

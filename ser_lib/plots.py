@@ -1,4 +1,4 @@
-"""The two pictures of a report: confusion matrix and learning curves.
+"""The pictures of a report: confusion matrix, learning curves, training steps.
 
 They are drawn on ``Figure`` objects, without pyplot: no window, no global state.
 """
@@ -13,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from ser_lib.step_log import epoch_accuracies
 
 _DPI = 150
 _PANELS = {
@@ -117,17 +119,64 @@ def learning_curves_figure(
     for axes, (column, name) in zip(panels, _PANELS.items(), strict=True):
         for (fold, history), colour in zip(histories.items(), colours, strict=True):
             _draw_fold(axes, history, column, averaged_epochs[fold], colour)
+        if all(history[column].isna().all() for history in histories.values()):
+            axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center")
         axes.set_title(name, fontsize=10)
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_xlim(0.5, last_epoch + 0.5)
-        axes.tick_params(labelsize=8)
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+        _style(axes)
     panels[-1].yaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=" %"))
-    _add_legend(figure, list(histories), colours, n_legend_columns)
+    dot = Line2D([], [], marker="o", ms=4, ls="", color="grey", label="averaged")
+    handles = [*_fold_handles(list(histories), colours), dot]
+    _add_legend(figure, handles, n_legend_columns)
     _set_title(figure, title)
     return figure
+
+
+def steps_figure(steps: Mapping[int, pd.DataFrame], title: str) -> Figure:
+    """Draw the loss of each training step and the training accuracy of each epoch.
+
+    Arguments
+    ---------
+    steps : Mapping[int, pd.DataFrame]
+        Fold -> the rows of its ``steps.csv``, see ``step_log``.
+    title : str
+        Stands above the panels; long titles are wrapped.
+
+    Returns
+    -------
+    Figure
+        Two panels and one legend.
+    """
+    n_legend_columns = 1 + len(steps) // 20
+    figure = Figure((8 + n_legend_columns, 3.8), dpi=_DPI, layout="constrained")
+    losses, accuracies = figure.subplots(1, 2)
+    colours = _colours(len(steps))
+    for rows, colour in zip(steps.values(), colours, strict=True):
+        # The processes of a run each have a row for a step.
+        loss = rows.groupby(["epoch", "step"])["loss"].mean().to_numpy()
+        losses.plot(np.arange(1, len(loss) + 1), loss, color=colour, lw=0.8)
+        accuracy = epoch_accuracies(rows)
+        accuracies.plot(accuracy.index, accuracy, marker=".", color=colour, lw=1)
+    for axes, name, unit in (
+        (losses, "training loss", "step"),
+        (accuracies, "training accuracy", "epoch"),
+    ):
+        axes.set_title(name, fontsize=10)
+        axes.set_xlabel(unit)
+        _style(axes)
+    accuracies.yaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=" %"))
+    handles = _fold_handles(list(steps), colours)
+    _add_legend(figure, handles, n_legend_columns)
+    _set_title(figure, title)
+    return figure
+
+
+def _style(axes: Axes) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _colours(n: int) -> list[tuple[float, ...]]:
@@ -150,19 +199,18 @@ def _draw_fold(
     axes.scatter(averaged["epoch"], averaged[column], s=14, color=colour, zorder=3)
 
 
-def _add_legend(
-    figure: Figure,
-    folds: Sequence[int],
-    colours: Sequence[tuple[float, ...]],
-    n_columns: int,
-) -> None:
-    handles = [
+def _fold_handles(
+    folds: Sequence[int], colours: Sequence[tuple[float, ...]]
+) -> list[Line2D]:
+    return [
         Line2D([], [], color=colour, lw=1.5, label=f"fold {fold}")
         for fold, colour in zip(folds, colours, strict=True)
     ]
-    dot = Line2D([], [], marker="o", ms=4, ls="", color="grey", label="averaged")
+
+
+def _add_legend(figure: Figure, handles: list[Line2D], n_columns: int) -> None:
     figure.legend(
-        handles=[*handles, dot],
+        handles=handles,
         loc="outside right center",
         fontsize=8,
         frameon=False,

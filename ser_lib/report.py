@@ -1,4 +1,4 @@
-"""The report of a run: its figures, the table of its folds and two pictures.
+"""The report of a run: its figures, the table of its folds, its errors, pictures.
 
 Everything is computed from the files of the finished folds, so a report can be
 written again at any time:
@@ -19,9 +19,21 @@ import pandas as pd
 from ser_lib.files import atomic_path
 from ser_lib.fold_results import FoldResult, collect, left_out_folds, pool
 from ser_lib.metrics import confusion_matrix
-from ser_lib.plots import confusion_figure, learning_curves_figure
+from ser_lib.plots import confusion_figure, learning_curves_figure, steps_figure
 from ser_lib.results import merge_results, read_results, result_rows, write_results
-from ser_lib.tables import markdown_table, mean_and_sd, plain_table, with_interval
+from ser_lib.step_log import read_steps, step_sections
+from ser_lib.tables import (
+    markdown_table,
+    mean_and_sd,
+    percent,
+    plain_table,
+    with_interval,
+)
+from ser_lib.wrong_predictions import (
+    error_sections,
+    write_wrong_predictions,
+    wrong_predictions,
+)
 
 
 def write_report(
@@ -32,12 +44,14 @@ def write_report(
     expected: Mapping[str, float | str] | None = None,
     settings_key: str | None = None,
 ) -> Path:
-    """Write ``report.md``, ``results.csv``, two pictures and ``report.json``.
+    """Write ``report.md``, its tables, its pictures and ``report.json``.
 
     Arguments
     ---------
     output_folder : str | Path
-        Holds the folders of the folds; the files go to its folder ``report``.
+        Holds the folders of the folds; the files go to its folder ``report``:
+        ``report.md``, ``results.csv``, ``wrong_predictions.csv``, ``confusion.png``,
+        ``learning_curves.png`` and, where the steps were logged, ``steps.png``.
     labels : Sequence[str]
         The corpus's labels, in the corpus's order.
     title : str
@@ -75,14 +89,19 @@ def write_report(
             f"Expected fold_<k> with predictions.csv, history.csv and fold.json."
         )
     rows = result_rows(results)
+    steps = read_steps(output_folder, [result.fold for result in results])
+    errors = wrong_predictions(pool(results))
     sections = [
         *_what_was_run(results, title, note, left_out),
         *_main_figures(rows, dict(expected or {})),
         *_folds(results, rows),
+        *step_sections(steps),
+        *error_sections(errors),
     ]
     folder = Path(output_folder) / "report"
-    _write_pictures(folder, results, title)
+    _write_pictures(folder, results, steps, title)
     write_results(folder / "results.csv", rows)
+    write_wrong_predictions(folder, errors)
     facts = {
         "labels": list(labels),
         "title": title,
@@ -186,10 +205,11 @@ def _main_figures(rows: pd.DataFrame, expected: Mapping[str, float | str]) -> li
 def _folds(results: Sequence[FoldResult], rows: pd.DataFrame) -> list[str]:
     averaged = pd.DataFrame(
         {
-            "averaged epochs": [_join(r.averaged_epochs, "d") for r in results],
+            "averaged epochs": [
+                ", ".join(map(str, r.averaged_epochs)) for r in results
+            ],
             "their validation accuracy, percent": [
-                _join([100 * share for share in r.valid_accuracy], ".2f")
-                for r in results
+                ", ".join(map(percent, r.valid_accuracy)) for r in results
             ],
         },
         index=pd.Index([r.fold for r in results], name="fold"),
@@ -204,11 +224,12 @@ def _folds(results: Sequence[FoldResult], rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def _join(numbers: Sequence[float], form: str) -> str:
-    return ", ".join(format(number, form) for number in numbers)
-
-
-def _write_pictures(folder: Path, results: Sequence[FoldResult], title: str) -> None:
+def _write_pictures(
+    folder: Path,
+    results: Sequence[FoldResult],
+    steps: Mapping[int, pd.DataFrame],
+    title: str,
+) -> None:
     labels = list(results[0].figures.recalls)
     confusion = confusion_matrix(pool(results), labels)
     curves = learning_curves_figure(
@@ -216,10 +237,15 @@ def _write_pictures(folder: Path, results: Sequence[FoldResult], title: str) -> 
         {result.fold: result.averaged_epochs for result in results},
         title,
     )
-    with atomic_path(folder / "confusion.png") as unfinished:
-        confusion_figure(confusion, labels, title).savefig(unfinished)
-    with atomic_path(folder / "learning_curves.png") as unfinished:
-        curves.savefig(unfinished)
+    figures = {
+        "confusion.png": confusion_figure(confusion, labels, title),
+        "learning_curves.png": curves,
+    }
+    if steps:
+        figures["steps.png"] = steps_figure(steps, title)
+    for name, figure in figures.items():
+        with atomic_path(folder / name) as unfinished:
+            figure.savefig(unfinished)
 
 
 def _write_text(path: Path, text: str) -> None:

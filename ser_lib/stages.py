@@ -17,6 +17,8 @@ from ser_lib.hparams import Settings
 
 PASSED_ON = (
     "corpus",
+    "labels",
+    "csv",
     "data_folder",
     "results_folder",
     "seed",
@@ -57,5 +59,6 @@ def stage_settings(settings: Settings, upstream: str) -> Settings:
     path = settings.path.parent / block["hparams"]
     stage = Settings.from_file(path)
     sources = [key for key in settings if key.endswith("_source") and key in stage]
-    passed = {key: settings[key] for key in (*PASSED_ON, *sources)}
+    wanted = [key for key in (*PASSED_ON, *sources) if key in settings]
+    passed = {key: settings[key] for key in wanted}
     return Settings.from_file(path, {**passed, **(block["overrides"] or {})})

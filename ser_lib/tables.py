@@ -105,6 +105,27 @@ def with_interval(row: pd.Series, metric: str) -> str:
     return figure if pd.isna(low) else f"{figure} [{low:.2f}, {high:.2f}]"
 
 
+def percent(share: float | None) -> str:
+    """Write a share as percent.
+
+    Arguments
+    ---------
+    share : float | None
+        From 0 to 1; None if it was not measured.
+
+    Returns
+    -------
+    str
+        Two decimals.
+
+    Example
+    -------
+    >>> percent(0.75), percent(None)
+    ('75.00', 'not measured')
+    """
+    return "not measured" if share is None else f"{100 * share:.2f}"
+
+
 def _as_texts(table: pd.DataFrame) -> pd.DataFrame:
     return table.astype(object).map(_as_text)
 

@@ -2,6 +2,7 @@
 
 python -m ser_lib.tiny_models hubert FOLDER
 python -m ser_lib.tiny_models wav2vec2 FOLDER
+python -m ser_lib.tiny_models classifier FOLDER         (of neu, hap, ang and sad)
 python -m ser_lib.tiny_models bert FOLDER MANIFEST.csv    (words of its column text)
 """
 
@@ -17,6 +18,7 @@ from transformers import (
     BertModel,
     BertTokenizer,
     HubertConfig,
+    HubertForSequenceClassification,
     HubertModel,
     PreTrainedConfig,
     PreTrainedModel,
@@ -96,9 +98,51 @@ def write_tiny_speech_encoder(
     Path
         The folder.
     """
-    large = feat_extract_norm == "layer"
     make_config, make_model = _SPEECH_MODELS[kind]
-    config = make_config(
+    config = make_config(**_speech_settings(feat_extract_norm))
+    return _write_speech_model(folder, make_model, config, seed)
+
+
+def write_tiny_classifier(
+    folder: str | Path,
+    labels: Sequence[str],
+    feat_extract_norm: str = "group",
+    use_weighted_layer_sum: bool = True,
+    seed: int = 0,
+) -> Path:
+    """Write an untrained HuBERT with the head of a speech classifier.
+
+    Arguments
+    ---------
+    folder : str | Path
+        As for :func:`write_tiny_hubert`.
+    labels : Sequence[str]
+        Its classes, in the order of its logits.
+    feat_extract_norm : str
+        ``"group"`` or ``"layer"``.
+    use_weighted_layer_sum : bool
+        Whether it classifies a weighted sum of its layers, or the last one.
+    seed : int
+        For the weights.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
+    config = HubertConfig(
+        **_speech_settings(feat_extract_norm),
+        use_weighted_layer_sum=use_weighted_layer_sum,
+        classifier_proj_size=32,
+        id2label=dict(enumerate(labels)),
+        label2id={label: i for i, label in enumerate(labels)},
+    )
+    return _write_speech_model(folder, HubertForSequenceClassification, config, seed)
+
+
+def _speech_settings(feat_extract_norm: str) -> dict:
+    large = feat_extract_norm == "layer"
+    return dict(
         **_TRANSFORMER,
         # Four convolutions in place of seven: untrained, the seven lose the signal.
         conv_dim=(16, 32, 32, 64),
@@ -116,7 +160,16 @@ def write_tiny_speech_encoder(
         layerdrop=0.0,
         apply_spec_augment=False,
     )
+
+
+def _write_speech_model(
+    folder: str | Path,
+    make_model: type[PreTrainedModel],
+    config: PreTrainedConfig,
+    seed: int,
+) -> Path:
     _write_untrained(folder, make_model, config, seed)
+    large = config.feat_extract_norm == "layer"
     Wav2Vec2FeatureExtractor(
         do_normalize=large, return_attention_mask=large
     ).save_pretrained(folder)
@@ -183,11 +236,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         Of the command line; ``None`` takes those of the process.
     """
     parser = argparse.ArgumentParser(description=main.__doc__.splitlines()[0])
-    parser.add_argument("kind", choices=[*_SPEECH_MODELS, "bert"])
+    parser.add_argument("kind", choices=[*_SPEECH_MODELS, "classifier", "bert"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("manifest", nargs="?", help="for bert: a manifest with texts")
     options = parser.parse_args(arguments)
-    if options.kind != "bert":
+    if options.kind == "classifier":
+        write_tiny_classifier(options.folder, ["neu", "hap", "ang", "sad"])
+    elif options.kind != "bert":
         write_tiny_speech_encoder(options.folder, options.kind)
     elif options.manifest is None:
         parser.error("bert needs a manifest, such as fold_1/train.csv of a run")

@@ -19,8 +19,8 @@ from speechbrain.utils.seed import seed_everything
 from torch.utils.data import DataLoader
 
 from ser_lib.artefacts import digest, fold_digest, settings_key
-from ser_lib.brain import EmotionBrain, saved_modules, stage_seed
-from ser_lib.checkpoints import AtomicCheckpointer
+from ser_lib.brain import EmotionBrain
+from ser_lib.checkpoints import AtomicCheckpointer, saved_modules
 from ser_lib.distributed import locked, n_processes, process_rank
 from ser_lib.features import (
     FrameStore,
@@ -29,6 +29,7 @@ from ser_lib.features import (
     join_stores,
     write_frames,
 )
+from ser_lib.files import atomic_path
 from ser_lib.folds import Fold
 from ser_lib.hparams import Settings
 from ser_lib.loaders import (
@@ -37,6 +38,7 @@ from ser_lib.loaders import (
     make_loader,
     make_loaders,
 )
+from ser_lib.schedule import stage_seed
 from ser_lib.stages import stage_settings
 
 logger = get_logger(__name__)
@@ -124,6 +126,9 @@ def train_fold(
         for upstream in settings["finetuned"]
     }
     with locked(folder):
+        if if_main_process():  # for ser_lib/trained.py
+            with atomic_path(folder / "hyperparams.yaml") as unfinished:
+                unfinished.write_text(settings.text, encoding="utf-8")
         seed_everything(stage_seed(settings["seed"], fold.number, 0), verbose=False)
         hparams = settings.build(fold=fold.number, save_folder=str(folder))
         brain = make_brain(hparams, stores, run_opts, folder)
@@ -132,7 +137,8 @@ def train_fold(
         brain.train_sampler = loaders["train"].batch_sampler
         if not (folder / "finished").is_file():
             logger.info("Training fold %d of %s.", fold.number, settings["experiment"])
-            brain.fit(hparams["epoch_counter"], loaders["train"], loaders["valid"])
+            valid = loaders.get("valid")  # None: the fold validates nothing
+            brain.fit(hparams["epoch_counter"], loaders["train"], valid)
             (folder / "finished").touch()
     return brain, loaders
 
@@ -273,11 +279,12 @@ def make_brain(
         "epoch_counter": hparams["epoch_counter"],
         "history": hparams["history"],
     }
-    if n_processes() > 1:  # layer drop leaves some weights without a gradient
-        run_opts.find_unused_parameters = True
-    return EmotionBrain(
+    brain = EmotionBrain(
         modules,
         hparams={**hparams, "stored_upstreams": list(stores)},
         run_opts=run_opts,
         checkpointer=AtomicCheckpointer(folder / "save", recoverables),
     )
+    # Layer drop leaves some weights without a gradient.
+    brain.find_unused_parameters = n_processes() > 1
+    return brain

@@ -10,10 +10,13 @@ from ser_lib.predictions import write_predictions
 LABELS = ["sad", "angry"]
 
 
-def write_fold(output_folder: Path, fold: int, predicted: str = "saaa") -> None:
+def write_fold(
+    output_folder: Path, fold: int, predicted: str = "saaa", **facts: object
+) -> None:
     """Write a fold of two speakers with the truth s s a a, one letter each.
 
-    As predicted by default, half of "sad" and all of "angry" is right.
+    As predicted by default, half of "sad" and all of "angry" is right. ``facts``
+    replace those of fold.json.
     """
     names = {"s": "sad", "a": "angry"}
     rows = [
@@ -45,5 +48,6 @@ def write_fold(output_folder: Path, fold: int, predicted: str = "saaa") -> None:
         "settings_key": "key",
         "averaged_epochs": [2, 3],
         "valid_accuracy": [0.75, 0.7],
+        **facts,
     }
     (folder / "fold.json").write_text(json.dumps(facts))

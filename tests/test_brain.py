@@ -1,49 +1,17 @@
-"""The Brain: schedule, seeds, crops, and one optimiser for each learning rate."""
+"""The Brain: its history, its loss, and one optimiser for each learning rate."""
+
+import math
+from types import SimpleNamespace
 
 import pytest
 import torch
+from speechbrain import Stage
 from torch import nn
 
-from ser_lib.augment import random_crop
-from ser_lib.brain import EmotionBrain, stage_seed, warmup_cosine
+from ser_lib.brain import EmotionBrain
 from ser_lib.checkpoints import AtomicCheckpointer
 from ser_lib.history import History
-
-
-def test_the_rate_rises_linearly_and_falls_with_a_cosine():
-    assert warmup_cosine(0.0, 0.1) == pytest.approx(0.05)
-    assert warmup_cosine(0.05, 0.1) == pytest.approx(0.525)
-    assert warmup_cosine(0.1, 0.1) == pytest.approx(1.0)
-    assert warmup_cosine(0.55, 0.1) == pytest.approx(0.5)
-    assert warmup_cosine(1.0, 0.1) == pytest.approx(0.0)
-
-
-def test_a_final_fraction_of_one_keeps_the_rate():
-    assert warmup_cosine(0.9, 0.0, final=1.0) == pytest.approx(1.0)
-
-
-def test_seeds_of_folds_and_epochs_differ():
-    seeds = {stage_seed(1, f, e) for f in range(1, 7) for e in range(50)}
-    assert len(seeds) == 300
-
-
-def test_crops_lie_within_their_utterance():
-    wavs = torch.zeros(64, 100)
-    wavs[:, :60] = torch.arange(1.0, 61.0)
-    crops, lens = random_crop(wavs, torch.full((64,), 0.6), 20)
-    assert crops.shape == (64, 20)
-    assert torch.equal(lens, torch.ones(64))
-    assert (crops > 0).all()
-    assert (crops.diff(dim=1) == 1).all()
-    starts = crops[:, 0]
-    assert starts.min() < 10 and starts.max() > 31  # of 1 to 41
-
-
-def test_an_utterance_shorter_than_the_crop_is_kept_whole():
-    wavs = torch.tensor([[1.0, 2, 3, 4], [5, 6, 0, 0]])
-    crops, lens = random_crop(wavs, torch.tensor([1.0, 0.5]), 3)
-    assert crops[1].tolist() == [5.0, 6.0, 0.0]
-    assert lens.tolist() == pytest.approx([1.0, 2 / 3])
+from ser_lib.upstreams import Frames
 
 
 def test_a_history_goes_on_from_what_a_checkpoint_held(tmp_path):
@@ -102,3 +70,29 @@ def test_upstream_and_downstream_have_rates_of_their_own_and_are_clipped_apart(
         ]
         # A clipped gradient has norm 1, so the step has the length of the rate.
         assert torch.cat(steps).norm().item() == pytest.approx(rate, rel=1e-3)
+
+
+def test_the_loss_of_mixtures_is_the_mixture_of_the_losses(tmp_path):
+    modules = {"downstream": nn.Linear(2, 2)}
+    brain = EmotionBrain(
+        modules,
+        hparams={"mixup": 0.3, "label_smoothing": 0.0},
+        run_opts={"device": "cpu"},
+        checkpointer=AtomicCheckpointer(tmp_path, modules),
+    )
+    values = torch.tensor([[[8.0]], [[4.0]]])
+    torch.manual_seed(3)
+    frames = brain._mix({"a": Frames(values, torch.ones(2, dtype=torch.long))})
+    share, partners = brain._share, brain._partners
+    assert 0 < share < 1
+    expected = share * values + (1 - share) * values[partners]
+    torch.testing.assert_close(frames["a"].values, expected)
+    logits = torch.tensor([[0.0, 0.0], [0.0, math.log(3)]])
+    targets = torch.tensor([0, 1])
+    # Cross-entropies: ln 2 for either class, ln 4 - ln 3 for class 1, ln 4 for class 0.
+    own = (math.log(2) + math.log(4 / 3)) / 2
+    swapped = (math.log(2) + math.log(4)) / 2
+    others = own if partners.tolist() == [0, 1] else swapped
+    batch = SimpleNamespace(id=["a", "b"], label=targets)
+    loss = brain.compute_objectives(logits, batch, Stage.TRAIN)
+    assert loss.item() == pytest.approx(share * own + (1 - share) * others, abs=1e-6)

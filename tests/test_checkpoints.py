@@ -125,3 +125,12 @@ def test_saving_an_epoch_again_replaces_it(tmp_path):
         name="epoch001", meta={"valid_accuracy": 0.9, "epoch": 1}
     )
     assert [c.meta["valid_accuracy"] for c in checkpointer.list_checkpoints()] == [0.9]
+
+
+def test_epochs_before_the_ranking_starts_come_after_all_candidates(tmp_path):
+    checkpointer = AtomicCheckpointer(tmp_path, {"layer": torch.nn.Linear(1, 1)})
+    for epoch, accuracy in enumerate([0.9, 0.8, 0.5, 0.6], start=1):
+        meta = {"valid_accuracy": accuracy, "epoch": epoch, "is_ranked": epoch > 2}
+        checkpointer.save_checkpoint(name=f"epoch{epoch:03d}", meta=meta)
+    best = [c.meta["epoch"] for c in best_checkpoints(checkpointer, 3)]
+    assert best == [4, 3, 1]

@@ -127,7 +127,7 @@ def test_preparing_only_writes_the_parts_of_every_fold_and_stops(
         ]
         assert [len(part) for part in rows] == [51, 13, 16]
         assert rows[0].columns[0] == "id"
-    assert not (tmp_path / "work").exists()
+    assert [p.name for p in (tmp_path / "work").iterdir()] == ["audio_hashes.csv"]
 
 
 def test_flattened_settings_are_shown_without_a_data_folder(monkeypatch, capsys):

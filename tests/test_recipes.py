@@ -24,7 +24,8 @@ TRACKED = [
 
 
 def test_there_are_experiments_and_they_are_all_looked_at():
-    assert {path.parts[-3] for path in EXPERIMENTS} == {"IEMOCAP", "RAVDESS"}
+    corpora = {path.parts[-3] for path in EXPERIMENTS}
+    assert corpora == {"Custom", "IEMOCAP", "RAVDESS", "SAVEE"}
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: f"{p.parts[-3]}-{p.stem}")
@@ -41,8 +42,12 @@ def test_every_setting_is_referred_to_or_read_by_the_code(path):
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: f"{p.parts[-3]}-{p.stem}")
-def test_an_experiment_is_named_after_its_file_and_its_stages_exist(path):
-    settings = Settings.from_file(path, {"data_folder": "DATA"})
+def test_an_experiment_is_named_after_its_file_and_its_stages_exist(path, tmp_path):
+    given = {"data_folder": "DATA"}
+    if path.parts[-3] == "Custom":
+        given["csv"] = str(tmp_path / "my.csv")
+        Path(given["csv"]).write_text("path,label,speaker\na,sad,A\nb,calm,B\n")
+    settings = Settings.from_file(path, given)
     assert settings["experiment"] == path.stem
     for upstream in settings["finetuned"]:
         assert stage_settings(settings, upstream)["data_folder"] == "DATA"
@@ -50,7 +55,8 @@ def test_an_experiment_is_named_after_its_file_and_its_stages_exist(path):
 
 def test_settings_without_effect_exist():
     base = Settings.from_file(RECIPES / "hparams" / "base.yaml")
-    assert [key for key in WITHOUT_EFFECT if key not in base] == []
+    custom = Settings((RECIPES / "Custom" / "corpus.yaml").read_text())
+    assert [k for k in WITHOUT_EFFECT if k not in base and k not in custom] == []
 
 
 def test_every_train_py_is_the_same_file():

@@ -87,7 +87,8 @@ def test_the_report_names_missing_folds_and_no_figures_that_nobody_expects(run):
 def test_the_folder_of_the_report_holds_whole_files_only(report):
     pictures = ["confusion.png", "learning_curves.png"]
     found = sorted(path.name for path in report.parent.iterdir())
-    assert found == [*pictures, "report.json", "report.md", "results.csv"]
+    tables = ["results.csv", "wrong_predictions.csv"]
+    assert found == [*pictures, "report.json", "report.md", *tables]
     for picture in pictures:
         assert (report.parent / picture).read_bytes().startswith(b"\x89PNG")
     facts = json.loads((report.parent / "report.json").read_text())
