@@ -58,7 +58,7 @@ class RowPlan:
 
 
 def make_plan(rows: Sequence[Row], run_opts: RunOptions) -> list[RowPlan]:
-    """Look at what is there and list what is missing.
+    """Look at what is there, and list what is missing.
 
     The model of every experiment that is not finished is built once, so settings that
     cannot be built are an error here and not after hours of training.

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
+from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.run_opts import RunOptions
 
 from ser_lib.claims import judge_claims
@@ -48,14 +49,15 @@ def run_table(path: str | Path, overrides: str, run_opts: RunOptions) -> None:
         SpeechBrain's run options.
     """
     table, rows = read_table(path, overrides)
-    print("Looking at what is there. Encoders are read, which may take a minute.")
     plans = make_plan(rows, run_opts)
-    print(f"\n{plain_table(plan_table(plans))}\n\n{disk_text(plans)}\n", flush=True)
+    if if_main_process():
+        print(f"\n{plain_table(plan_table(plans))}\n\n{disk_text(plans)}\n", flush=True)
     if not table["plan_only"]:
         check_disk(plans)
         run_missing(plans, run_opts)
-    results = {plan.row.experiment: finished_results(plan, run_opts) for plan in plans}
-    print(write_table(table, plans, results))
+    if if_main_process():
+        found = {p.row.experiment: finished_results(p, run_opts) for p in plans}
+        print(write_table(table, plans, found))
 
 
 def run_missing(plans: Sequence[RowPlan], run_opts: RunOptions) -> None:
@@ -72,12 +74,14 @@ def run_missing(plans: Sequence[RowPlan], run_opts: RunOptions) -> None:
         settings = plan.row.settings
         if not plan.to_do:
             continue
-        for fold in plan.folds:
-            folder = Path(settings["output_folder"]) / f"fold_{fold.number}"
-            write_fold(fold, folder)
-        print(f"[{number}/{len(plans)}] {plan.row.experiment}", flush=True)
+        if if_main_process():
+            for fold in plan.folds:
+                folder = Path(settings["output_folder"]) / f"fold_{fold.number}"
+                write_fold(fold, folder)
+            print(f"[{number}/{len(plans)}] {plan.row.experiment}", flush=True)
         run_folds(settings, plan.folds, run_opts)
-        report(settings, run_opts)
+        if if_main_process():
+            report(settings, run_opts)
 
 
 def finished_results(plan: RowPlan, run_opts: RunOptions) -> list[FoldResult]:
@@ -128,7 +132,8 @@ def write_table(
     figures = figures_table(plans, results)
     claims = judge_claims(table["claims"], results)
     settings = [plan.row.settings for plan in plans]
-    title = f"{table['title']}: {settings[0]['corpus']['name']}"
+    seeds = ", ".join(map(str, dict.fromkeys(s["seed"] for s in settings)))
+    title = f"{table['title']}: {settings[0]['corpus']['name']}, seed {seeds}"
     notes = list(dict.fromkeys(s["note"].strip() for s in settings if s["note"]))
     name = table.path.stem
     folder = Path(settings[0]["results_folder"]) / name

@@ -13,6 +13,8 @@ What both stages have in common (data, encoder, seed) is passed on, so that one
 option on the command line holds for both.
 """
 
+from functools import lru_cache
+
 from ser_lib.hparams import Settings
 
 PASSED_ON = (
@@ -29,6 +31,7 @@ PASSED_ON = (
 )
 
 
+@lru_cache(maxsize=100)  # asked for several times a fold, and parsing takes a while
 def stage_settings(settings: Settings, upstream: str) -> Settings:
     """Give the settings of the experiment that fine-tunes an upstream.
 

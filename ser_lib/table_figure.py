@@ -56,7 +56,7 @@ def table_figure(figures: pd.DataFrame, title: str, note: str = "") -> Figure:
 
 
 def _label(row: pd.Series) -> str:
-    name = f"{row['experiment']}  {row['row']:>2}"
+    name = f"{row['experiment']}  {row['row']}"
     if row["folds"] == 0:
         return f"(missing)  {name}"
     if row["folds"] < row["of_folds"]:

@@ -192,7 +192,9 @@ def test_claims_are_supported_contrary_not_supported_or_missing(written):
 def test_the_table_is_shown_with_the_note_above_it_and_what_is_missing(written):
     folder, console = written
     text = (folder / "toy.md").read_text(encoding="utf-8")
-    assert text.startswith("# Toy table: TOY\n\n> says nothing about real speech\n")
+    assert text.startswith(
+        "# Toy table: TOY, seed 1986\n\n> says nothing about real speech\n"
+    )
     assert console.index("says nothing about real speech") < console.index("± 35.36")
     assert "| 1 | whole | Fbank | yes | 3 | 100.00 ± 0.00 | 100.00 ± 0.00 |" in text
     assert "| 2 | part | Fbank | no | 2 of 3 folds | 25.00 ± 35.36 |" in text
@@ -275,8 +277,8 @@ def test_the_figure_has_a_line_for_each_row_and_nothing_is_cut_off():
     figures[["UA", "UA_low", "UA_high", "paper_UA"]] = [75.0, 73.0, 77.0, 74.0]
     figure = table_figure(figures, "A long title of a table " * 5, "A long note. " * 12)
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
-    assert labels[0] == "(missing)  hubert_w2v2_early   0"
-    assert labels[4] == "(4 of 5 folds)  hubert_w2v2_early   4"
+    assert labels[0] == "(missing)  hubert_w2v2_early  0"
+    assert labels[4] == "(4 of 5 folds)  hubert_w2v2_early  4"
     assert labels[10] == "hubert_w2v2_early  10"
     intervals = [x for x in figure.axes[0].lines if len(x.get_xdata()) == 2]
     assert [list(x.get_xdata()) for x in intervals] == [[73.0, 77.0]] * 10

@@ -14,10 +14,12 @@ import sys
 from pathlib import Path
 
 from speechbrain import parse_arguments
+from speechbrain.utils.distributed import ddp_init_group
 
 from ser_lib.experiment_table import run_table
 
 if __name__ == "__main__":
     table_file = str(Path(__file__).with_name("table1.yaml"))
     table_file, run_opts, overrides = parse_arguments([table_file, *sys.argv[1:]])
+    ddp_init_group(run_opts)  # does nothing but under torchrun
     run_table(table_file, overrides, run_opts)

@@ -1,0 +1,33 @@
+"""Run the command line with the stub model; die of SIGKILL in the n-th batch.
+
+python killed_predict.py N MODEL INPUT... --option ...
+"""
+
+import os
+import signal
+import sys
+
+import torch
+from stub_recognizer import StubRecognizer
+
+from ser_lib import predict
+
+
+class DyingRecognizer(StubRecognizer):
+    """Dies in a batch, having written half a line after what is there."""
+
+    n_left = int(sys.argv[1])
+
+    def classify_batch(self, wavs, wav_lens):
+        type(self).n_left -= 1
+        if self.n_left == 0:
+            with open(sys.argv[sys.argv.index("--out") + 1], "a") as f:
+                f.write('{"path": "half a')
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().classify_batch(wavs, wav_lens)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    predict.load_recognizer = lambda source, device: DyingRecognizer()
+    sys.exit(predict.main(sys.argv[2:]))
