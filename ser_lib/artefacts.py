@@ -42,6 +42,7 @@ WITHOUT_EFFECT = {
     "paper",
     "list_errors",
     "num_workers",
+    "keep_audio_in_memory",
     "tensorboard",
     "averaged_checkpoints",
     "corpus",
@@ -79,6 +80,14 @@ def settings_key(settings: Settings, run_opts: RunOptions) -> str:
     str
         12 hexadecimal digits.
     """
+    options = {name: getattr(run_opts, name) for name in RUN_OPTIONS_WITH_EFFECT}
+    if n_processes() > 1:  # each adds a batch to every step
+        options["processes"] = n_processes()
+    return _settings_key(settings, tuple(sorted(options.items())))
+
+
+@lru_cache(maxsize=100)  # settings do not change, and a plan asks for many keys
+def _settings_key(settings: Settings, options: tuple[tuple[str, Any], ...]) -> str:
     tree = settings.unresolved()
     kept = {key: value for key, value in tree.items() if key not in WITHOUT_EFFECT}
     for key in kept:
@@ -86,12 +95,12 @@ def settings_key(settings: Settings, run_opts: RunOptions) -> str:
             kept[key] = encoder_digest(settings[key])
     kept["labels"] = list(settings["corpus"]["labels"])
     kept["finetuned"] = {
-        name: [settings_key(stage_settings(settings, name), run_opts), block]
+        name: [
+            _settings_key(stage_settings(settings, name), options),
+            block["averaged_checkpoints"],
+        ]
         for name, block in settings["finetuned"].items()
     }
-    options = {name: getattr(run_opts, name) for name in RUN_OPTIONS_WITH_EFFECT}
-    if n_processes() > 1:  # each adds a batch to every step
-        options["processes"] = n_processes()
     return digest([FIGURES_VERSION, kept, options])
 
 

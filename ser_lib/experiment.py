@@ -55,7 +55,9 @@ def run(settings: Settings, run_opts: RunOptions) -> None:
             print(f"The model is in {folder}")
 
 
-def run_folds(settings: Settings, folds: list[Fold], run_opts: RunOptions) -> None:
+def run_folds(
+    settings: Settings, folds: list[Fold], run_opts: RunOptions, progress: str = ""
+) -> None:
     """Train and test the chosen folds of an experiment.
 
     Arguments
@@ -66,6 +68,8 @@ def run_folds(settings: Settings, folds: list[Fold], run_opts: RunOptions) -> No
         All folds of the corpus, as :func:`prepare` gives them.
     run_opts : RunOptions
         Run options.
+    progress : str
+        What the line that announces a fold begins with.
     """
     output_folder = Path(settings["output_folder"])
     create_experiment_directory(output_folder)
@@ -73,6 +77,9 @@ def run_folds(settings: Settings, folds: list[Fold], run_opts: RunOptions) -> No
         with atomic_path(output_folder / "hyperparams.yaml") as unfinished:
             unfinished.write_text(settings.text, encoding="utf-8")
     for fold in chosen_folds(folds, settings["folds"]):
+        if if_main_process():
+            what = f"{settings['experiment']}, fold {fold.number} of {len(folds)}"
+            print(f"{progress}{what}", flush=True)
         test_fold(settings, fold, run_opts, output_folder / f"fold_{fold.number}")
 
 

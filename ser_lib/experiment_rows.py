@@ -37,6 +37,7 @@ _OF_ONE_EXPERIMENT = {
     "paper",
     "prepare_only",
     "show_hparams",
+    "export_to",
 }
 
 

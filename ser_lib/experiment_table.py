@@ -78,8 +78,7 @@ def run_missing(plans: Sequence[RowPlan], run_opts: RunOptions) -> None:
             for fold in plan.folds:
                 folder = Path(settings["output_folder"]) / f"fold_{fold.number}"
                 write_fold(fold, folder)
-            print(f"[{number}/{len(plans)}] {plan.row.experiment}", flush=True)
-        run_folds(settings, plan.folds, run_opts)
+        run_folds(settings, plan.folds, run_opts, f"[{number}/{len(plans)}] ")
         if if_main_process():
             report(settings, run_opts)
 

@@ -241,7 +241,8 @@ def test_only_what_is_missing_is_run_and_a_second_run_gives_the_same_table(
     table = write_half_finished(tmp_path)
     ran, reported = [], []
 
-    def run_folds(settings: Settings, folds: list, run_opts: object) -> None:
+    def run_folds(settings: Settings, folds: list, options: object, said: str) -> None:
+        print(said + settings["experiment"])
         ran.append(settings["experiment"])
         for fold in folds:
             finish(settings, fold.number, "ssaa")
