@@ -18,6 +18,7 @@ from ser_lib.distributed import n_processes
 from ser_lib.folds import Fold
 from ser_lib.hparams import Settings
 from ser_lib.stages import stage_settings
+from ser_lib.upstreams.checkpoints import SUFFIXES, local_checkpoint
 from ser_lib.upstreams.huggingface import NEEDED_FILES, WEIGHT_FILES, local_encoder
 
 # Raised by hand when a change of the code moves figures (see CHANGELOG.md).
@@ -121,19 +122,26 @@ def fold_digest(fold: Fold) -> str:
     return digest([[asdict(u) for u in part] for part in parts])
 
 
-def encoder_digest(source: str) -> str:
+def encoder_digest(source: str | None) -> str:
     """Hash the files of an encoder, so that its place does not matter.
 
     Arguments
     ---------
-    source : str
-        Local folder or hub id.
+    source : str | None
+        Local folder or hub id of an encoder in Hugging Face's format; a checkpoint
+        file, a folder that holds one, or a file on the hub; None for an upstream
+        without weights.
 
     Returns
     -------
     str
         12 hexadecimal digits.
     """
+    if source is None:
+        return digest(None)
+    if _is_checkpoint(source):
+        path = local_checkpoint(source)
+        return digest(_file_digest(path, path.stat().st_mtime_ns))
     folder = local_encoder(source, needed=["config.json"])
     wanted = {*NEEDED_FILES, *TOKENIZER_FILES, *WEIGHT_FILES}
     found = [p for p in folder.iterdir() if p.name in wanted or p.suffix == ".bin"]
@@ -141,6 +149,16 @@ def encoder_digest(source: str) -> str:
     return digest(
         {p.name: _file_digest(p, p.stat().st_mtime_ns) for p in [*found, *shards]}
     )
+
+
+def _is_checkpoint(source: str) -> bool:
+    """Tell a single file, here or on the hub, from a folder in Hugging Face's format."""
+    path = Path(source).expanduser()
+    if path.is_dir():
+        holds_one = any(p.suffix in SUFFIXES for p in path.iterdir())
+        return holds_one and not (path / "config.json").is_file()
+    is_local = path.is_absolute() or source.startswith((".", "~"))
+    return path.is_file() or (source.count("/") > 1 and not is_local)
 
 
 def digest(content: Any) -> str:

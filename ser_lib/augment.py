@@ -1,6 +1,5 @@
 """Random crops and mixup; all other augmentation is SpeechBrain's (see hparams)."""
 
-from collections.abc import Callable
 from types import SimpleNamespace
 
 import torch
@@ -33,43 +32,8 @@ def augment_wavs(
         crop_samples = round(hparams.crop_s * hparams.sample_rate_hz)
         wavs, wav_lens = random_crop(wavs, wav_lens, crop_samples)
     if hparams.wav_augment is not None:
-        wavs, wav_lens = augment_each(hparams.wav_augment, wavs, wav_lens)
+        wavs, wav_lens = hparams.wav_augment(wavs, wav_lens)
     return wavs, wav_lens
-
-
-def augment_each(
-    augment: Callable, wavs: torch.Tensor, wav_lens: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Change each utterance in its own way.
-
-    SpeechBrain draws once for a batch. If all of a batch is spoken faster, batch norm
-    takes that away again, and its running means follow the last few draws.
-
-    Arguments
-    ---------
-    augment : Callable
-        A SpeechBrain ``Augmenter``, called with waveforms and relative lengths.
-    wavs : (batch, samples) torch.Tensor
-        Padded waveforms.
-    wav_lens : (batch,) torch.Tensor
-        Relative lengths.
-
-    Returns
-    -------
-    (batch, samples) torch.Tensor
-        Waveforms, padded anew.
-    (batch,) torch.Tensor
-        Relative lengths.
-    """
-    counts = sample_counts(wavs, wav_lens).tolist()
-    whole = torch.ones(1, device=wavs.device)
-    changed = [
-        augment(wav[None, :count], whole)[0][0]
-        for wav, count in zip(wavs, counts, strict=True)
-    ]
-    lengths = torch.tensor([len(wav) for wav in changed], device=wavs.device)
-    padded = torch.nn.utils.rnn.pad_sequence(changed, batch_first=True)
-    return padded, lengths / padded.shape[1]
 
 
 def augment_frames(hparams: SimpleNamespace, frames: Frames) -> Frames:

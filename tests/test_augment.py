@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ser_lib.augment import augment_each, mix_frames, random_crop
+from ser_lib.augment import mix_frames, random_crop
 from ser_lib.upstreams import Frames
 
 
@@ -34,16 +34,3 @@ def test_a_mixture_ends_with_the_shorter_of_the_two_utterances():
     assert mixed.counts.tolist() == [1, 1]
     # nine tenths of (0, 1) and one tenth of (6, 7)
     torch.testing.assert_close(mixed.values[0, 0], torch.tensor([0.6, 1.6]))
-
-
-def test_each_utterance_of_a_batch_is_changed_in_its_own_way():
-    faster = iter([1, 2])
-
-    def skip_samples(wavs, wav_lens):
-        assert wav_lens.tolist() == [1.0]
-        return wavs[:, :: next(faster)], wav_lens
-
-    wavs = torch.tensor([[1.0, 2, 3, 4], [5, 6, 7, 0]])
-    changed, lens = augment_each(skip_samples, wavs, torch.tensor([1.0, 0.75]))
-    assert changed.tolist() == [[1, 2, 3, 4], [5, 7, 0, 0]]
-    assert lens.tolist() == [1.0, 0.5]

@@ -324,7 +324,7 @@ def test_wherever_the_output_is_cut_the_next_start_completes_it(
 
 
 def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(run, folder, tmp_path):
-    # With a batch for each window of 4 s, the second recording is killed within.
+    # A recording of 90 s makes six batches, so the second one is killed within.
     for i in range(3):
         write_wave(folder / f"{i}.wav", (20 + i, 0.75), (70, 0.25))
     out_file, reference = tmp_path / "rows.jsonl", tmp_path / "reference.jsonl"
