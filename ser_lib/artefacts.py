@@ -152,7 +152,7 @@ def encoder_digest(source: str | None) -> str:
 
 
 def _is_checkpoint(source: str) -> bool:
-    """Tell a single file, here or on the hub, from a folder in Hugging Face's format."""
+    """Tell a single file, here or on the hub, from a Hugging Face folder."""
     path = Path(source).expanduser()
     if path.is_dir():
         holds_one = any(p.suffix in SUFFIXES for p in path.iterdir())

@@ -45,7 +45,7 @@ def audio_duration_s(path: str | Path, sample_rate_hz: int) -> float:
     >>> audio_duration_s(path, sample_rate_hz=16000)
     0.25
     """
-    with _open_audio(path) as audio:
+    with open_audio(path) as audio:
         # Only decoding shows that a FLAC is cut off; its last sample is enough.
         audio.seek(audio.frames - 1)
         audio.read(1)
@@ -83,7 +83,7 @@ def read_audio(path: str | Path, sample_rate_hz: int) -> torch.Tensor:
     >>> read_audio(path, sample_rate_hz=16000).shape
     torch.Size([16])
     """
-    with _open_audio(path) as audio:
+    with open_audio(path) as audio:
         channels = torch.from_numpy(audio.read(dtype="float32", always_2d=True))
         wav = channels.mean(dim=1)
         file_rate_hz = audio.samplerate
@@ -136,8 +136,26 @@ def trim_silence(
 
 
 @contextmanager
-def _open_audio(path: str | Path) -> Iterator[soundfile.SoundFile]:
-    """Open a whole, non-empty file; turn libsndfile's errors into ones that say why."""
+def open_audio(path: str | Path) -> Iterator[soundfile.SoundFile]:
+    """Open a whole, non-empty file; turn libsndfile's errors into ones that say why.
+
+    Arguments
+    ---------
+    path : str | Path
+        An audio file that libsndfile reads.
+
+    Yields
+    ------
+    soundfile.SoundFile
+        Open for reading.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is empty, cut off or not an audio file.
+    """
     if not Path(path).is_file():
         raise FileNotFoundError(f"The audio file {path} does not exist.")
     if Path(path).stat().st_size == 0:

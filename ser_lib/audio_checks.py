@@ -12,7 +12,6 @@ import torch
 import torchaudio
 
 from ser_lib.audio import trim_silence
-from ser_lib.upstreams.frames import sample_counts
 
 AUDIO_SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
 
@@ -168,7 +167,8 @@ def check_batch(
             f"{wav_lens.tolist()}; expected (batch, samples), and for each utterance "
             f"its share of the samples, at most 1."
         )
-    for row, n_samples in enumerate(sample_counts(wavs, wav_lens).tolist()):
+    counts = torch.round(wav_lens.double() * wavs.shape[1]).long()
+    for row, n_samples in enumerate(counts.tolist()):
         name = f"Utterance {row} of the batch"
         check_duration(n_samples, sample_rate_hz, name, min_duration_s)
     finite = torch.isfinite(wavs).all(dim=1)
@@ -257,7 +257,9 @@ def find_audio(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}.")
-    files = [p for p in sorted(folder.rglob("*")) if p.is_file()]
+    # macOS leaves files named ._* beside the real ones.
+    names = [p for p in sorted(folder.rglob("*")) if not p.name.startswith("._")]
+    files = [p for p in names if p.is_file()]
     found = [p for p in files if p.suffix.lower() in AUDIO_SUFFIXES]
     if not found:
         raise FileNotFoundError(

@@ -6,7 +6,7 @@
 ``python -m ser_lib.export`` writes the folders that it reads.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,8 @@ from ser_lib.dataset import LengthBucketSampler
 from ser_lib.hub import local_model
 from ser_lib.model_folder import YAML_FILE, read_facts, read_yaml
 from ser_lib.model_yaml import checked_yaml
+from ser_lib.timeline import Timeline, timeline_file
+from ser_lib.windows import Window, stream
 
 # SpeechBrain's four values: (batch, n_labels), (batch,), (batch,) and labels.
 Classified = tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[str]]
@@ -297,3 +299,26 @@ class EmotionRecognizer(Pretrained):
             out_prob.split(1), score.split(1), index.split(1), labels, strict=True
         )
         return [(*tensors, [label]) for *tensors, label in rows]
+
+    # ---- long recordings
+
+    def timeline_file(
+        self,
+        path: str | Path,
+        window_s: float = 4.0,
+        hop_s: float = 1.0,
+        **options: float | None,
+    ) -> Timeline:
+        """Recognise emotions along a recording, see ``timeline.timeline_file``."""
+        return timeline_file(self, path, window_s, hop_s, **options)
+
+    def stream(
+        self,
+        blocks: Iterable[np.ndarray | torch.Tensor],
+        sample_rate_hz: int,
+        window_s: float = 4.0,
+        hop_s: float = 1.0,
+        **options: float | None,
+    ) -> Iterator[Window]:
+        """Recognise emotions in blocks as they come, see ``windows.stream``."""
+        return stream(self, blocks, sample_rate_hz, window_s, hop_s, **options)

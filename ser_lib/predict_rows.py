@@ -1,0 +1,140 @@
+"""The rows of ``python -m ser_lib.predict`` as CSV, JSON or JSON lines, and back."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+
+ROW_FORMATS = ("csv", "json", "jsonl")
+_TIMELINE_COLUMNS = "path segment n_segments start_s end_s label score error".split()
+
+
+def columns_of(labels: Sequence[str], is_timeline: bool) -> list[str]:
+    """Name the columns of the rows.
+
+    Arguments
+    ---------
+    labels : Sequence[str]
+        The labels of the model.
+    is_timeline : bool
+        Whether a row stands for a segment; otherwise, for a file.
+
+    Returns
+    -------
+    list[str]
+        The names.
+
+    Example
+    -------
+    >>> columns_of(["sad", "angry"], is_timeline=False)
+    ['path', 'label', 'score', 'p_sad', 'p_angry', 'error']
+    """
+    if is_timeline:
+        return list(_TIMELINE_COLUMNS)
+    return ["path", "label", "score", *(f"p_{label}" for label in labels), "error"]
+
+
+class Encoder:
+    """Turns rows into text.
+
+    Arguments
+    ---------
+    columns : Sequence[str]
+        Columns of the rows; a row may lack some.
+    row_format : str
+        ``csv``; ``json``, an array with a line for each row; or ``jsonl``.
+
+    Example
+    -------
+    >>> json_rows = Encoder(["path", "label"], "json")
+    >>> print(json_rows.begin() + json_rows.rows([{"path": "a.wav"}]) + json_rows.end())
+    [
+    {"path": "a.wav", "label": null}
+    ]
+    <BLANKLINE>
+    """
+
+    def __init__(self, columns: Sequence[str], row_format: str) -> None:
+        self.columns = list(columns)
+        self.row_format = row_format
+        self._n_rows = 0
+
+    def begin(self) -> str:
+        """Give what stands before the first row."""
+        if self.row_format == "csv":
+            return self._csv_line(self.columns)
+        return "[\n" if self.row_format == "json" else ""
+
+    def rows(self, rows: Sequence[Mapping]) -> str:
+        """Give the text of rows; those that came before count.
+
+        Arguments
+        ---------
+        rows : Sequence[Mapping]
+            The next rows.
+
+        Returns
+        -------
+        str
+            To be put behind what is there.
+        """
+        return "".join(
+            self._row([row.get(name) for name in self.columns]) for row in rows
+        )
+
+    def _row(self, values: list) -> str:
+        if self.row_format == "csv":
+            return self._csv_line(values)
+        text = json.dumps(
+            dict(zip(self.columns, values, strict=True)), ensure_ascii=False
+        )
+        if self.row_format == "jsonl":
+            return text + "\n"
+        self._n_rows += 1
+        return text if self._n_rows == 1 else f",\n{text}"
+
+    def end(self) -> str:
+        """Give what stands after the last row."""
+        if self.row_format != "json":
+            return ""
+        return "\n]\n" if self._n_rows else "]\n"
+
+    def read(self, text: str) -> list[dict]:
+        """Read rows back; a last one that is incomplete is left out.
+
+        Arguments
+        ---------
+        text : str
+            What was written, perhaps not to the end.
+
+        Returns
+        -------
+        list[dict]
+            The rows; in CSV, all values are text.
+        """
+        whole, _, half = text.rpartition("\n")
+        if self.row_format == "csv":
+            rows = csv.reader(io.StringIO(whole, newline=""))
+            next(rows, None)
+            n_columns = len(self.columns)
+            return [
+                dict(zip(self.columns, row, strict=True))
+                for row in rows
+                if len(row) == n_columns
+            ]
+        lines = [line.rstrip(",") for line in [*whole.split("\n"), half]]
+        return [json.loads(line) for line in lines if _is_object(line)]
+
+    @staticmethod
+    def _csv_line(values: list) -> str:
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\n").writerow(values)
+        return line.getvalue()
+
+
+def _is_object(line: str) -> bool:
+    # A row is one line, and only the whole of it ends with the brace that began it.
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False

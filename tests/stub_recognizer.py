@@ -1,0 +1,75 @@
+"""A recogniser whose probabilities are the loudness, so that tests can recompute them.
+
+A square wave of amplitude a is "loud" with probability a: that is its RMS.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+
+from ser_lib.audio import read_audio
+from ser_lib.audio_checks import check_wav
+from ser_lib.windows import stream
+
+RATE_HZ = 1000
+
+
+class StubRecognizer:
+    """Has the members of EmotionRecognizer that timelines and the command line use."""
+
+    labels = ["quiet", "loud"]
+    min_duration_s = 0.1
+
+    def __init__(self, sample_rate_hz: int = RATE_HZ, checksum: str = "0") -> None:
+        self.sample_rate_hz = sample_rate_hz
+        self.facts = {"members": {"fold_1": checksum}, "hyperparams_sha256": "0"}
+        self.batches: list[tuple[int, ...]] = []
+
+    def load_audio(self, path):
+        wav = read_audio(path, self.sample_rate_hz)
+        check_wav(wav, self.sample_rate_hz, str(path), self.min_duration_s)
+        return wav
+
+    def classify_batch(self, wavs, wav_lens):
+        self.batches.append(tuple(wavs.shape))
+        counts = (wav_lens * wavs.shape[1]).round().long().tolist()
+        pairs = zip(wavs, counts, strict=True)
+        rms = torch.stack([wav[:n].square().mean().sqrt() for wav, n in pairs])
+        out_prob = torch.stack([1 - rms, rms], dim=1)
+        score, index = out_prob.max(dim=1)
+        return out_prob, score, index, [self.labels[i] for i in index]
+
+
+def square_wave(*pieces: tuple[float, float], rate_hz: int = RATE_HZ) -> np.ndarray:
+    """Join square waves of (seconds, amplitude); an amplitude of 0 is silence."""
+    waves = []
+    for duration_s, amplitude in pieces:
+        signs = 1 - 2 * (np.arange(round(duration_s * rate_hz)) % 2)
+        waves.append(amplitude * signs)
+    return np.concatenate(waves).astype(np.float32)
+
+
+def write_wave(path: Path, *pieces: tuple[float, float], rate_hz: int = RATE_HZ):
+    """Write a square wave to a file; its name decides the format."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, square_wave(*pieces, rate_hz=rate_hz), rate_hz)
+    return path
+
+
+def windows_of(wav, window_s=2.0, hop_s=1.0, **options):
+    recognizer = StubRecognizer()
+    return list(stream(recognizer, [wav], RATE_HZ, window_s, hop_s, **options))
+
+
+def spans(windows_or_segments):
+    return [(span.start_s, span.end_s) for span in windows_or_segments]
+
+
+def p_loud(windows):
+    return [None if w.label is None else w.probabilities[1] for w in windows]
+
+
+def in_blocks(wav, n):
+    return (wav[start : start + n] for start in range(0, len(wav), n))
