@@ -165,11 +165,7 @@ class EmotionRecognizer(Pretrained):
             ]
         return torch.cat(embeddings, dim=-1).float()
 
-    def forward(
-        self, wavs: torch.Tensor, wav_lens: torch.Tensor | None = None
-    ) -> Classified:
-        """Do what :meth:`classify_batch` does."""
-        return self.classify_batch(wavs, wav_lens)
+    forward = classify_batch
 
     def _batch(
         self, wavs: torch.Tensor, wav_lens: torch.Tensor | None

@@ -182,7 +182,9 @@ def _protocol(run_folder: Path, about: Mapping, results: Sequence[FoldResult]) -
     lines = [
         f"Experiment {about['experiment']}, seed {about['seed']}; finished folds: "
         f"{tested}. In each fold, the weights of the best epochs by validation "
-        f"accuracy were averaged, and the test part was read once, after that."
+        f"accuracy were averaged, and the test part was read once, after that. "
+        f"Command, in the recipe of the corpus: `python train.py "
+        f"hparams/{about['experiment']}.yaml --data_folder DATA`."
     ]
     for member in about["members"].values():
         folder = run_folder / f"fold_{member['fold']}"
