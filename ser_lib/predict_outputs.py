@@ -69,7 +69,8 @@ class RowOutput:
             hidden = out.with_name(f".{out.name}.settings.json")
             is_there = out.is_file() and out.stat().st_size > 0
             _check_settings(out, hidden, settings, is_there)
-            text = out.read_text(encoding="utf-8") if is_there else ""
+            # A kill may cut a letter of several bytes; its row is done again.
+            text = out.read_text(encoding="utf-8", errors="replace") if is_there else ""
             kept = _complete(encoder.read(text))
         self._done = {row["path"] for row in kept}
         text = encoder.begin() + encoder.rows(kept)

@@ -16,7 +16,7 @@ from ser_lib import predict
 class DyingRecognizer(StubRecognizer):
     """Dies in a batch, having written half a line after what is there."""
 
-    n_left = int(sys.argv[1])
+    n_left = 0
 
     def classify_batch(self, wavs, wav_lens):
         type(self).n_left -= 1
@@ -29,5 +29,6 @@ class DyingRecognizer(StubRecognizer):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    DyingRecognizer.n_left = int(sys.argv[1])
     predict.load_recognizer = lambda source, device: DyingRecognizer()
     sys.exit(predict.main(sys.argv[2:]))
