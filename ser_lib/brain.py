@@ -7,12 +7,10 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from speechbrain import Brain, Stage
+from speechbrain import Stage
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.logger import get_logger
-from speechbrain.utils.seed import seed_everything
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from ser_lib.augment import augment_frames, augment_wavs, mix_frames
@@ -23,13 +21,12 @@ from ser_lib.checkpoints import (
 )
 from ser_lib.distributed import (
     gather_lists,
-    process_rank,
     share_buffers,
     unwrapped,
 )
 from ser_lib.features import frames_of_batch
 from ser_lib.predictions import prediction_table
-from ser_lib.schedule import stage_seed, warmup_cosine
+from ser_lib.resumable_brain import ResumableBrain
 from ser_lib.step_log import STEPS_FILE, Step, log_steps
 from ser_lib.tables import percent
 from ser_lib.upstreams.frames import Frames
@@ -37,7 +34,7 @@ from ser_lib.upstreams.frames import Frames
 logger = get_logger(__name__)
 
 
-class EmotionBrain(Brain):
+class EmotionBrain(ResumableBrain):
     """Trains an ``EmotionModel`` on one fold.
 
     Settings it reads from ``hparams``: labels, seed, fold, sample_rate_hz, crop_s,
@@ -57,6 +54,14 @@ class EmotionBrain(Brain):
     def reads(self) -> set[str]:
         """What a batch must hold for them: ``wav``, ``text``, both or neither."""
         return {upstream.reads for upstream in self.upstreams.values()}
+
+    @property
+    def learning_rates(self) -> Mapping[str, float]:
+        """The highest learning rate of each module."""
+        return {
+            "upstreams": self.hparams.lr_upstream,
+            "downstream": self.hparams.lr_downstream,
+        }
 
     # ---- from a batch to a loss
 
@@ -147,14 +152,9 @@ class EmotionBrain(Brain):
     # ---- stages
 
     def on_stage_start(self, stage: Stage, epoch: int | None = None) -> None:
-        """Make the randomness of an epoch depend on seed, fold and epoch alone.
-
-        Nothing about random numbers then has to be saved: an epoch that is repeated
-        after a kill draws what the uninterrupted run drew.
-        """
+        """Begin an epoch, or note down what is validated or tested."""
         if stage == Stage.TRAIN:
-            seed = stage_seed(self.hparams.seed, self.hparams.fold, epoch)
-            seed_everything(seed + process_rank(), verbose=False)
+            self.start_epoch(epoch)
             self._steps: list[Step] = []
             return
         self._seen: list[tuple] = []  # id, probabilities, loss and target
@@ -204,56 +204,6 @@ class EmotionBrain(Brain):
         self.checkpointer.save_checkpoint(name=f"epoch{meta['epoch']:03d}", meta=meta)
         keep_best_and_newest(self.checkpointer, self.hparams.kept_checkpoints)
         self.hparams.history.write()
-
-    # ---- optimisation
-
-    def init_optimizers(self) -> None:
-        """Give upstreams and downstream an optimiser each.
-
-        SpeechBrain clips the first parameter group of an optimiser only, so two
-        groups in one optimiser would leave the second unclipped.
-        """
-        rates = {
-            "upstreams": self.hparams.lr_upstream,
-            "downstream": self.hparams.lr_downstream,
-        }
-        self.optimizers_dict = {}
-        for name, module in self.modules.items():
-            trained = [p for p in module.parameters() if p.requires_grad]
-            if trained:
-                optimizer = self.hparams.optimizer(trained, lr=rates[name])
-                self.optimizers_dict[name] = optimizer
-                self.checkpointer.add_recoverable(f"optimizer_{name}", optimizer)
-        self._base_lrs = {name: rates[name] for name in self.optimizers_dict}
-
-    def on_fit_start(self) -> None:
-        """Resume from the newest checkpoint; all are whole (see checkpoints.py)."""
-        super().on_fit_start()
-        run_on_main(self.hparams.history.write)
-
-    def _wrap_distributed(self) -> None:
-        """Wrap modules; the stock method makes batch norms that only GPUs have."""
-        if not self.distributed_launch or "cuda" in str(self.device):
-            super()._wrap_distributed()
-            return
-        for name, module in self.modules.items():
-            if any(p.requires_grad for p in module.parameters()):
-                self.modules[name] = DistributedDataParallel(
-                    module, find_unused_parameters=self.find_unused_parameters
-                )
-
-    def on_fit_batch_start(self, batch: PaddedBatch, should_step: bool) -> None:
-        """Set the learning rates from the share of training that is done."""
-        epoch = self.hparams.epoch_counter.current
-        done = epoch - 1 + (self.step - 1) / len(self.train_sampler)
-        factor = warmup_cosine(
-            done / self.hparams.number_of_epochs,
-            self.hparams.warmup_fraction,
-            self.hparams.final_lr_fraction,
-        )
-        for name, optimizer in self.optimizers_dict.items():
-            for group in optimizer.param_groups:
-                group["lr"] = self._base_lrs[name] * factor
 
     def on_fit_batch_end(
         self,

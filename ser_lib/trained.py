@@ -152,7 +152,7 @@ def _settings(path: Path, run_folder: Path) -> Settings:
     for key in settings:
         if key.endswith("_source") and isinstance(settings[key], str):
             moved = run_folder / os.path.relpath(settings[key], output)
-            if not Path(settings[key]).is_dir() and moved.is_dir():
+            if not Path(settings[key]).exists() and moved.exists():
                 sources[key] = str(moved.resolve())
     return Settings.from_file(path, sources) if sources else settings
 
@@ -172,7 +172,7 @@ def _trained_folder(
             f"{_again(run_folder, fold)}"
         )
     moved = run_folder / os.path.relpath(recorded, settings["output_folder"])
-    folder = Path(recorded) if Path(recorded).is_dir() else moved.resolve()
+    folder = Path(recorded) if Path(recorded).exists() else moved.resolve()
     missing = [name for name in wanted if not (folder / name).exists()]
     if missing:
         raise FileNotFoundError(
@@ -223,7 +223,7 @@ def _model_block(settings: Settings) -> CommentedMap:
 
 def _without_folders(source: str) -> str:
     """Give a hub id as it is, and of a path its last part: the rest is this machine."""
-    return Path(source).name if Path(source).is_dir() else source
+    return Path(source).name if Path(source).exists() else source
 
 
 def _facts_of_use(settings: Settings, definition: CommentedMap) -> dict:

@@ -22,7 +22,11 @@ from ser_lib.tiny_models import (
 from ser_lib.training import fold_inputs, make_brain
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
-EXPERIMENTS = sorted(RECIPES.glob("[A-Z]*/hparams/*.yaml"))
+EXPERIMENTS = sorted(
+    path
+    for path in RECIPES.glob("[A-Z]*/hparams/*.yaml")
+    if path.parts[-3] != "Pretraining"  # tests/test_pretraining_run.py
+)
 TEXTS = ["we lost the car", "so", "no, no, it rains again"]
 SMALL = {
     "ecapa_channels": [16, 16, 16, 16, 48],
@@ -68,6 +72,8 @@ def settings_of(path: Path, data: Path, sources: dict[str, str]) -> Settings:
     given |= {key: value for key, value in sources.items() if key in known}
     if "classifier_from" in known.text:
         given["hubert_source"] = sources["classifier"]
+    if "family" in known:
+        given["upstream_source"] = sources["hubert_source"]
     given |= {"csv": str(data / "my.csv")} if "csv" in known else {}
     return Settings.from_file(path, {**given, "data_folder": str(data)})
 

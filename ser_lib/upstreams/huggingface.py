@@ -22,7 +22,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from ser_lib.upstreams.frames import Frames, sample_counts, time_mask
 from ser_lib.upstreams.layers import LayerSum
-from ser_lib.upstreams.padding import mask_group_norm, normalise
+from ser_lib.upstreams.padding import mask_group_norm, mask_positions, normalise
 
 NEEDED_FILES = ("config.json", "preprocessor_config.json")
 WEIGHT_FILES = (
@@ -159,6 +159,7 @@ class HuggingFaceUpstream(Wav2Vec2):
         if hasattr(self.model, "masked_spec_embed"):
             self.model.masked_spec_embed.requires_grad = False
         self._group_norm = mask_group_norm(self.model.feature_extractor)
+        self._positions = mask_positions(self.model.encoder)
 
     def without_weights(self) -> dict[str, dict]:
         """Describe the encoder, so that it can be built anew without its weights.
@@ -270,11 +271,14 @@ class HuggingFaceUpstream(Wav2Vec2):
             config = self.model.config
             kernel, stride = config.conv_kernel[0], config.conv_stride[0]
             self._group_norm.n_valid = (n_samples - kernel) // stride + 1
+        counts = self.model._get_feat_extract_output_lengths(n_samples)
+        if self._positions is not None:
+            self._positions.counts = counts
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze):
             output = self.model(
                 wavs * inside, attention_mask=inside, output_hidden_states=all_states
             )
-        return output, self.model._get_feat_extract_output_lengths(n_samples)
+        return output, counts
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 The waveform is normalised over the utterance's own samples, and so is the output of
 the first convolution where a group norm over time follows it (the "base" encoders).
+Where positions come from several convolutions (data2vec), the padding is set to zero
+between them.
 """
 
 import torch
@@ -64,6 +66,50 @@ def mask_group_norm(feature_extractor: nn.Module) -> MaskedGroupNorm | None:
     assert norm.num_groups == norm.num_channels, "one channel a group was expected"
     norm.__class__ = MaskedGroupNorm
     return norm
+
+
+class EndsMask:
+    """Sets what lies behind each utterance to zero, before a layer of convolutions.
+
+    ``counts``, (batch,), is the number of steps of each utterance; it is set before
+    each forward pass.
+    """
+
+    counts: torch.Tensor | None = None
+
+    def __call__(self, layer: nn.Module, inputs: tuple[torch.Tensor]) -> torch.Tensor:
+        """Mask the input (batch, channels, time) of a layer; called as its hook."""
+        (x,) = inputs
+        return (
+            x
+            if self.counts is None
+            else x * time_mask(self.counts, x.shape[-1])[:, None]
+        )
+
+
+def mask_positions(encoder: nn.Module) -> EndsMask | None:
+    """Keep the padding of positional convolutions that are stacked at zero.
+
+    The first of them makes something of an utterance's end in the padding, which the
+    next would take for speech.
+
+    Arguments
+    ---------
+    encoder : nn.Module
+        The transformer of an encoder.
+
+    Returns
+    -------
+    EndsMask | None
+        The mask; None where there is one convolution only, as in HuBERT.
+    """
+    layers = getattr(getattr(encoder, "pos_conv_embed", None), "layers", None)
+    if layers is None:
+        return None
+    mask = EndsMask()
+    for layer in layers:
+        layer.register_forward_pre_hook(mask)
+    return mask
 
 
 def normalise(wavs: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:

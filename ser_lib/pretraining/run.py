@@ -1,0 +1,245 @@
+"""One pre-training, from a folder of audio to an encoder: the main path.
+
+The output folder holds ``recordings.csv`` (what was trained and validated on),
+``hyperparams.yaml``, ``history.csv``, ``encoder_untrained`` (the network before the
+first step, to compare with) and, once the training is finished, ``encoder`` and
+``pretraining.json``. Both encoders can be given to an experiment as
+``--upstream_source``.
+"""
+
+import json
+import random
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from speechbrain import create_experiment_directory
+from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.dataio.dataloader import make_dataloader
+from speechbrain.dataio.dataset import DynamicItemDataset
+from speechbrain.utils.distributed import ddp_barrier, if_main_process
+from speechbrain.utils.logger import get_logger
+from speechbrain.utils.run_opts import RunOptions
+from speechbrain.utils.seed import seed_everything
+from torch.utils.data import DataLoader
+
+from ser_lib.checkpoints import AtomicCheckpointer
+from ser_lib.dataset import LengthBucketSampler
+from ser_lib.distributed import locked, n_processes, process_rank
+from ser_lib.files import atomic_path
+from ser_lib.hparams import Settings
+from ser_lib.pretraining.audio_folder import (
+    Stretch,
+    StretchReader,
+    cut,
+    find_audio,
+    hold_out,
+    read_stretches,
+    write_stretches,
+)
+from ser_lib.pretraining.brain import PretrainingBrain
+from ser_lib.pretraining.objective import Objective
+from ser_lib.schedule import stage_seed
+
+logger = get_logger(__name__)
+
+# Settings that may differ when a run goes on. The data folder acts through
+# recordings.csv.
+WITHOUT_EFFECT = (
+    "data_folder",
+    "results_folder",
+    "output_folder",
+    "show_hparams",
+    "num_workers",
+    "keep_audio_in_memory",
+    "tensorboard",
+)
+
+
+def pretrain(settings: Settings, run_opts: RunOptions) -> Path:
+    """Pre-train an encoder, or go on with it, or find it trained.
+
+    Arguments
+    ---------
+    settings : Settings
+        Flattened settings, see ``recipes/Pretraining/hparams/base.yaml``.
+    run_opts : RunOptions
+        SpeechBrain's run options (device, precision ...).
+
+    Returns
+    -------
+    Path
+        The folder of the encoder.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the data or the settings cannot be used; the message says why.
+    """
+    folder = Path(settings["output_folder"])
+    with locked(folder):
+        is_finished = (folder / "pretraining.json").is_file()
+        _keep_settings(settings, folder)
+        if is_finished:
+            logger.info("%s is finished: nothing to do.", folder)
+            return folder / "encoder"
+        create_experiment_directory(folder)
+        seed_everything(stage_seed(settings["seed"], 0, 0), verbose=False)
+        hparams = settings.build()
+        train, valid = _recordings(hparams, folder)
+        brain = _train(hparams, train, valid, run_opts, folder)
+        if if_main_process():
+            _write_encoder(brain.objective, folder / "encoder")
+            _write_facts(hparams, train, valid, folder)
+            logger.info("The encoder is in %s", folder / "encoder")
+    return folder / "encoder"
+
+
+def _keep_settings(settings: Settings, folder: Path) -> None:
+    """Write the settings down; refuse others than those that a run began with."""
+    path = folder / "hyperparams.yaml"
+    if path.is_file():
+        known = Settings.from_file(path).unresolved()
+        given = settings.unresolved()
+        differing = [
+            key
+            for key in sorted({*known, *given})
+            if key not in WITHOUT_EFFECT and known.get(key) != given.get(key)
+        ]
+        if differing:
+            raise ValueError(
+                f"{folder} holds a pre-training with other settings; these differ: "
+                f"{', '.join(differing)}. Give another --results_folder, the old "
+                f"settings, or delete the folder."
+            )
+    ddp_barrier()  # all have looked
+    if if_main_process():
+        with atomic_path(path) as unfinished:
+            unfinished.write_text(settings.text, encoding="utf-8")
+
+
+def _recordings(hparams: dict, folder: Path) -> tuple[list[Stretch], list[Stretch]]:
+    """Find and split the audio; a run that goes on keeps what it began with."""
+    path = folder / "recordings.csv"
+    if not path.is_file():
+        ddp_barrier()  # all have looked
+        rate_hz, least = hparams["sample_rate_hz"], hparams["objective"].min_samples
+        if hparams["crop_s"] < least / rate_hz:
+            raise ValueError(
+                f"crop_s is {hparams['crop_s']}; {hparams['method']} needs crops of at "
+                f"least {least / rate_hz:.2f} s."
+            )
+        stretches = cut(
+            hparams["data_folder"],
+            find_audio(hparams["data_folder"], hparams["exclude"]),
+            rate_hz,
+            max(hparams["min_duration_s"], least / rate_hz),
+            hparams["max_duration_s"],
+        )
+        parts = hold_out(stretches, hparams["valid_share"], hparams["seed"])
+        if if_main_process():
+            write_stretches(path, *parts)
+    ddp_barrier()
+    train, valid = read_stretches(path)
+    hours = (sum(s.duration_s for s in part) / 3600 for part in (train, valid))
+    logger.info("%.2f hours to train on, %.2f to validate on.", *hours)
+    return train, valid
+
+
+def _train(
+    hparams: dict,
+    train: Sequence[Stretch],
+    valid: Sequence[Stretch],
+    run_opts: RunOptions,
+    folder: Path,
+) -> PretrainingBrain:
+    objective = hparams["objective"]
+    recoverables = {
+        "objective": objective,
+        "epoch_counter": hparams["epoch_counter"],
+        "history": hparams["history"],
+    }
+    checkpointer = AtomicCheckpointer(folder / "save", recoverables)
+    reader = StretchReader(
+        hparams["data_folder"],
+        hparams["sample_rate_hz"],
+        hparams["keep_audio_in_memory"],
+    )
+    if not checkpointer.list_checkpoints():
+        if if_main_process():
+            _write_encoder(objective, folder / "encoder_untrained")
+        objective.prepare(_in_random_order(train, reader, hparams), hparams["seed"])
+    loaders = [
+        _make_loader(part, reader, hparams, shuffle=part is train)
+        for part in (train, valid)
+    ]
+    brain = PretrainingBrain(
+        {"objective": objective},
+        hparams=hparams,
+        run_opts=run_opts,
+        checkpointer=checkpointer,
+    )
+    brain.find_unused_parameters = n_processes() > 1  # as with layer drop
+    brain.train_sampler = loaders[0].batch_sampler
+    brain.fit(hparams["epoch_counter"], *loaders)
+    return brain
+
+
+def _in_random_order(
+    stretches: Sequence[Stretch], reader: StretchReader, hparams: dict
+) -> Iterator[torch.Tensor]:
+    """Read stretches when they are asked for."""
+    shuffled = list(stretches)
+    random.Random(hparams["seed"]).shuffle(shuffled)
+    return map(reader, shuffled)
+
+
+def _make_loader(
+    stretches: Sequence[Stretch], reader: StretchReader, hparams: dict, shuffle: bool
+) -> DataLoader:
+    sampler = LengthBucketSampler(
+        [min(s.duration_s, hparams["crop_s"]) for s in stretches],
+        hparams["batch_size"],
+        seed=stage_seed(hparams["seed"], 0, 0),
+        shuffle=shuffle,
+        share=(process_rank(), n_processes()),
+    )
+    dataset = DynamicItemDataset({str(i): {"part": s} for i, s in enumerate(stretches)})
+    dataset.add_dynamic_item(reader, takes="part", provides="wav")
+    dataset.set_output_keys(["id", "wav"])
+    return make_dataloader(
+        dataset,
+        batch_sampler=sampler,
+        num_workers=hparams["num_workers"],
+        collate_fn=PaddedBatch,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def _write_encoder(objective: Objective, folder: Path) -> None:
+    """Write the encoder's folder under another name and rename it when complete."""
+    unfinished = folder.with_name(f".unfinished.{folder.name}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    objective.save(unfinished)
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished.rename(folder)
+
+
+def _write_facts(
+    hparams: dict, train: Sequence[Stretch], valid: Sequence[Stretch], folder: Path
+) -> None:
+    rows = hparams["history"].rows
+    facts = {
+        "method": hparams["method"],
+        "seed": hparams["seed"],
+        "epochs": len(rows),
+        "train_loss": [rows[0]["train_loss"], rows[-1]["train_loss"]],
+        "valid_loss": [rows[0]["valid_loss"], rows[-1]["valid_loss"]],
+        "train_hours": sum(s.duration_s for s in train) / 3600,
+        "valid_hours": sum(s.duration_s for s in valid) / 3600,
+        "excluded": list(hparams["exclude"]),
+    }
+    with atomic_path(folder / "pretraining.json") as unfinished:
+        unfinished.write_text(json.dumps(facts, indent=1), encoding="utf-8")

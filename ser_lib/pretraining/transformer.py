@@ -1,0 +1,135 @@
+"""What wav2vec 2.0, HuBERT and data2vec share: convolutions, a masked transformer.
+
+All three take the waveform through convolutions to 20 ms frames, replace spans of
+frames by one learnt vector, and run a transformer (wav2vec 2.0, Baevski et al., 2020,
+https://arxiv.org/abs/2006.11477, sections 2 and 3.1). The networks are those of
+transformers, which also draws the masks.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from transformers import (
+    PreTrainedConfig,
+    PreTrainedModel,
+    Wav2Vec2FeatureExtractor,
+)
+from transformers.models.wav2vec2.modeling_wav2vec2 import _compute_mask_indices
+
+from ser_lib.pretraining.objective import Objective
+from ser_lib.upstreams.frames import time_mask
+from ser_lib.upstreams.native import shortest_input
+from ser_lib.upstreams.padding import mask_group_norm, normalise
+
+
+class MaskedBatch(NamedTuple):
+    """A batch as the networks of transformers want it.
+
+    Arguments
+    ---------
+    wavs : (batch, samples) torch.Tensor
+        Waveforms, normalised where the encoder is to see them so, zero in the padding.
+    inside : (batch, samples) torch.BoolTensor
+        False in the padding.
+    counts : (batch,) torch.LongTensor
+        Frames of each utterance.
+    is_masked : (batch, time) np.ndarray
+        Frames that the transformer does not see; never in the padding.
+    """
+
+    wavs: torch.Tensor
+    inside: torch.Tensor
+    counts: torch.Tensor
+    is_masked: np.ndarray
+
+
+class TransformerObjective(Objective):
+    """An encoder of transformers that is trained on masked frames.
+
+    Arguments
+    ---------
+    make_config : Callable
+        Class of its configuration.
+    make_model : Callable
+        Gives the network of a configuration.
+    encoder : Mapping
+        Settings of the network that differ from the defaults of ``make_config``, which
+        are the base size.
+    mask_share : float
+        Share of the frames that are masked, but for overlaps.
+    mask_length : int
+        Frames of a span.
+    """
+
+    def __init__(
+        self,
+        make_config: Callable[..., PreTrainedConfig],
+        make_model: Callable[[PreTrainedConfig], PreTrainedModel],
+        encoder: Mapping,
+        mask_share: float,
+        mask_length: int,
+    ) -> None:
+        super().__init__()
+        config = make_config(**encoder)
+        self.model = make_model(config)
+        self.mask_share, self.mask_length = mask_share, mask_length
+        self.hop_samples = int(np.prod(config.conv_stride))
+        self._group_norm = mask_group_norm(self.encoder.feature_extractor)
+        layers = zip(config.conv_kernel, config.conv_stride, strict=True)
+        one_frame = shortest_input([(*layer, 0) for layer in layers])
+        self.min_samples = one_frame + mask_length * self.hop_samples
+
+    @property
+    def encoder(self) -> PreTrainedModel:
+        """The encoder that is to be saved."""
+        return self.model
+
+    @property
+    def normalises(self) -> bool:
+        """Whether the waveform is normalised: not where a group norm does it."""
+        return self._group_norm is None
+
+    def batch(self, wavs: torch.Tensor, n_samples: torch.Tensor) -> MaskedBatch:
+        """Normalise waveforms and draw a mask.
+
+        Arguments
+        ---------
+        wavs : (batch, samples) torch.Tensor
+            Padded waveforms.
+        n_samples : (batch,) torch.LongTensor
+            Samples of each.
+
+        Returns
+        -------
+        MaskedBatch
+            The inputs of the network.
+        """
+        inside = time_mask(n_samples, wavs.shape[1])
+        if self.normalises:
+            wavs = normalise(wavs, inside)
+        else:
+            config = self.encoder.config
+            kernel, stride = config.conv_kernel[0], config.conv_stride[0]
+            self._group_norm.n_valid = (n_samples - kernel) // stride + 1
+        counts = self.encoder._get_feat_extract_output_lengths(n_samples)
+        n_steps = int(
+            self.encoder._get_feat_extract_output_lengths(torch.tensor(wavs.shape[1]))
+        )
+        is_masked = _compute_mask_indices(
+            (len(wavs), n_steps),
+            self.mask_share,
+            self.mask_length,
+            attention_mask=time_mask(counts, n_steps).long(),
+            min_masks=1,
+        )
+        return MaskedBatch(wavs * inside, inside, counts, is_masked)
+
+    def save(self, folder: Path) -> None:
+        """Write the encoder in the format of Hugging Face."""
+        self.encoder.save_pretrained(folder)
+        Wav2Vec2FeatureExtractor(
+            do_normalize=self.normalises, return_attention_mask=self.normalises
+        ).save_pretrained(folder)

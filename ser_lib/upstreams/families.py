@@ -1,0 +1,194 @@
+"""Upstreams by the name of their family, so that one setting exchanges them.
+
+``superb.yaml`` and other settings files say ``family: apc``; the class and, where there
+is one, the published checkpoint are found here.
+"""
+
+import importlib
+from typing import NamedTuple
+
+from torch import nn
+
+from ser_lib.upstreams.apc import ApcUpstream
+from ser_lib.upstreams.cpc import CpcUpstream
+from ser_lib.upstreams.delores import DeloresUpstream
+from ser_lib.upstreams.fbank import FbankUpstream
+from ser_lib.upstreams.huggingface import HuggingFaceUpstream
+from ser_lib.upstreams.mockingjay import MockingjayUpstream
+from ser_lib.upstreams.text import TextUpstream
+from ser_lib.upstreams.wav2vec import Wav2VecUpstream
+
+INTERFACE = ("reads", "dim", "hop_samples", "min_samples", "frozen")
+
+
+class Family(NamedTuple):
+    """One family of upstreams.
+
+    Arguments
+    ---------
+    upstream : type[nn.Module]
+        Its class.
+    source : str | None
+        The published checkpoint that is read where no other is given.
+    advice : str
+        What to do where nothing was published that can be read by its name.
+    """
+
+    upstream: type[nn.Module]
+    source: str | None
+    advice: str = ""
+
+
+FAMILIES = {
+    "mockingjay": Family(
+        MockingjayUpstream,
+        "s3prl/mockingjay/"
+        "mockingjay_logMelLinearLarge_T_AdamW_b32_500k_360hr_drop1/states-500000.ckpt",
+    ),
+    "tera": Family(
+        MockingjayUpstream,
+        "s3prl/tera/tera_logMelBase_T_F_M_AdamW_b32_1m_960hr_drop1/states-1000000.ckpt",
+    ),
+    "apc": Family(ApcUpstream, "leo19941227/apc_series/apc_360hr.ckpt"),
+    "cpc": Family(
+        CpcUpstream,
+        None,
+        "The published checkpoint is not on the Hugging Face hub. Download "
+        "https://dl.fbaipublicfiles.com/librilight/CPC_checkpoints/"
+        "60k_epoch4-d0f474de.pt",
+    ),
+    "wav2vec": Family(Wav2VecUpstream, "s3prl/converted_ckpts/wav2vec_large.pt"),
+    "wav2vec2": Family(HuggingFaceUpstream, "facebook/wav2vec2-base"),
+    "hubert": Family(HuggingFaceUpstream, "facebook/hubert-base-ls960"),
+    "wavlm": Family(HuggingFaceUpstream, "microsoft/wavlm-base"),
+    "data2vec": Family(HuggingFaceUpstream, "facebook/data2vec-audio-base"),
+    "delores": Family(
+        DeloresUpstream,
+        None,
+        "No checkpoint of DeLoRes was published. Pre-train one (recipes/Pretraining)",
+    ),
+    "fbank": Family(FbankUpstream, None),
+    "bert": Family(TextUpstream, "google-bert/bert-base-uncased"),
+}
+
+
+def published_source(family: str) -> str | None:
+    """Name the checkpoint that a family is read from where no other is given.
+
+    Arguments
+    ---------
+    family : str
+        As for :func:`load_upstream`.
+
+    Returns
+    -------
+    str | None
+        Hub id, or file on the hub. None for the filter bank, which has no weights,
+        and for a class of the user's own.
+
+    Raises
+    ------
+    ValueError
+        If the family is unknown, or its checkpoint cannot be found by a name.
+
+    Example
+    -------
+    >>> published_source("apc")
+    'leo19941227/apc_series/apc_360hr.ckpt'
+    """
+    if "." in family:
+        return None
+    known = _known(family)
+    if known.advice:
+        raise ValueError(f"{known.advice}, and give --upstream_source FILE.")
+    return known.source
+
+
+def load_upstream(
+    family: str, source: str | None = None, freeze: bool = True, layer: str = "sum"
+) -> nn.Module:
+    """Build an upstream by the name of its family.
+
+    A class of the user's own is named with its module, ``my_module.MyUpstream``; the
+    module stands beside ``train.py`` or is installed. It is called with ``source``,
+    ``freeze`` and ``layer``, and what it gives is called with waveforms
+    (batch, samples) and their relative lengths (batch,)::
+
+        class Loudness(torch.nn.Module):
+            reads, dim, hop_samples, min_samples, frozen = "wav", 1, 320, 320, False
+
+            def __init__(self, source, freeze, layer):
+                super().__init__()
+
+            def forward(self, wavs, wav_lens):
+                power = wavs.unfold(1, 320, 320).square().mean(-1, keepdim=True)
+                return Frames(power.log1p(), sample_counts(wavs, wav_lens) // 320)
+
+    Arguments
+    ---------
+    family : str
+        A key of ``FAMILIES``, or a class with its module.
+    source : str | None
+        Checkpoint, in the format of the family.
+    freeze : bool
+        Train nothing of the encoder.
+    layer : str
+        ``"last"``, or ``"sum"`` for the learnable sum of all hidden states. The
+        filter bank and BERT have one to give, whatever this says.
+
+    Returns
+    -------
+    nn.Module
+        The upstream.
+
+    Raises
+    ------
+    ValueError
+        If there is no such family or class, or the class does not have what an
+        upstream needs.
+
+    Example
+    -------
+    >>> load_upstream("fbank").dim
+    80
+    """
+    if "." in family:
+        upstream = _import(family)(source=source, freeze=freeze, layer=layer)
+        _check_interface(upstream, family)
+        return upstream
+    make_upstream = _known(family).upstream
+    if make_upstream is FbankUpstream:
+        return FbankUpstream()
+    if make_upstream is TextUpstream:
+        return TextUpstream(source, freeze=freeze)
+    return make_upstream(source, freeze=freeze, layer=layer)
+
+
+def _known(family: str) -> Family:
+    if family not in FAMILIES:
+        raise ValueError(
+            f"There is no family {family!r}. Expected one of {', '.join(FAMILIES)}, or "
+            f"a class of your own as my_module.MyUpstream."
+        )
+    return FAMILIES[family]
+
+
+def _import(name: str) -> type[nn.Module]:
+    module_name, _, class_name = name.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module_name), class_name)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise ValueError(
+            f"The upstream {name} cannot be imported ({error}). Expected the class "
+            f"{class_name} in a module {module_name} that stands beside train.py or is "
+            f"installed."
+        ) from error
+
+
+def _check_interface(upstream: object, name: str) -> None:
+    missing = [attribute for attribute in INTERFACE if not hasattr(upstream, attribute)]
+    if missing:
+        raise ValueError(
+            f"{name} is no upstream: it has no {', no '.join(missing)}. See "
+            f"ser_lib/upstreams/__init__.py for what each means."
+        )

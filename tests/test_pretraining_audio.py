@@ -1,0 +1,91 @@
+"""Any folder of audio: found, excluded, cut, split and read."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_objectives import write_noise
+
+from ser_lib.pretraining.audio_folder import (
+    Stretch,
+    StretchReader,
+    cut,
+    find_audio,
+    hold_out,
+    read_stretches,
+    write_stretches,
+)
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    return write_noise(tmp_path / "data")
+
+
+def test_audio_is_found_in_all_folders_and_formats(data):
+    found = ["a/1.wav", "a/2.flac", "a/deep/3.OGG", "b/4.mp3"]
+    assert find_audio(data) == [*found, "b/5.wav", "b/6.wav", "b/7.wav"]
+
+
+def test_excluded_files_are_left_out_with_their_subfolders(data):
+    assert find_audio(data, ["a/*", "*/7.wav"]) == ["b/4.mp3", "b/5.wav", "b/6.wav"]
+
+
+def test_a_pattern_that_matches_nothing_is_refused(data):
+    # A misspelt one would leave the test speakers in.
+    with pytest.raises(ValueError, match=r"'c/\*' matches none of the 7 audio files"):
+        find_audio(data, ["a/*", "c/*"])
+    with pytest.raises(ValueError, match="All 7 audio files .* are excluded"):
+        find_audio(data, ["*"])
+
+
+def test_a_folder_that_is_missing_or_without_audio_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no folder .*nowhere"):
+        find_audio(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"No audio \(.wav, .flac, .mp3, .ogg\)"):
+        find_audio(tmp_path)
+
+
+def test_long_recordings_are_cut_and_short_ones_counted(data, caplog):
+    paths = ["a/1.wav", "b/5.wav", "b/7.wav"]  # 1, 1.2 and 1.3 s
+    stretches = cut(data, paths, 16000, min_duration_s=1.1, max_duration_s=1.25)
+    assert stretches == [
+        Stretch("b/5.wav", 0.0, 1.2, True),
+        Stretch("b/7.wav", 0.0, 0.65, False),
+        Stretch("b/7.wav", 0.65, 0.65, False),
+    ]
+    assert "1 of 3 recordings are shorter than 1.10 s" in caplog.text
+    with pytest.raises(ValueError, match="All 3 recordings are shorter than 9.00 s"):
+        cut(data, paths, 16000, min_duration_s=9, max_duration_s=20)
+
+
+def test_a_damaged_file_is_named(data):
+    (data / "a" / "1.wav").write_bytes(b"RIFF")
+    with pytest.raises(ValueError, match=r"1\.wav cannot be read as audio"):
+        cut(data, find_audio(data), 16000, 0.5, 20)
+
+
+@pytest.mark.parametrize("keep_in_memory", [False, True])
+def test_stretches_read_one_by_one_make_the_recording(data, keep_in_memory):
+    reader = StretchReader(data, 16000, keep_in_memory)
+    whole = reader(Stretch("b/7.wav", 0.0, 1.3, True))
+    halves = [reader(Stretch("b/7.wav", s, 0.65, False)) for s in (0.0, 0.65)]
+    assert len(whole) == 20800
+    torch.testing.assert_close(torch.cat(halves), whole, atol=1e-4, rtol=0)
+
+
+def test_a_recording_is_on_one_side_and_its_side_depends_on_its_name():
+    stretches = [Stretch(f"{i // 2}.wav", i % 2, 1.0, False) for i in range(40)]
+    train, valid = hold_out(stretches, share=0.25, seed=3)
+    assert (len(train), len(valid)) == (30, 10)
+    assert not {s.path for s in train} & {s.path for s in valid}
+    assert hold_out(stretches[::-1], share=0.25, seed=3)[1] == valid[::-1]
+    assert hold_out(stretches, share=0.25, seed=4)[1] != valid
+    with pytest.raises(ValueError, match="one recording only"):
+        hold_out(stretches[:2], share=0.25, seed=3)
+
+
+def test_stretches_survive_their_file(tmp_path):
+    parts = [Stretch("Büro, 1.wav", 0.1, 1 / 3, False)], [Stretch("NA", 0, 1.0, True)]
+    write_stretches(tmp_path / "recordings.csv", *parts)
+    assert read_stretches(tmp_path / "recordings.csv") == parts
