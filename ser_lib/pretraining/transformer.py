@@ -22,7 +22,7 @@ from transformers.models.wav2vec2.modeling_wav2vec2 import _compute_mask_indices
 from ser_lib.pretraining.objective import Objective
 from ser_lib.upstreams.frames import time_mask
 from ser_lib.upstreams.native import shortest_input
-from ser_lib.upstreams.padding import mask_group_norm, normalise
+from ser_lib.upstreams.padding import mask_group_norm, mask_positions, normalise
 
 
 class MaskedBatch(NamedTuple):
@@ -78,6 +78,7 @@ class TransformerObjective(Objective):
         self.mask_share, self.mask_length = mask_share, mask_length
         self.hop_samples = int(np.prod(config.conv_stride))
         self._group_norm = mask_group_norm(self.encoder.feature_extractor)
+        self._positions = mask_positions(self.encoder.encoder)
         layers = zip(config.conv_kernel, config.conv_stride, strict=True)
         one_frame = shortest_input([(*layer, 0) for layer in layers])
         self.min_samples = one_frame + mask_length * self.hop_samples
@@ -115,6 +116,8 @@ class TransformerObjective(Objective):
             kernel, stride = config.conv_kernel[0], config.conv_stride[0]
             self._group_norm.n_valid = (n_samples - kernel) // stride + 1
         counts = self.encoder._get_feat_extract_output_lengths(n_samples)
+        if self._positions is not None:
+            self._positions.counts = counts
         n_steps = int(
             self.encoder._get_feat_extract_output_lengths(torch.tensor(wavs.shape[1]))
         )
