@@ -1,4 +1,4 @@
-"""Running IEMOCAP's train.py on a miniature corpus, as the tests of it need."""
+"""Running IEMOCAP's scripts on a miniature corpus, as the tests of them need."""
 
 import json
 import subprocess
@@ -15,27 +15,51 @@ LABELS = ["neu", "hap", "ang", "sad"]
 
 def miniature_options(folder: Path) -> list[str]:
     """What makes the quickstart small: 80 utterances, two epochs in each stage."""
-    write_miniature_iemocap(folder / "IEMOCAP", 4)
-    write_tiny_hubert(folder / "hubert")
     overrides = {"number_of_epochs": 2, "freeze_feature_extractor": False}
     return [
         "hparams/quickstart.yaml",
+        *_data_options(folder),
+        f"--finetuned={json.dumps({'upstream': {'overrides': overrides}})}",
+    ]
+
+
+def miniature_table_options(folder: Path) -> list[str]:
+    """Two rows of Table 1 and the fine-tuning that one of them needs, as small."""
+    data = _data_options(folder)
+    changes = folder / "changes.yaml"
+    whole = "{freeze_feature_extractor: False, max_batch_s: 1000}"
+    changes.write_text(f"hubert_finetune: {whole}\nfbank_ecapa: {{crop_s: null}}\n")
+    return [
+        *data,
+        f"--changes={changes}",
+        "--only=hubert_mean,fbank_ecapa",
+        "--num_workers=0",
+        "--ecapa_attention_channels=16",
+    ]
+
+
+def _data_options(folder: Path) -> list[str]:
+    write_miniature_iemocap(folder / "IEMOCAP", 4)
+    write_tiny_hubert(folder / "hubert")
+    return [
         f"--data_folder={folder / 'IEMOCAP'}",
         f"--hubert_source={folder / 'hubert'}",
         f"--corpus={json.dumps({'counts': miniature_counts(4)})}",
-        f"--finetuned={json.dumps({'upstream': {'overrides': overrides}})}",
         "--number_of_epochs=2",
         "--ecapa_channels=[16,16,16,16,48]",
+        "--folds=1",
         "--noprogressbar",
     ]
 
 
-def train(*arguments: str, kill_at: int | None = None) -> subprocess.CompletedProcess:
-    script = ["train.py"]
+def train(
+    *arguments: str, script: str = "train.py", kill_at: int | None = None
+) -> subprocess.CompletedProcess:
+    command = [sys.executable]
     if kill_at is not None:
-        script = [str(HERE / "killed_train.py"), str(kill_at), "train.py"]
+        command += [str(HERE / "killed_train.py"), str(kill_at)]
     return subprocess.run(
-        [sys.executable, *script, *map(str, arguments)],
+        [*command, script, *map(str, arguments)],
         cwd=RECIPE,
         env={"PYTHONPATH": str(RECIPE.parents[1]), "OMP_NUM_THREADS": "1"},
         capture_output=True,

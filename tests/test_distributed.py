@@ -74,7 +74,7 @@ def test_two_processes_train_both_stages_and_write_each_file_once(tmp_path):
     options = miniature_options(tmp_path)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc_per_node=2", "train.py", *map(str, options)]
-    command += [f"--results_folder={tmp_path / 'results'}", "--folds=1"]
+    command += [f"--results_folder={tmp_path / 'results'}"]
     done = subprocess.run(
         [*command, "--device=cpu", "--distributed_backend=gloo"],
         cwd=RECIPE,

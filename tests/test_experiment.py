@@ -27,7 +27,7 @@ def options(tmp_path_factory) -> list[str]:
 def finished(options, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
     """The results of fold 1, trained without interruption."""
     results = tmp_path_factory.mktemp("finished")
-    done = train(*options, f"--results_folder={results}", "--folds=1")
+    done = train(*options, f"--results_folder={results}")
     assert done.returncode == 0, done.stdout + done.stderr
     return results, done
 
@@ -56,7 +56,7 @@ def test_a_finished_run_started_again_trains_nothing_and_prints_the_same_table(
 ):
     results, first = finished
     before = {p: p.stat().st_mtime_ns for p in results.glob("work/trained/*/save/*")}
-    again = train(*options, f"--results_folder={results}", "--folds=1")
+    again = train(*options, f"--results_folder={results}")
     assert "Going into epoch" not in again.stdout + again.stderr
     assert before == {
         p: p.stat().st_mtime_ns for p in results.glob("work/trained/*/save/*")
@@ -79,7 +79,6 @@ def test_stage_b_alone_is_trained_again_when_only_its_settings_change(
         *options,
         f"--results_folder={results}",
         f"--output_folder={results / 'other'}",
-        "--folds=1",
         "--lr_downstream=0.002",
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -97,7 +96,6 @@ def test_a_damaged_frame_store_is_computed_again_with_a_message(finished, option
         *options,
         f"--results_folder={results}",
         f"--output_folder={results / 'damaged'}",
-        "--folds=1",
         "--seed=1986",
         "--label_smoothing=0.1",
     )
