@@ -28,7 +28,7 @@ from ser_lib.audit_rules import (
     counted,
     value_of,
 )
-from ser_lib.folds import Fold, read_folds
+from ser_lib.folds import CORPUS_FILE, Fold, read_folds
 from ser_lib.hparams import Settings
 from ser_lib.tables import plain_table
 
@@ -196,10 +196,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _protocol(folder: Path, corpus_yaml: Path | None) -> tuple[str, Mapping]:
     """Find the facts of the corpus, and say where."""
-    saved = folder / "hyperparams.yaml"
-    if corpus_yaml:  # not a whole experiment, so its references lead nowhere
-        settings = Settings.from_file(corpus_yaml)
-        return str(corpus_yaml), settings.unresolved()["corpus"]
-    if saved.is_file():
-        return str(saved), Settings(saved.read_text(encoding="utf-8"), saved)["corpus"]
-    return "the strictest (name another one with --corpus)", {}
+    saved = folder / CORPUS_FILE
+    path = corpus_yaml or (saved if saved.is_file() else None)
+    if path is None:
+        return "the strictest (name another one with --corpus)", {}
+    # Not a whole experiment, so references would lead nowhere.
+    return str(path), Settings.from_file(path).unresolved()["corpus"]

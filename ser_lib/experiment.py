@@ -18,7 +18,7 @@ from ser_lib.audio_hashes import with_audio_hashes
 from ser_lib.audit import audit_folds
 from ser_lib.export import export_run
 from ser_lib.files import atomic_path
-from ser_lib.folds import Fold, chosen_folds, write_fold
+from ser_lib.folds import Fold, chosen_folds, write_folds
 from ser_lib.hparams import Settings
 from ser_lib.manifest import validate
 from ser_lib.overview import describe
@@ -142,8 +142,7 @@ def prepare(settings: Settings) -> list[Fold]:
     audit.check()
     if if_main_process():
         print(audit.summary())
-        for fold in folds:
-            write_fold(fold, Path(settings["output_folder"]) / f"fold_{fold.number}")
+        write_folds(folds, corpus, settings["output_folder"])
     return folds
 
 

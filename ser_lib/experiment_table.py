@@ -25,7 +25,7 @@ from ser_lib.experiment_plan import (
 from ser_lib.experiment_rows import read_table
 from ser_lib.files import atomic_path
 from ser_lib.fold_results import FoldResult, collect
-from ser_lib.folds import write_fold
+from ser_lib.folds import write_folds
 from ser_lib.hparams import Settings
 from ser_lib.results import result_rows
 from ser_lib.table_figure import table_figure
@@ -75,9 +75,7 @@ def run_missing(plans: Sequence[RowPlan], run_opts: RunOptions) -> None:
         if not plan.to_do:
             continue
         if if_main_process():
-            for fold in plan.folds:
-                folder = Path(settings["output_folder"]) / f"fold_{fold.number}"
-                write_fold(fold, folder)
+            write_folds(plan.folds, settings["corpus"], settings["output_folder"])
         run_folds(settings, plan.folds, run_opts, f"[{number}/{len(plans)}] ")
         if if_main_process():
             report(settings, run_opts)

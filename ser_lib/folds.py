@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from ruamel.yaml import YAML
 
+from ser_lib.files import atomic_path
 from ser_lib.manifest import Utterance, read_manifest, write_manifest
+
+CORPUS_FILE = "corpus.yaml"  # the facts that folds were made and audited by
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,27 @@ def write_fold(fold: Fold, folder: str | Path) -> None:
     """
     for name, part in fold.parts.items():
         write_manifest(Path(folder) / f"{name}.csv", part)
+
+
+def write_folds(folds: Sequence[Fold], facts: Mapping, folder: str | Path) -> None:
+    """Write all folds, and the facts and protocol of their corpus.
+
+    ``corpus.yaml`` holds values alone, so the folds can be audited anywhere, whatever
+    the settings of the run refer to.
+
+    Arguments
+    ---------
+    folds : Sequence[Fold]
+        The folds; each gets a folder ``fold_<k>``.
+    facts : Mapping
+        The block ``corpus`` of the settings.
+    folder : str | Path
+        The output folder of a run.
+    """
+    for fold in folds:
+        write_fold(fold, Path(folder) / f"fold_{fold.number}")
+    with atomic_path(Path(folder) / CORPUS_FILE) as unfinished:
+        YAML().dump({"corpus": facts}, unfinished)
 
 
 def read_folds(folder: str | Path) -> list[Fold]:

@@ -15,7 +15,7 @@ from ser_lib import folds
 from ser_lib.audio_hashes import with_audio_hashes
 from ser_lib.audit import audit_folds, main
 from ser_lib.experiment import prepare
-from ser_lib.folds import Fold, write_fold
+from ser_lib.folds import Fold, write_folds
 from ser_lib.manifest import Utterance
 
 NAMES = [f"03-01-{e}-01-01-01-{a}" for a in ("01", "02", "03") for e in ("03", "05")]
@@ -99,7 +99,7 @@ def test_the_sound_of_a_ravdess_video_need_not_have_the_same_samples(ravdess):
 def _settings(fold: Fold, folder: Path) -> dict:
     """What ``prepare`` reads of an experiment's settings."""
     rows = [u for part in fold.parts.values() for u in part]
-    counts = Counter(u.label for u in rows)
+    counts = dict(Counter(u.label for u in rows))
     return {
         "corpus": {"labels": list(counts), "counts": counts, "min_duration_s": 0},
         "read_corpus": lambda: rows,
@@ -136,19 +136,26 @@ def run_folder(tmp_path):
         for s in "ABC"
     )
     valid[0] = replace(valid[0], speaker="A")
-    write_fold(Fold(1, train, valid, test), tmp_path / "run" / "fold_1")
+    folds = [Fold(1, train, valid, test)]
+    write_folds(folds, {"allowed_overlap": {"speaker": []}}, tmp_path / "run")
     return tmp_path / "run"
 
 
 ALLOWING = "corpus:\n  allowed_overlap: {speaker: [train-valid]}\n"
 
 
+def test_folds_without_a_protocol_are_audited_by_the_strictest(run_folder, capsys):
+    (run_folder / "corpus.yaml").unlink()
+    assert main([str(run_folder)]) == 1
+    assert "Protocol: the strictest" in capsys.readouterr().out
+
+
 def test_written_folds_are_audited_by_the_protocol_of_their_run(run_folder, capsys):
     assert main([str(run_folder)]) == 1
     strict = capsys.readouterr().out
-    assert "Protocol: the strictest" in strict
+    assert f"Protocol: {run_folder / 'corpus.yaml'}" in strict
     assert "train and valid share 1 speaker: A (1 utterance of" in strict
-    (run_folder / "hyperparams.yaml").write_text(ALLOWING)
+    (run_folder / "corpus.yaml").write_text(ALLOWING)
     assert main([str(run_folder)]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["fold", "1", "utterances", "angry", "calm"] in lines
