@@ -1,8 +1,10 @@
-"""Random crops and mixup; all other augmentation is SpeechBrain's (see hparams)."""
+"""Crops, mixup and band gains; other augmentation is SpeechBrain's (see hparams)."""
 
 from types import SimpleNamespace
 
 import torch
+from torch import nn
+from torch.nn import functional as F
 
 from ser_lib.upstreams.frames import Frames, sample_counts
 
@@ -125,3 +127,51 @@ def mix_frames(frames: Frames, partners: torch.Tensor, share: float) -> Frames:
     values, counts = frames
     mixed = share * values + (1 - share) * values[partners]
     return Frames(mixed, torch.minimum(counts, counts[partners]))
+
+
+class BandGains(nn.Module):
+    """Random gains over the frequencies of a spectrogram, one curve an utterance.
+
+    The linear type of FilterAugment (Nam et al., 2022, section 2.2,
+    https://arxiv.org/abs/2110.03282): other microphones, rooms and vocal tracts. The
+    knots of a curve are evenly spaced here, where the paper draws them.
+
+    Arguments
+    ---------
+    max_db : float
+        Gains are drawn between minus this and this, in decibels.
+    min_knots, max_knots : int
+        Between how many gains a curve is interpolated.
+
+    Example
+    -------
+    >>> gains = BandGains(max_db=6)(torch.zeros(4, 100, 80))
+    >>> gains.shape, bool(gains.abs().max() <= 6)
+    (torch.Size([4, 100, 80]), True)
+    """
+
+    def __init__(
+        self, max_db: float = 6.0, min_knots: int = 3, max_knots: int = 6
+    ) -> None:
+        super().__init__()
+        self.max_db, self.min_knots, self.max_knots = max_db, min_knots, max_knots
+
+    def forward(self, spectrogram: torch.Tensor) -> torch.Tensor:
+        """Add the gains.
+
+        Arguments
+        ---------
+        spectrogram : (batch, time, frequency) torch.Tensor
+            In decibels.
+
+        Returns
+        -------
+        (batch, time, frequency) torch.Tensor
+            The same, coloured.
+        """
+        n_knots = int(torch.randint(self.min_knots, self.max_knots + 1, ()))
+        shape = len(spectrogram), 1, n_knots
+        knots = (2 * torch.rand(shape, device=spectrogram.device) - 1) * self.max_db
+        return spectrogram + F.interpolate(
+            knots, spectrogram.shape[2], mode="linear", align_corners=True
+        )

@@ -1,9 +1,9 @@
-"""Augmentation in training: random crops and mixup."""
+"""Augmentation in training: random crops, mixup and band gains."""
 
 import pytest
 import torch
 
-from ser_lib.augment import mix_frames, random_crop
+from ser_lib.augment import BandGains, mix_frames, random_crop
 from ser_lib.upstreams import Frames
 
 
@@ -34,3 +34,18 @@ def test_a_mixture_ends_with_the_shorter_of_the_two_utterances():
     assert mixed.counts.tolist() == [1, 1]
     # nine tenths of (0, 1) and one tenth of (6, 7)
     torch.testing.assert_close(mixed.values[0, 0], torch.tensor([0.6, 1.6]))
+
+
+def test_band_gains_are_straight_lines_between_knots_and_the_same_at_all_times():
+    torch.manual_seed(0)
+    gains = BandGains(max_db=6, min_knots=3, max_knots=3)(torch.zeros(50, 4, 81))
+    assert torch.equal(gains, gains[:, :1].expand_as(gains))
+    curves = gains[:, 0]
+    assert 5.5 < curves.abs().max() <= 6
+    assert not torch.equal(curves[0], curves[1])  # each utterance has its own
+    middle, ends = curves[:, 40], (curves[:, 0], curves[:, 80])
+    for i in (10, 20, 30):  # knots are at 0, 40 and 80
+        line = ends[0] + (middle - ends[0]) * i / 40
+        torch.testing.assert_close(curves[:, i], line, rtol=0, atol=1e-5)
+        line = middle + (ends[1] - middle) * i / 40
+        torch.testing.assert_close(curves[:, 40 + i], line, rtol=0, atol=1e-5)
