@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
@@ -41,6 +42,46 @@ _TRANSFORMER = {
     "num_attention_heads": 4,
     "intermediate_size": 128,
 }
+
+
+def tiny_speech_settings(feat_extract_norm: str = "group") -> dict[str, Any]:
+    """Give the settings of the network that all tiny speech encoders have.
+
+    Arguments
+    ---------
+    feat_extract_norm : str
+        As for :func:`write_tiny_hubert`.
+
+    Returns
+    -------
+    dict[str, Any]
+        Arguments for a configuration of the wav2vec 2.0 family, such as
+        ``HubertConfig``.
+
+    Example
+    -------
+    >>> HubertConfig(**tiny_speech_settings("layer")).do_stable_layer_norm
+    True
+    """
+    large = feat_extract_norm == "layer"
+    return dict(
+        **_TRANSFORMER,
+        # Four convolutions in place of seven: untrained, the seven lose the signal.
+        conv_dim=(16, 32, 32, 64),
+        conv_kernel=(10, 8, 4, 4),
+        conv_stride=(5, 4, 4, 4),
+        conv_bias=large,
+        feat_extract_norm=feat_extract_norm,
+        do_stable_layer_norm=large,
+        num_conv_pos_embeddings=8,
+        num_conv_pos_embedding_groups=4,
+        hidden_dropout=0.0,
+        attention_dropout=0.0,
+        activation_dropout=0.0,
+        feat_proj_dropout=0.0,
+        layerdrop=0.0,
+        apply_spec_augment=False,
+    )
 
 
 def write_tiny_hubert(
@@ -99,7 +140,7 @@ def write_tiny_speech_encoder(
         The folder.
     """
     make_config, make_model = _SPEECH_MODELS[kind]
-    config = make_config(**_speech_settings(feat_extract_norm))
+    config = make_config(**tiny_speech_settings(feat_extract_norm))
     return _write_speech_model(folder, make_model, config, seed)
 
 
@@ -131,35 +172,13 @@ def write_tiny_classifier(
         The folder.
     """
     config = HubertConfig(
-        **_speech_settings(feat_extract_norm),
+        **tiny_speech_settings(feat_extract_norm),
         use_weighted_layer_sum=use_weighted_layer_sum,
         classifier_proj_size=32,
         id2label=dict(enumerate(labels)),
         label2id={label: i for i, label in enumerate(labels)},
     )
     return _write_speech_model(folder, HubertForSequenceClassification, config, seed)
-
-
-def _speech_settings(feat_extract_norm: str) -> dict:
-    large = feat_extract_norm == "layer"
-    return dict(
-        **_TRANSFORMER,
-        # Four convolutions in place of seven: untrained, the seven lose the signal.
-        conv_dim=(16, 32, 32, 64),
-        conv_kernel=(10, 8, 4, 4),
-        conv_stride=(5, 4, 4, 4),
-        conv_bias=large,
-        feat_extract_norm=feat_extract_norm,
-        do_stable_layer_norm=large,
-        num_conv_pos_embeddings=8,
-        num_conv_pos_embedding_groups=4,
-        hidden_dropout=0.0,
-        attention_dropout=0.0,
-        activation_dropout=0.0,
-        feat_proj_dropout=0.0,
-        layerdrop=0.0,
-        apply_spec_augment=False,
-    )
 
 
 def _write_speech_model(

@@ -1,18 +1,19 @@
-"""Pre-training as a run: resumed, written, probed."""
+"""Pre-training as a run: resumed, written, refused."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from speechbrain.utils.run_opts import RunOptions
 from tiny_objectives import write_noise
+from transformers import HubertConfig
 
 from ser_lib.hparams import Settings
-from ser_lib.pretraining import HubertObjective, probe, run
+from ser_lib.pretraining import HubertObjective, run
 from ser_lib.pretraining.audio_folder import read_stretches
 from ser_lib.pretraining.brain import PretrainingBrain
+from ser_lib.tiny_models import tiny_speech_settings
 from ser_lib.upstreams import ApcUpstream
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "Pretraining"
@@ -47,7 +48,7 @@ def settings_of(method: str, data: Path, results: Path, **changes: object) -> Se
 
 
 def pretrain(settings: Settings) -> Path:
-    return run.pretrain(settings, RunOptions(**RUN_OPTS))
+    return run.pretrain(settings, RunOptions.from_dictionary(RUN_OPTS))
 
 
 # ---- runs
@@ -146,7 +147,7 @@ def test_crops_that_are_too_short_for_a_method_are_refused(data, tmp_path):
         pretrain(settings)
 
 
-# ---- settings and probe
+# ---- settings
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -171,47 +172,35 @@ def test_a_method_is_named_after_its_file_and_builds(method, data, tmp_path):
         ), f"{key} of {method} is never used"
 
 
-def test_there_are_eight_methods():
+def test_there_are_eight_methods_and_a_tiny_hubert():
     assert METHODS == sorted(
         ["mockingjay", "apc", "cpc", "wav2vec"]
-        + ["wav2vec2", "hubert", "data2vec", "delores"]
+        + ["wav2vec2", "hubert", "data2vec", "delores", "hubert_tiny"]
     )
 
 
-def test_a_folds_test_speakers_become_patterns():
-    corpus = Settings.from_file(RECIPE.parent / "RAVDESS" / "hparams" / "superb.yaml")
-    patterns = probe.excluded_by(corpus, fold=1, pattern="*Actor_{speaker}/*")
-    assert patterns == [f"*Actor_{n}/*" for n in ("01", "11", "20", "21")]
+def test_the_tiny_hubert_has_the_network_of_the_tiny_models(tmp_path):
+    file = RECIPE / "hparams" / "hubert_tiny.yaml"
+    settings = Settings.from_file(file, {"mask_share": 0.5})
+    flattened = tmp_path / "hyperparams.yaml"
+    flattened.write_text(settings.text)
+    again = Settings.from_file(flattened)
+    assert again.unresolved() == settings.unresolved()
+    assert again["encoder"] == tiny_speech_settings("group")
+    objective = again["objective"]
+    tiny = HubertConfig(**tiny_speech_settings("group"))
+    assert objective.encoder.config.hidden_size == tiny.hidden_size
+    assert list(objective.encoder.config.conv_dim) == list(tiny.conv_dim)
+    assert objective.hop_samples == 320 and objective.mask_share == 0.5
+    with pytest.raises(ValueError, match="gives arguments only, but encoder is an obj"):
+        Settings.from_file(file, {"encoder": {"hidden_size": 32}})
 
 
-def probe_row(method: str, ua_after: float) -> dict:
-    row = {"method": method, "seed": 1, "fold": 1, "epochs": 2}
-    row |= {"train_loss_first": 2.0, "train_loss_last": 1.0}
-    row |= {"valid_loss_first": 2.0, "valid_loss_last": 1.5}
-    row |= {"UA_before": 20.0, "WA_before": 21.0, "UA_after": ua_after}
-    return {**row, "WA_after": 31.0}
-
-
-def test_a_probe_run_again_takes_the_place_of_the_first(tmp_path):
-    path = tmp_path / "probe.csv"
-    for method, ua in (("cpc", 30.0), ("apc", 40.0), ("cpc", 35.5)):
-        probe.merge_row(path, probe_row(method, ua))
-    lines = probe.table_block(path).splitlines()
-    assert lines[0].startswith(
-        "| Method | Epochs | Training loss, first epoch | last |"
-    )
-    assert lines[2:] == [
-        "| apc | 2 | 2.00 | 1.00 | 20.00 | 40.00 | 21.00 | 31.00 |",
-        "| cpc | 2 | 2.00 | 1.00 | 20.00 | 35.50 | 21.00 | 31.00 |",
-    ]
-
-
-def test_the_table_of_the_readme_is_that_of_its_results(tmp_path):
-    copy = shutil.copy(RECIPE / "README.md", tmp_path)
-    assert not probe.update_readme(Path(copy), RECIPE / "probe.csv")
-
-
-def test_a_readme_without_the_markers_is_refused(tmp_path):
-    (tmp_path / "README.md").write_text("no table\n")
-    with pytest.raises(ValueError, match=r"needs the lines\n<!-- probe: begin"):
-        probe.update_readme(tmp_path / "README.md", tmp_path / "probe.csv")
+def test_frames_are_masked_even_if_the_network_is_told_not_to():
+    """The tiny models switch SpecAugment off, and transformers masks by that switch."""
+    settings = tiny_speech_settings("group")
+    assert settings["apply_spec_augment"] is False
+    objective = HubertObjective(settings, n_clusters=4, mask_length=5)
+    objective.prepare(iter([0.1 * torch.randn(16000)]), seed=0)
+    objective(0.1 * torch.randn(2, 8000), torch.tensor([8000, 8000])).backward()
+    assert objective.encoder.masked_spec_embed.grad.abs().sum() > 0

@@ -1,188 +1,256 @@
-"""What pre-training changed: the probe table of recipes/Pretraining/README.md.
+"""What pre-training changes: an experiment with an encoder before and after it.
 
-A probe is the SUPERB protocol on one fold of a corpus, with the encoder before and
-after its pre-training. ``probe.csv`` has one row for each method, seed and fold; the
-README's table is made from it alone.
+For one method and one fold of a corpus: an encoder is pre-trained on the corpus without
+the fold's test speakers, and an experiment is run on that fold with the untrained
+encoder and with the trained one. ``probe_table.py`` makes tables of the results.
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
+from ruamel.yaml import YAML
+from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.run_opts import RunOptions
 
 from ser_lib.experiment import run
-from ser_lib.files import atomic_path
+from ser_lib.folds import Fold
 from ser_lib.hparams import Settings
 from ser_lib.metrics import figures
 from ser_lib.predictions import read_predictions
-from ser_lib.tables import markdown_table
+from ser_lib.pretraining.run import pretrain
+from ser_lib.upstreams.families import FAMILIES
+from ser_lib.upstreams.huggingface import HuggingFaceUpstream
 
-KEYS = ["method", "seed", "fold"]
-BEGIN = "<!-- probe: begin (made by python probe.py) -->"
-END = "<!-- probe: end -->"
-NOT_YET = "Not measured yet."
-_HEADINGS = {
-    "method": "Method",
-    "epochs": "Epochs",
-    "train_loss_first": "Training loss, first epoch",
-    "train_loss_last": "last",
-    "UA_before": "UA before",
-    "UA_after": "UA after",
-    "WA_before": "WA before",
-    "WA_after": "WA after",
-}
+# Settings that name an encoder in the format of Hugging Face.
+SOURCES = ("hubert_source", "w2v2_source")
+# What the experiment says about the machine holds for the pre-training, too.
+_PASSED_ON = ("num_workers", "keep_audio_in_memory")
 
 
-def excluded_by(settings: Settings, fold: int, pattern: str) -> list[str]:
+@dataclass(frozen=True)
+class Probe:
+    """What all methods and folds of a comparison have in common.
+
+    Arguments
+    ---------
+    experiment : Path
+        Settings file of an experiment that takes an encoder.
+    data_folder : Path
+        The corpus: pre-trained on without labels, then learned with them.
+    results_folder : Path
+        Each fold, method and seed has a folder in it, so that folds can be run by
+        several processes at the same time.
+    speaker_files : str
+        Which files are those of ``{speaker}``, such as ``Actor_{speaker}/*``.
+    pretraining, changes : str
+        Settings, in YAML, of the pre-training and of the experiment that replace those
+        of the files.
+    """
+
+    experiment: Path
+    data_folder: Path
+    results_folder: Path
+    speaker_files: str = "*Actor_{speaker}/*"
+    pretraining: str = ""
+    changes: str = ""
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Settings of the experiment, but for its encoder."""
+        given = {"data_folder": str(self.data_folder)}
+        changes = _read_settings(self.changes, "probe")
+        return Settings.from_file(self.experiment, {**given, **changes})
+
+    @property
+    def given(self) -> str:
+        """The settings that were given, as one gives them to probe.py."""
+        texts = {"pretraining": self.pretraining, "probe": self.changes}
+        lines = {name: " ".join(text.split()) for name, text in texts.items()}
+        return " ".join(f'--{name} "{text}"' for name, text in lines.items() if text)
+
+    def folds(self) -> list[Fold]:
+        """Give the folds of the corpus."""
+        return self.settings["make_folds"](self.settings["read_corpus"]())
+
+    def check(self, method_file: Path) -> None:
+        """Refuse, before anything is trained, a method that does not fit.
+
+        Arguments
+        ---------
+        method_file : Path
+            Settings of a pre-training, ``hparams/<method>.yaml``.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If there is no such file, its encoder does not fit the experiment, or the
+            settings that were given cannot be used.
+        """
+        given = _read_settings(self.pretraining, "pretraining")
+        method = Settings.from_file(method_file, given)
+        encoder_settings(self.settings, method["family"], Path("encoder"))
+
+    def run(self, method_file: Path, fold: Fold, run_opts: RunOptions) -> dict:
+        """Pre-train, and run the experiment before and after.
+
+        Arguments
+        ---------
+        method_file : Path
+            As for :meth:`check`.
+        fold : Fold
+            Its test speakers are left out of the pre-training.
+        run_opts : RunOptions
+            SpeechBrain's run options.
+
+        Returns
+        -------
+        dict
+            A row of ``probe.csv``, see :func:`probe_row`; empty in all processes but
+            the first.
+        """
+        pretraining = self._pretraining_settings(method_file, fold)
+        encoder = pretrain(pretraining, run_opts)
+        encoders = {"before": encoder.with_name("encoder_untrained"), "after": encoder}
+        outputs = {}
+        for name, folder in encoders.items():
+            given = {
+                "data_folder": str(self.data_folder),
+                "folds": fold.number,
+                "results_folder": str(encoder.parent / name),
+                "work_folder": str(self.results_folder / "work"),
+                **_read_settings(self.changes, "probe"),
+                **encoder_settings(self.settings, pretraining["family"], folder),
+            }
+            settings = Settings.from_file(self.experiment, given)
+            run(settings, run_opts)
+            outputs[name] = Path(settings["output_folder"])
+        if not if_main_process():
+            return {}
+        row = probe_row(encoder.parent, outputs, fold.number, self.settings)
+        return {**row, "settings": self.given}
+
+    def _pretraining_settings(self, method_file: Path, fold: Fold) -> Settings:
+        corpus = self.settings["corpus"]
+        given = {
+            "data_folder": str(self.data_folder),
+            "data_name": corpus["name"],
+            "data_licence": corpus.get("licence"),
+            "exclude": excluded_by(fold, self.speaker_files),
+            "results_folder": str(self.results_folder / f"fold_{fold.number}"),
+            **{key: self.settings[key] for key in _PASSED_ON},
+            **_read_settings(self.pretraining, "pretraining"),
+        }
+        return Settings.from_file(method_file, given)
+
+
+def excluded_by(fold: Fold, pattern: str) -> list[str]:
     """Give the patterns that keep a fold's test speakers out of pre-training.
 
     Arguments
     ---------
-    settings : Settings
-        Settings of an experiment on the corpus.
-    fold : int
-        Number of the fold, from 1.
+    fold : Fold
+        The fold.
     pattern : str
         Which files are those of ``{speaker}``, such as ``Actor_{speaker}/*``.
 
     Returns
     -------
     list[str]
-        A pattern for each test speaker.
+        A pattern for each test speaker, in order.
     """
-    speakers = settings["corpus"]["folds"][fold - 1]["test"]
+    speakers = sorted({utterance.speaker for utterance in fold.test})
     return [pattern.format(speaker=speaker) for speaker in speakers]
 
 
-def run_probe(
-    encoder: Path, settings_file: Path, given: dict, run_opts: RunOptions
-) -> Path:
-    """Run the SUPERB protocol on an encoder.
+def encoder_settings(
+    experiment: Settings, family: str, encoder: Path
+) -> dict[str, str]:
+    """Give the settings by which an experiment takes an encoder.
 
     Arguments
     ---------
+    experiment : Settings
+        Settings of the experiment.
+    family : str
+        Of the encoder, a key of ``FAMILIES``.
     encoder : Path
-        Folder of the encoder.
-    settings_file : Path
-        ``superb.yaml`` of a corpus.
-    given : dict
-        Settings that replace those of the file: data_folder, family, folds ...
-    run_opts : RunOptions
-        SpeechBrain's run options.
+        Its folder.
 
     Returns
     -------
-    Path
-        Output folder of the experiment.
+    dict[str, str]
+        ``family`` and ``upstream_source``, as ``superb.yaml`` has them, or the one of
+        ``SOURCES`` that the experiment has.
+
+    Raises
+    ------
+    ValueError
+        If the experiment takes no encoder, or more than one, or one in the format of
+        Hugging Face and this one is not.
     """
-    source = {"upstream_source": str(encoder.resolve())}
-    settings = Settings.from_file(settings_file, {**given, **source})
-    run(settings, run_opts)
-    return Path(settings["output_folder"])
+    source = str(encoder.resolve())
+    if "family" in experiment and "upstream_source" in experiment:
+        return {"family": family, "upstream_source": source}
+    found = [key for key in SOURCES if key in experiment]
+    if len(found) != 1:
+        raise ValueError(
+            f"{experiment.path} does not take one speech encoder. Expected the "
+            f"settings family and upstream_source (as superb.yaml has them), or one "
+            f"of {', '.join(SOURCES)} (as hubert_finetune.yaml), but it has "
+            f"{' and '.join(found) or 'none of them'}."
+        )
+    if FAMILIES[family].upstream is not HuggingFaceUpstream:
+        raise ValueError(
+            f"{experiment.path} takes an encoder in the format of Hugging Face, and "
+            f"{family} has another. Use superb.yaml, or another method."
+        )
+    return {found[0]: source}
 
 
 def probe_row(
-    pretrained: Path, before: Path, after: Path, fold: int, labels: list[str]
+    pretrained: Path, outputs: Mapping[str, Path], fold: int, experiment: Settings
 ) -> dict:
-    """Join what a pre-training and its two probes left.
+    """Join what a pre-training and its two experiments left.
 
     Arguments
     ---------
     pretrained : Path
         Output folder of the pre-training.
-    before, after : Path
-        Output folders of the probes of the untrained encoder and the trained one.
+    outputs : Mapping[str, Path]
+        Output folders of the experiment ``before`` and ``after`` it.
     fold : int
         Number of the fold.
-    labels : list[str]
-        The corpus's labels.
+    experiment : Settings
+        Settings of the experiment.
 
     Returns
     -------
     dict
-        A row of ``probe.csv``; figures in percent.
+        A row of ``probe.csv``, but for ``settings``; figures in percent.
     """
     facts = json.loads((pretrained / "pretraining.json").read_text(encoding="utf-8"))
-    row = {"method": facts["method"], "seed": facts["seed"], "fold": fold}
+    labels = list(experiment["corpus"]["labels"])
+    row = {"experiment": experiment["experiment"]}
+    row |= {"method": facts["method"], "seed": facts["seed"], "fold": fold}
     row["epochs"] = facts["epochs"]
     for name in ("train_loss", "valid_loss"):
         row[f"{name}_first"], row[f"{name}_last"] = facts[name]
-    for name, folder in (("before", before), ("after", after)):
+    for name, folder in outputs.items():
         path = folder / f"fold_{fold}" / "predictions.csv"
         found = figures(read_predictions(path, labels), labels)
         row[f"UA_{name}"], row[f"WA_{name}"] = 100 * found.UA, 100 * found.WA
     return row
 
 
-def merge_row(path: Path, row: dict) -> None:
-    """Put a row into ``probe.csv``, in the place of an older one of the same run.
-
-    Arguments
-    ---------
-    path : Path
-        The file; it may not exist yet.
-    row : dict
-        As :func:`probe_row` gives it.
-    """
-    rows = pd.DataFrame([row])
-    if path.is_file():
-        older = pd.read_csv(path)
-        same = (older[KEYS] == rows.loc[0, KEYS]).all(axis=1)
-        rows = pd.concat([older[~same], rows]).sort_values(KEYS)
-    with atomic_path(path) as unfinished:
-        rows.to_csv(unfinished, index=False, float_format="%.4f")
-
-
-def table_block(path: Path) -> str:
-    """Make the table of the README.
-
-    Arguments
-    ---------
-    path : Path
-        ``probe.csv``; it may not exist yet.
-
-    Returns
-    -------
-    str
-        A Markdown table, or that there is nothing yet.
-    """
-    if not path.is_file():
-        return NOT_YET
-    rows = pd.read_csv(path)
-    several = [key for key in KEYS[1:] if rows[key].nunique() > 1]
-    table = rows[[*_HEADINGS, *several]].rename(columns=_HEADINGS)
-    return markdown_table(table.set_index(_HEADINGS["method"]))
-
-
-def update_readme(readme: Path, path: Path) -> bool:
-    """Write the table between the two markers of a README.
-
-    Arguments
-    ---------
-    readme : Path
-        The README.
-    path : Path
-        ``probe.csv``.
-
-    Returns
-    -------
-    bool
-        Whether it was out of date.
-
-    Raises
-    ------
-    ValueError
-        If the README does not have the two markers, once each.
-    """
-    text = readme.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"{readme} needs the lines\n{BEGIN}\nand\n{END}\nonce each.")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    updated = f"{before}{BEGIN}\n\n{table_block(path)}\n\n{END}{after}"
-    if updated == text:
-        return False
-    with atomic_path(readme) as unfinished:
-        unfinished.write_text(updated, encoding="utf-8")
-    return True
+def _read_settings(text: str, option: str) -> dict[str, Any]:
+    settings = YAML(typ="safe").load(text) if text.strip() else {}
+    if not isinstance(settings, dict):
+        raise ValueError(
+            f"--{option} is {text!r}; expected settings such as "
+            f"{{number_of_epochs: 10}}."
+        )
+    return settings

@@ -4,7 +4,7 @@ The output folder holds ``recordings.csv`` (what was trained and validated on),
 ``hyperparams.yaml``, ``history.csv``, ``encoder_untrained`` (the network before the
 first step, to compare with) and, once the training is finished, ``encoder`` and
 ``pretraining.json``. Both encoders can be given to an experiment as
-``--upstream_source``.
+``--upstream_source``; the trained one has a card, ``README.md``.
 """
 
 import json
@@ -39,15 +39,19 @@ from ser_lib.pretraining.audio_folder import (
     write_stretches,
 )
 from ser_lib.pretraining.brain import PretrainingBrain
+from ser_lib.pretraining.encoder_card import write_encoder_card
 from ser_lib.pretraining.objective import Objective
 from ser_lib.schedule import stage_seed
 
 logger = get_logger(__name__)
 
 # Settings that may differ when a run goes on. The data folder acts through
-# recordings.csv.
+# recordings.csv; the card is written anew.
 WITHOUT_EFFECT = (
+    "family",
     "data_folder",
+    "data_name",
+    "data_licence",
     "results_folder",
     "output_folder",
     "show_hparams",
@@ -83,17 +87,24 @@ def pretrain(settings: Settings, run_opts: RunOptions) -> Path:
         _keep_settings(settings, folder)
         if is_finished:
             logger.info("%s is finished: nothing to do.", folder)
-            return folder / "encoder"
-        create_experiment_directory(folder)
-        seed_everything(stage_seed(settings["seed"], 0, 0), verbose=False)
-        hparams = settings.build()
-        train, valid = _recordings(hparams, folder)
-        brain = _train(hparams, train, valid, run_opts, folder)
+        else:
+            _run(settings, run_opts, folder)
         if if_main_process():
-            _write_encoder(brain.objective, folder / "encoder")
-            _write_facts(hparams, train, valid, folder)
-            logger.info("The encoder is in %s", folder / "encoder")
+            write_encoder_card(settings, folder)
     return folder / "encoder"
+
+
+def _run(settings: Settings, run_opts: RunOptions, folder: Path) -> None:
+    """Train to the end, and write the encoder and what was done."""
+    create_experiment_directory(folder)
+    seed_everything(stage_seed(settings["seed"], 0, 0), verbose=False)
+    hparams = settings.build()
+    train, valid = _recordings(hparams, folder)
+    brain = _train(hparams, train, valid, run_opts, folder)
+    if if_main_process():
+        _write_encoder(brain.objective, folder / "encoder")
+        _write_facts(brain, train, valid, folder)
+        logger.info("The encoder is in %s", folder / "encoder")
 
 
 def _keep_settings(settings: Settings, folder: Path) -> None:
@@ -228,18 +239,26 @@ def _write_encoder(objective: Objective, folder: Path) -> None:
 
 
 def _write_facts(
-    hparams: dict, train: Sequence[Stretch], valid: Sequence[Stretch], folder: Path
+    brain: PretrainingBrain,
+    train: Sequence[Stretch],
+    valid: Sequence[Stretch],
+    folder: Path,
 ) -> None:
-    rows = hparams["history"].rows
+    hparams, device = brain.hparams, torch.device(brain.device)
+    rows = hparams.history.rows
+    is_cuda = device.type == "cuda"
     facts = {
-        "method": hparams["method"],
-        "seed": hparams["seed"],
+        "method": hparams.method,
+        "seed": hparams.seed,
         "epochs": len(rows),
         "train_loss": [rows[0]["train_loss"], rows[-1]["train_loss"]],
         "valid_loss": [rows[0]["valid_loss"], rows[-1]["valid_loss"]],
         "train_hours": sum(s.duration_s for s in train) / 3600,
         "valid_hours": sum(s.duration_s for s in valid) / 3600,
-        "excluded": list(hparams["exclude"]),
+        "excluded": list(hparams.exclude),
+        "device": torch.cuda.get_device_name(device) if is_cuda else device.type,
+        "processes": n_processes(),
+        "precision": brain.precision,
     }
     with atomic_path(folder / "pretraining.json") as unfinished:
         unfinished.write_text(json.dumps(facts, indent=1), encoding="utf-8")

@@ -73,7 +73,8 @@ class TransformerObjective(Objective):
         mask_length: int,
     ) -> None:
         super().__init__()
-        config = make_config(**encoder)
+        # Without it, transformers leaves every frame as it is, mask or no mask.
+        config = make_config(**{**encoder, "apply_spec_augment": True})
         self.model = make_model(config)
         self.mask_share, self.mask_length = mask_share, mask_length
         self.hop_samples = int(np.prod(config.conv_stride))

@@ -1,0 +1,202 @@
+"""The card of a pre-trained encoder: how it was made, from what audio, and its limits.
+
+Filled from the settings and ``pretraining.json`` of the run. The block at its head is
+that of the Hugging Face hub, https://huggingface.co/docs/hub/model-cards.
+"""
+
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import ModelCardData
+from ruamel.yaml import YAML
+
+from ser_lib.files import atomic_path
+from ser_lib.hparams import Settings
+from ser_lib.upstreams.families import FAMILIES
+from ser_lib.upstreams.huggingface import HuggingFaceUpstream
+
+NOT_STATED = "not stated"
+_COMMON_LICENCE = re.compile(r"CC (BY|BY-SA|BY-NC|BY-ND|BY-NC-SA|BY-NC-ND) [\d.]+")
+_MUCH_AUDIO_HOURS = 100
+# Nothing of the result depends on them, and folders are those of one machine.
+_NOT_IN_THE_COMMAND = {
+    "data_folder",
+    "results_folder",
+    "output_folder",
+    "show_hparams",
+    "num_workers",
+    "keep_audio_in_memory",
+    "tensorboard",
+}
+
+
+def write_encoder_card(settings: Settings, run_folder: str | Path) -> None:
+    """Write the card of a finished pre-training into the folder of its encoder.
+
+    Arguments
+    ---------
+    settings : Settings
+        Settings of the pre-training.
+    run_folder : str | Path
+        Its output folder, with ``pretraining.json`` and ``encoder``.
+    """
+    folder = Path(run_folder)
+    facts = json.loads((folder / "pretraining.json").read_text(encoding="utf-8"))
+    with atomic_path(folder / "encoder" / "README.md") as unfinished:
+        unfinished.write_text(encoder_card(settings, facts), encoding="utf-8")
+
+
+def encoder_card(settings: Settings, facts: Mapping[str, Any]) -> str:
+    """Make the card of an encoder.
+
+    Arguments
+    ---------
+    settings : Settings
+        Settings of the pre-training.
+    facts : Mapping[str, Any]
+        The content of its ``pretraining.json``.
+
+    Returns
+    -------
+    str
+        Markdown with a block for the Hugging Face hub at its head.
+    """
+    data = settings["data_name"] or "audio without a name"
+    hours = facts["train_hours"] + facts["valid_hours"]
+    sections = [
+        f"---\n{_front_matter(settings)}\n---",
+        f"# {facts['method']}, pre-trained on {data}",
+        f"A speech encoder that learned from {hours:.2f} hours of audio without "
+        f"labels, by the method `{facts['method']}` of recipes/Pretraining. It turns "
+        f"waveforms at {settings['sample_rate_hz']} Hz into frames.",
+        "## Use",
+        _use(settings),
+        "## Training",
+        _training(settings, facts),
+        "## Training data and licence",
+        _data(settings),
+        "## Limits",
+        _limits(facts, hours),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _front_matter(settings: Settings) -> str:
+    stated = settings["data_licence"]
+    licence = {"license": "other", "license_name": "see-training-data"}
+    if stated and _COMMON_LICENCE.fullmatch(stated):
+        licence = {"license": stated.lower().replace(" ", "-")}
+    return ModelCardData(
+        **licence,
+        library_name="transformers" if _is_hugging_face(settings) else "speechbrain",
+        pipeline_tag="feature-extraction",
+        tags=["speech", "self-supervised", settings["family"]],
+    ).to_yaml()
+
+
+def _is_hugging_face(settings: Settings) -> bool:
+    return FAMILIES[settings["family"]].upstream is HuggingFaceUpstream
+
+
+def _use(settings: Settings) -> str:
+    options = f"    --family {settings['family']} --upstream_source FOLDER"
+    text = f"As the upstream of an experiment of these recipes:\n\n{options}"
+    if not _is_hugging_face(settings):
+        return text
+    return (
+        f"{text}    # superb.yaml\n"
+        "    --hubert_source FOLDER    # hubert_finetune.yaml and others\n\n"
+        "or with transformers, where padding changes the frames of the shorter "
+        "utterances of a batch:\n\n"
+        "```python\n"
+        "from transformers import AutoModel\n\n"
+        'encoder = AutoModel.from_pretrained("FOLDER")\n'
+        "```"
+    )
+
+
+def _training(settings: Settings, facts: Mapping[str, Any]) -> str:
+    excluded = ", ".join(f"`{pattern}`" for pattern in facts["excluded"])
+    lines = [
+        f"Audio: {facts['train_hours']:.2f} hours to train on, "
+        f"{facts['valid_hours']:.2f} to validate on",
+        f"Left out (patterns of files): {excluded or 'nothing'}",
+        f"Epochs: {facts['epochs']}; seed {facts['seed']}",
+        *(_first_and_last(name, facts) for name in ("train", "valid")),
+        f"Device: {facts['device']}, {facts['processes']} process(es), precision "
+        f"{facts['precision']}",
+    ]
+    items = "\n".join(f"- {line}" for line in lines)
+    return f"{items}\n\nMade in recipes/Pretraining by\n\n    {_command(settings)}"
+
+
+def _first_and_last(part: str, facts: Mapping[str, Any]) -> str:
+    first, last = facts[f"{part}_loss"]
+    name = {"train": "Training", "valid": "Validation"}[part]
+    return f"{name} loss: {first:.4f} in the first epoch, {last:.4f} in the last"
+
+
+def _command(settings: Settings) -> str:
+    """Write the command whose settings these are, but for folders."""
+    file = settings.path
+    defaults = Settings.from_file(file).unresolved()
+    options = ["--data_folder DATA"]
+    for key, value in settings.unresolved().items():
+        if key not in _NOT_IN_THE_COMMAND and defaults.get(key) != value:
+            is_plain = isinstance(value, str) and YAML(typ="safe").load(value) == value
+            text = value if is_plain else _as_yaml(value)
+            options.append(f"--{key} {shlex.quote(text)}")
+    return f"python train.py hparams/{file.name} {' '.join(options)}"
+
+
+def _as_yaml(value: Any) -> str:
+    """Write a value of ``Settings.unresolved`` in one line of YAML."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_as_yaml, value))}]"
+    if not isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    tag = next((key for key in value if key.startswith("!")), None)
+    if tag is not None:
+        arguments = value[tag]
+        bare = arguments if isinstance(arguments, str) else _as_yaml(arguments)
+        return f"{tag} {bare}".strip()
+    return f"{{{', '.join(f'{k}: {_as_yaml(v)}' for k, v in value.items())}}}"
+
+
+def _data(settings: Settings) -> str:
+    name = settings["data_name"] or NOT_STATED
+    licence = settings["data_licence"] or NOT_STATED
+    advice = (
+        "The weights are made from that data: use them within its licence."
+        if settings["data_licence"]
+        else "Find out what the licence of the audio allows before passing these "
+        "weights on."
+    )
+    return f"Data: {name}.\n\nLicence of the data: {licence}. {advice}"
+
+
+def _limits(facts: Mapping[str, Any], hours: float) -> str:
+    lines = []
+    if hours < _MUCH_AUDIO_HOURS:
+        lines.append(
+            f"- Published encoders learn from hundreds or thousands of hours, this one "
+            f"from {hours:.2f}: it is for demonstrations and tests."
+        )
+    heard = (
+        "It never heard what was left out (above). With all other recordings of its "
+        "data, an experiment tests on what the encoder has heard, if without labels."
+        if facts["excluded"]
+        else "Nothing of its data was left out: an experiment on them tests on what "
+        "the encoder has heard, if without labels."
+    )
+    lines += [
+        f"- {heard}",
+        "- It knows nothing of emotions: a classifier has to be trained on it.",
+        "- Other languages, microphones and rooms than those of its data are new to "
+        "it.",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,174 @@
+"""The probe tables of recipes/Pretraining/README.md, made from ``probe.csv`` alone.
+
+``probe.csv`` has one row for each experiment, method, seed and fold. The README has
+the SUPERB probe of the first fold for each method, and means over folds where several
+were run.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from ser_lib.distributed import locked
+from ser_lib.files import atomic_path
+from ser_lib.tables import markdown_table, mean_and_sd
+
+KEYS = ["experiment", "method", "seed", "fold"]
+METRICS = ("UA", "WA")
+BEGIN = "<!-- probe: begin (made by python probe.py) -->"
+END = "<!-- probe: end -->"
+NOT_YET = "Not measured yet."
+_ONE_FOLD = (
+    "Percent. One fold and one seed: small differences say nothing. This is no ranking "
+    "of the methods, whose published models are larger and were trained on thousands "
+    "of times more audio, and the figures cannot be compared with those of other "
+    "corpora or folds."
+)
+_SEVERAL_FOLDS = (
+    "Percent, mean ± standard deviation over folds; a difference is taken in each "
+    "fold. The folds share most of their training speakers, so the deviation is no "
+    "error of the mean. One pre-training and one training a fold: another seed gives "
+    "other figures. They say nothing about encoders of a published size."
+)
+
+
+def record(row: dict, folder: Path) -> None:
+    """Write a row down and renew the README; other processes may be at it, too.
+
+    Arguments
+    ---------
+    row : dict
+        A row of ``probe.csv``; empty in all processes of a run but the first.
+    folder : Path
+        Holds ``README.md`` and ``probe.csv``; the lock is in its folder ``results``.
+    """
+    with locked(folder / "results"):
+        if row:
+            merge_row(folder / "probe.csv", row)
+            update_readme(folder / "README.md", folder / "probe.csv")
+
+
+def merge_row(path: Path, row: dict) -> None:
+    """Put a row into ``probe.csv``, in the place of an older one of the same run.
+
+    Arguments
+    ---------
+    path : Path
+        The file; it may not exist yet.
+    row : dict
+        As ``Probe.run`` gives it.
+    """
+    rows = pd.DataFrame([row])
+    if path.is_file():
+        older = _read(path)
+        same = (older[KEYS] == rows.loc[0, KEYS]).all(axis=1)
+        rows = pd.concat([older[~same], rows]).sort_values(KEYS)
+    with atomic_path(path) as unfinished:
+        rows.to_csv(unfinished, index=False, float_format="%.4f")
+
+
+def _read(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype={"settings": str}).fillna({"settings": ""})
+
+
+def probe_block(path: Path) -> str:
+    """Make the two tables of the README.
+
+    Arguments
+    ---------
+    path : Path
+        ``probe.csv``; it may not exist yet.
+
+    Returns
+    -------
+    str
+        Markdown: each table with what its figures are not, or that it is not there yet.
+    """
+    rows = _read(path) if path.is_file() else pd.DataFrame(columns=KEYS)
+    first_folds = rows[(rows["experiment"] == "superb") & (rows["fold"] == 1)]
+    n_folds = rows.groupby(KEYS[:3])["fold"].transform("size")
+    parts = ["SUPERB's protocol, fold 1:", NOT_YET]
+    if len(first_folds):
+        parts[1:] = [_table_of_methods(first_folds), _ONE_FOLD, _given(first_folds)]
+    several = rows[n_folds > 1]
+    parts += ["Several folds:", NOT_YET]
+    if len(several):
+        parts[-1:] = [_table_over_folds(several), _SEVERAL_FOLDS, _given(several)]
+    return "\n\n".join(parts)
+
+
+def _table_of_methods(rows: pd.DataFrame) -> str:
+    table = pd.DataFrame({"Method": rows["method"]})
+    if rows["seed"].nunique() > 1:
+        table["Seed"] = rows["seed"]
+    table["Epochs"] = rows["epochs"]
+    table["Training loss, first epoch"] = rows["train_loss_first"]
+    table["last"] = rows["train_loss_last"]
+    for metric in METRICS:
+        before, after = rows[f"{metric}_before"], rows[f"{metric}_after"]
+        table[f"{metric} before"], table[f"{metric} after"] = before, after
+        table[f"{metric} difference"] = (after - before).map("{:+.2f}".format)
+    return markdown_table(table.set_index("Method"))
+
+
+def _table_over_folds(rows: pd.DataFrame) -> str:
+    lines = []
+    for (experiment, method, seed), run in rows.groupby(KEYS[:3]):
+        line = {"Experiment": experiment, "Method": method, "Seed": seed}
+        line["Folds"] = len(run)
+        for metric in METRICS:
+            before, after = run[f"{metric}_before"], run[f"{metric}_after"]
+            line[f"{metric} before"] = mean_and_sd(before)
+            line[f"{metric} after"] = mean_and_sd(after)
+            sign = "+" if (after - before).mean() >= 0 else ""
+            line[f"{metric} difference"] = sign + mean_and_sd(after - before)
+            line[f"{metric} gained in"] = f"{(after > before).sum()} of {len(run)}"
+        lines.append(line)
+    table = pd.DataFrame(lines)
+    if table["Seed"].nunique() == 1:
+        table = table.drop(columns="Seed")
+    return markdown_table(table.set_index("Experiment"))
+
+
+def _given(rows: pd.DataFrame) -> str:
+    """Say by which settings rows were made, beside those of the files."""
+    texts = []
+    for settings, same in rows.groupby("settings"):
+        options = f"`{settings}`" if settings else "none"
+        methods = ", ".join(sorted(set(same["method"])))
+        whose = f" ({methods})" if rows["settings"].nunique() > 1 else ""
+        texts.append(f"{options}{whose}")
+    return f"Settings given on the command line: {'; '.join(texts)}."
+
+
+def update_readme(readme: Path, path: Path) -> bool:
+    """Write the tables between the two markers of a README.
+
+    Arguments
+    ---------
+    readme : Path
+        The README.
+    path : Path
+        ``probe.csv``.
+
+    Returns
+    -------
+    bool
+        Whether it was out of date.
+
+    Raises
+    ------
+    ValueError
+        If the README does not have the two markers, once each.
+    """
+    text = readme.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise ValueError(f"{readme} needs the lines\n{BEGIN}\nand\n{END}\nonce each.")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    updated = f"{before}{BEGIN}\n\n{probe_block(path)}\n\n{END}{after}"
+    if updated == text:
+        return False
+    with atomic_path(readme) as unfinished:
+        unfinished.write_text(updated, encoding="utf-8")
+    return True
