@@ -44,6 +44,7 @@ WITHOUT_EFFECT = {
     "list_errors",
     "num_workers",
     "keep_audio_in_memory",
+    "frozen_states_gb",
     "tensorboard",
     "averaged_checkpoints",
     "corpus",

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from ser_lib import upstreams
 from ser_lib.hub import push_to_hub
 from ser_lib.inference import EmotionRecognizer
 from ser_lib.model import EmotionModel
@@ -23,7 +24,6 @@ from ser_lib.model_card import model_card
 from ser_lib.model_folder import FACTS_FILE, write_facts, write_member
 from ser_lib.onnx_export import check_installed, write_onnx
 from ser_lib.trained import finished_folds, load_trained
-from ser_lib.upstreams import FbankUpstream
 
 
 def export_run(
@@ -101,15 +101,16 @@ def _check_upstreams(model: EmotionModel, run_folder: str | Path) -> None:
             f"The model of {run_folder} reads transcripts ({', '.join(texts)}); a "
             f"model folder is used on audio alone. Export one that reads speech alone."
         )
-
     for name, upstream in model.upstreams.items():
-        if not isinstance(upstream, FbankUpstream) and not hasattr(
-            upstream, "without_weights"
-        ):
+        kind = type(upstream)
+        if getattr(upstreams, kind.__name__, None) is not kind:
             raise ValueError(
-                f"The model of {run_folder} cannot be exported: its upstream {name} "
-                f"({type(upstream).__name__}) cannot be built without the checkpoint "
-                f"that it came from. Filter banks and Hugging Face encoders can."
+                f"The model of {run_folder} cannot be exported: its upstream {name} is "
+                f"of a class of your own, {kind.__module__}.{kind.__qualname__}. A "
+                f"model folder builds the classes of ser_lib.upstreams alone, so that "
+                f"nobody who gets it runs foreign code. Use the run itself "
+                f"(ser_lib.trained.load_trained), or put the class into "
+                f"ser_lib/upstreams, with a method without_weights."
             )
 
 

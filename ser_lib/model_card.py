@@ -88,7 +88,9 @@ def _front_matter(about: Mapping, own: pd.DataFrame, is_ensemble: bool) -> str:
 
 
 def _hub_ids(encoders: Iterable[str]) -> list[str] | None:
-    return sorted({name for name in encoders if name.count("/") == 1}) or None
+    """A file on the hub is named owner/name/file; a local encoder has no slash."""
+    names = {"/".join(name.split("/")[:2]) for name in encoders if "/" in name}
+    return sorted(names) or None
 
 
 def _eval_results(corpus: str, own: pd.DataFrame) -> list[EvalResult]:

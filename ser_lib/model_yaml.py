@@ -137,12 +137,17 @@ def _is_network(called: str) -> bool:
 
 def _check_source(node: yaml.Node, name: str | Path) -> None:
     """An encoder by name would be read from anywhere on this disk or downloaded."""
-    if "ser_lib.upstreams." not in node.tag or not isinstance(node, yaml.MappingNode):
+    if "ser_lib.upstreams." not in node.tag:
         return
-    for key, value in node.value:
-        if key.value == "source" and not isinstance(value, yaml.MappingNode):
+    sources = []
+    if isinstance(node, yaml.MappingNode):
+        sources = [value for key, value in node.value if key.value == "source"]
+    elif isinstance(node, yaml.SequenceNode):  # by position, it comes first
+        sources = node.value[:1]
+    for source in sources:
+        if not isinstance(source, yaml.MappingNode):
             raise ValueError(
-                f"{name} names an encoder elsewhere ({value.value!r}, line "
-                f"{value.start_mark.line + 1}). Expected its description, as "
+                f"{name} names an encoder elsewhere ({source.value!r}, line "
+                f"{source.start_mark.line + 1}). Expected its description, as "
                 f"python -m ser_lib.export writes it."
             )

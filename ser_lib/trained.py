@@ -16,12 +16,15 @@ import torch
 from hyperpyyaml import resolve_references
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.tag import Tag
 from speechbrain.utils.checkpoints import Checkpoint
 
 from ser_lib.checkpoints import AtomicCheckpointer, load_average, saved_modules
 from ser_lib.hparams import Settings
 from ser_lib.model import EmotionModel
+from ser_lib.upstreams.families import class_of_family
 
+_BY_FAMILY = "!apply:ser_lib.upstreams.families.load_upstream"
 SETTINGS_FILE = "hyperparams.yaml"
 
 
@@ -68,10 +71,12 @@ def load_trained(run_folder: str | Path, fold: int) -> tuple[EmotionModel, dict]
         model.upstreams[name], definition["upstreams"][name] = encoder, block
     encoders = {}
     for name, upstream in model.upstreams.items():
-        if hasattr(upstream, "without_weights"):
-            block = definition["upstreams"][name]
-            encoders[name] = _without_folders(block["source"])
+        block = _with_its_class(definition["upstreams"][name])
+        is_described = hasattr(upstream, "without_weights")
+        if is_described and isinstance(source := block.get("source"), str):
+            encoders[name] = _without_folders(source)
             block["source"] = upstream.without_weights()
+        definition["upstreams"][name] = block
     facts |= {"encoders": encoders} | _facts_of_use(settings, definition)
     return model.eval(), facts
 
@@ -145,15 +150,18 @@ def finished_folds(run_folder: str | Path) -> list[int]:
 
 
 def _settings(path: Path, run_folder: Path) -> Settings:
-    """Read flattened settings; find local encoders from wherever this runs."""
+    """Read flattened settings; find local encoders from wherever this runs.
+
+    A source becomes a plain name, also where a function chose it.
+    """
     settings = Settings(path.read_text(encoding="utf-8"), path)
     output = settings["output_folder"]
     sources = {}
     for key in settings:
-        if key.endswith("_source") and isinstance(settings[key], str):
-            moved = run_folder / os.path.relpath(settings[key], output)
-            if not Path(settings[key]).exists() and moved.exists():
-                sources[key] = str(moved.resolve())
+        if key.endswith("_source") and isinstance(source := settings[key], str):
+            moved = run_folder / os.path.relpath(source, output)
+            is_moved = not Path(source).exists() and moved.exists()
+            sources[key] = str(moved.resolve()) if is_moved else source
     return Settings.from_file(path, sources) if sources else settings
 
 
@@ -221,9 +229,20 @@ def _model_block(settings: Settings) -> CommentedMap:
     return YAML().load(resolve_references(settings.text))["model"]
 
 
+def _with_its_class(block: CommentedMap) -> CommentedMap:
+    """Write an upstream that is named by its family as a class and its arguments."""
+    if block.tag.value != _BY_FAMILY or "." in block["family"]:
+        return block
+    upstream, arguments = class_of_family(**block)
+    named = CommentedMap(arguments)
+    named.yaml_set_ctag(Tag(suffix=f"!new:ser_lib.upstreams.{upstream.__name__}"))
+    return named
+
+
 def _without_folders(source: str) -> str:
     """Give a hub id as it is, and of a path its last part: the rest is this machine."""
-    return Path(source).name if Path(source).exists() else source
+    path = Path(source).expanduser()
+    return path.name if path.exists() else source
 
 
 def _facts_of_use(settings: Settings, definition: CommentedMap) -> dict:

@@ -38,8 +38,10 @@ from ser_lib.loaders import (
     make_loader,
     make_loaders,
 )
+from ser_lib.model import Upstreams
 from ser_lib.schedule import stage_seed
 from ser_lib.stages import stage_settings
+from ser_lib.upstreams.encoder import SpeechEncoder
 
 logger = get_logger(__name__)
 
@@ -248,6 +250,17 @@ def fold_inputs(settings: Settings, reads: set[str], fold: Fold) -> dict:
     return {name: sources[name] for name in sorted(reads)}
 
 
+def _keep_frozen_states(hparams: dict, upstreams: Upstreams) -> None:
+    if hparams["crop_s"] is not None or hparams["wav_augment"] is not None:
+        raise ValueError(
+            "frozen_states_gb is given, but crop_s or wav_augment change the audio in "
+            "every epoch, so nothing could be used again. Give one or the other."
+        )
+    for upstream in upstreams.values():
+        if isinstance(upstream, SpeechEncoder) and upstream.freeze:
+            upstream.keep_states(hparams["frozen_states_gb"])
+
+
 def make_brain(
     hparams: dict, stores: Mapping[str, FrameStore], run_opts: RunOptions, folder: Path
 ) -> EmotionBrain:
@@ -272,6 +285,8 @@ def make_brain(
     model = hparams["model"]
     modules = {"downstream": model.downstream}
     running = model.upstreams.without(stores)
+    if hparams["frozen_states_gb"]:
+        _keep_frozen_states(hparams, running)
     if len(running):
         modules["upstreams"] = running
     recoverables = {

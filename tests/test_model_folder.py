@@ -181,6 +181,12 @@ def test_an_encoder_that_is_named_and_not_described_is_refused(source):
         checked_yaml(text, "hyperparams.yaml")
 
 
+def test_an_encoder_that_is_named_by_position_is_refused():
+    text = "encoder: !new:ser_lib.upstreams.CpcUpstream [/etc/passwd]\n"
+    with pytest.raises(ValueError, match=r"an encoder elsewhere \('/etc/passwd', line"):
+        checked_yaml(text, "hyperparams.yaml")
+
+
 def test_a_network_from_elsewhere_is_not_written(tmp_path):
     definition = FBANK.replace("ser_lib.upstreams", "my.own")
     facts = {**FACTS, "definition": definition}

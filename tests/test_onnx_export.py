@@ -5,25 +5,54 @@ import json
 import pytest
 import torch
 from model_folders import FBANK, LABELS, hubert_definition, write_folder
+from tiny_convolutional import LOAD, tiny, written
 
 from ser_lib import onnx_export
 from ser_lib.aggregators import EcapaTdnn
 from ser_lib.inference import EmotionRecognizer
-from ser_lib.onnx_export import unpadded, write_onnx
+from ser_lib.onnx_export import write_onnx
 from ser_lib.tiny_models import write_tiny_hubert
-from ser_lib.upstreams import FbankUpstream, Frames, HuggingFaceUpstream
+from ser_lib.unpadded import UnpaddedRecognizer, unpadded
+from ser_lib.upstreams import (
+    ApcUpstream,
+    CpcUpstream,
+    FbankUpstream,
+    Frames,
+    HuggingFaceUpstream,
+    MockingjayUpstream,
+)
+from ser_lib.upstreams.wav2vec_network import Wav2Vec
+
+SUPERB = """
+model: !new:ser_lib.model.EmotionModel
+    labels: [neu, hap, ang, sad]
+    upstreams:
+        wav2vec: !new:ser_lib.upstreams.Wav2VecUpstream
+            source:
+                feature_layers: [[8, 10, 5], [8, 8, 32]]
+                aggregator_layers: [[8, 2, 1], [8, 3, 1]]
+            layer: sum
+        delores: !new:ser_lib.upstreams.DeloresUpstream
+            source: {dim: 8}
+            layer: sum
+    branches:
+        - upstreams: [wav2vec]
+          aggregator: !name:ser_lib.aggregators.ProjectedMean
+        - upstreams: [delores]
+          aggregator: !name:ser_lib.aggregators.ProjectedMean
+"""
 
 
 def load(folder) -> EmotionRecognizer:
     return EmotionRecognizer.from_hparams(folder, run_opts={"device": "cpu"})
 
 
-@pytest.mark.parametrize("kind", ["fbank", "hubert"])
+@pytest.mark.parametrize("kind", ["fbank", "hubert", "superb"])
 def test_onnxruntime_gives_the_same_probabilities(tmp_path, kind):
     pytest.importorskip("onnx", reason="onnx is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     onnxruntime = pytest.importorskip("onnxruntime", reason="it is not installed")
-    definition = FBANK
+    definition = SUPERB if kind == "superb" else FBANK
     if kind == "hubert":
         definition = hubert_definition(tmp_path / "encoder")
     recognizer = load(write_folder(tmp_path / "model", definition, trim_silence_db=30))
@@ -66,11 +95,39 @@ def test_an_encoder_without_masks_equals_the_encoder(
 ):
     folder = write_tiny_hubert(tmp_path, feat_extract_norm)
     upstream = HuggingFaceUpstream(str(folder), freeze=True, layer=layer)
-    plain = HuggingFaceUpstream(str(folder), freeze=True, layer=layer)
     wavs = 0.1 * torch.randn(2, 8001) + 0.02
     expected = upstream(wavs, torch.ones(2)).values
-    found = unpadded(plain)(wavs)
+    upstream(wavs[:1], torch.ones(1))  # lengths that the next batch does not have
+    found = unpadded(upstream)(wavs)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("layer", ["last", "sum"])
+@pytest.mark.parametrize("name", ["wav2vec", "delores"])
+def test_a_convolutional_upstream_without_masks_equals_the_upstream(
+    tmp_path, name, layer
+):
+    network = Wav2Vec([(8, 10, 5)], [(8, 3, 1)]) if name == "wav2vec" else tiny(name)
+    upstream = LOAD[name](written(tmp_path, name, network), layer=layer).eval()
+    wavs = 0.1 * torch.randn(2, 8001) + 0.02
+    expected = upstream(wavs, torch.ones(2)).values
+    found = unpadded(upstream)(wavs)
+    assert found.shape[2] == 8
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("upstream", "reason"),
+    [
+        (ApcUpstream, "recurrent layers are unrolled to one fixed length"),
+        (CpcUpstream, "recurrent layers are unrolled to one fixed length"),
+        (MockingjayUpstream, "cuts long utterances into pieces"),
+    ],
+)
+def test_an_upstream_that_onnx_cannot_take_is_refused_with_the_reason(upstream, reason):
+    network = upstream.__new__(upstream)
+    with pytest.raises(TypeError, match=f"{upstream.__name__} has no form .*{reason}"):
+        unpadded(network)
 
 
 def test_a_network_without_an_unpadded_form_is_named():
@@ -86,7 +143,7 @@ def test_early_fusion_is_refused_by_the_names_of_its_upstreams(tmp_path):
     )
     recognizer = load(write_folder(tmp_path, definition))
     with pytest.raises(TypeError, match=r"Early fusion \(fbank with second\)"):
-        onnx_export.UnpaddedRecognizer(list(recognizer.mods.values()))
+        UnpaddedRecognizer(list(recognizer.mods.values()))
 
 
 def test_missing_packages_are_named_with_the_command(monkeypatch):

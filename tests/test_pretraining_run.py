@@ -20,7 +20,7 @@ RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "Pretraining"
 METHODS = sorted(
     path.stem
     for path in (RECIPE / "hparams").glob("*.yaml")
-    if path.stem not in ("base", "transformer")
+    if path.stem not in ("base", "transformer", "tiny_transformer")
 )
 RUN_OPTS = {"noprogressbar": True, "device": "cpu"}
 

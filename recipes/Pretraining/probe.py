@@ -25,7 +25,8 @@ from ser_lib.pretraining.probe import Probe
 from ser_lib.pretraining.probe_table import record
 
 HERE = Path(__file__).resolve().parent
-METHODS = "mockingjay,apc,cpc,wav2vec,wav2vec2,hubert,data2vec,delores"
+# Those whose default network is large are probed with a tiny one.
+METHODS = "mockingjay,apc,cpc,wav2vec,wav2vec2_tiny,hubert_tiny,data2vec_tiny,delores"
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(

@@ -6,6 +6,9 @@ between frames), ``min_samples`` (shortest input) and ``frozen`` (nothing in it 
 trained, and its frames can be computed once and stored). An upstream whose ``reads``
 is ``"text"`` is called with a list of transcripts, and its ``hop_samples`` is None.
 The output for an utterance does not depend on the other utterances of the batch.
+
+An upstream with weights has ``without_weights()``, too, if a model with it can be
+exported: plain values that the class takes in place of its ``source``.
 """
 
 from ser_lib.upstreams.apc import ApcUpstream

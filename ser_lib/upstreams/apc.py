@@ -16,12 +16,7 @@ import torch
 from torch import nn
 
 from ser_lib.files import atomic_path
-from ser_lib.upstreams.checkpoints import (
-    entries,
-    load_legacy,
-    load_strictly,
-    local_checkpoint,
-)
+from ser_lib.upstreams.checkpoints import entries
 from ser_lib.upstreams.native import NativeUpstream
 from ser_lib.upstreams.s3prl_frontends import KaldiFbank
 
@@ -135,19 +130,7 @@ class ApcUpstream(NativeUpstream):
     360 h, 4,105,296 parameters); there is ``apc_960hr.ckpt`` too. The files state
     no licence of their own; see the repository.
 
-    Arguments
-    ---------
-    source : str
-        Checkpoint, see :func:`~ser_lib.upstreams.checkpoints.local_checkpoint`.
-    freeze : bool
-        Do not train the network.
-    layer : str
-        ``"last"`` layer or learnable ``"sum"`` of the layers.
-
-    Raises
-    ------
-    ValueError
-        If the checkpoint is of another architecture.
+    Takes the arguments of :class:`~ser_lib.upstreams.native.NativeUpstream`.
 
     Example
     -------
@@ -159,21 +142,26 @@ class ApcUpstream(NativeUpstream):
     (torch.Size([2, 98, 16]), tensor([98, 48]))
     """
 
-    def __init__(self, source: str, freeze: bool = False, layer: str = "last") -> None:
-        path = local_checkpoint(source)
-        config, state = entries(load_legacy(path), ("config", "model"), path)
-        try:
-            network = Apc(config)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"The configuration in {path} is not that of APC "
-                f"({type(error).__name__}: {error})."
-            ) from error
-        load_strictly(network, state, path)
-        super().__init__(network, freeze, layer)
+    make_network = Apc
+
+    def __init__(
+        self, source: str | Mapping, freeze: bool = False, layer: str = "last"
+    ) -> None:
+        super().__init__(source, freeze, layer)
         # Only pre-training predicts: without a gradient, the layer would stop
         # distributed training.
-        network.postnet.requires_grad_(False)
+        self.network.postnet.requires_grad_(False)
+
+    @staticmethod
+    def _contents(checkpoint: Mapping, path: Path) -> tuple[Mapping, Mapping]:
+        config, weights = entries(checkpoint, ("config", "model"), path)
+        return config, weights
+
+    @staticmethod
+    def _arguments(config: Mapping) -> Mapping:
+        """Leave out what is about the training."""
+        paras, audio = config["model"]["paras"], config["data"]["audio"]
+        return {"config": {"model": {"paras": paras}, "data": {"audio": audio}}}
 
 
 def published_config(**paras: float) -> dict:

@@ -13,14 +13,14 @@ import torch
 from torch import nn
 
 from ser_lib.files import atomic_path
-from ser_lib.upstreams.checkpoints import (
-    entries,
-    load_legacy,
-    load_strictly,
-    local_checkpoint,
-)
+from ser_lib.upstreams.checkpoints import entries
 from ser_lib.upstreams.frames import time_mask
-from ser_lib.upstreams.native import NativeUpstream, conv_counts, shortest_input
+from ser_lib.upstreams.native import (
+    NativeUpstream,
+    check_options,
+    conv_counts,
+    shortest_input,
+)
 
 # Kernel, stride and padding of each convolution.
 CONVOLUTIONS = ((10, 5, 3), (8, 4, 2), (4, 2, 1), (4, 2, 1), (4, 2, 1))
@@ -168,48 +168,6 @@ def save_cpc(path: str | Path, network: Cpc) -> None:
         torch.save(content, unfinished)
 
 
-def load_cpc(source: str) -> Cpc:
-    """Build the network of a checkpoint and load its weights, strictly.
-
-    Arguments
-    ---------
-    source : str
-        See :func:`ser_lib.upstreams.checkpoints.local_checkpoint`.
-
-    Returns
-    -------
-    Cpc
-        The network.
-
-    Raises
-    ------
-    ValueError
-        If the checkpoint is of another kind, its configuration asks for another
-        architecture, or its weights do not fit.
-    """
-    path = local_checkpoint(source)
-    config, weights = entries(load_legacy(path), ("config", "weights"), path)
-    _check_architecture(config, path)
-    # CPC_audio's defaults, for options that a file does not name.
-    network = Cpc(
-        dim=config.get("hiddenEncoder", 256),
-        context_dim=config.get("hiddenGar", 256),
-        context_layers=config.get("nLevelsGRU", 1),
-    )
-    load_strictly(network, weights, path)
-    return network
-
-
-def _check_architecture(config: Mapping, path: Path) -> None:
-    for name, allowed in _ONLY.items():
-        found = config.get(name, allowed[0])
-        if found not in allowed:
-            raise ValueError(
-                f"{path} was trained with {name} = {found!r}; the CPC network written "
-                f"here has {allowed[0]!r} only."
-            )
-
-
 class CpcUpstream(NativeUpstream):
     """CPC as an upstream: 256 numbers every 10 ms.
 
@@ -221,15 +179,7 @@ class CpcUpstream(NativeUpstream):
     hours of Libri-Light. The code (CPC_audio) has the MIT licence; we know of no
     statement about the weights alone.
 
-    Arguments
-    ---------
-    source : str
-        A checkpoint file, a folder that holds one, or ``owner/name/file`` on the
-        Hugging Face hub.
-    freeze : bool
-        Train nothing of the encoder; it stays in eval mode whatever its parent does.
-    layer : str
-        ``"last"``, or ``"sum"`` for the learnable sum of both hidden states.
+    Takes the arguments of :class:`~ser_lib.upstreams.native.NativeUpstream`.
 
     Example
     -------
@@ -241,5 +191,19 @@ class CpcUpstream(NativeUpstream):
     (torch.Size([2, 100, 4]), tensor([100,  50]), 160)
     """
 
-    def __init__(self, source: str, freeze: bool = False, layer: str = "last") -> None:
-        super().__init__(load_cpc(source), freeze, layer)
+    make_network = Cpc
+
+    @staticmethod
+    def _contents(checkpoint: Mapping, path: Path) -> tuple[Mapping, Mapping]:
+        config, weights = entries(checkpoint, ("config", "weights"), path)
+        check_options(config, _ONLY, path)
+        return config, weights
+
+    @staticmethod
+    def _arguments(config: Mapping) -> Mapping:
+        """Take CPC_audio's defaults for options that a file does not name."""
+        return {
+            "dim": config.get("hiddenEncoder", 256),
+            "context_dim": config.get("hiddenGar", 256),
+            "context_layers": config.get("nLevelsGRU", 1),
+        }

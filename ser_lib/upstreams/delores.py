@@ -12,11 +12,6 @@ import torch
 
 from ser_lib.files import atomic_path
 from ser_lib.upstreams.audio_ntt import AudioNtt2020
-from ser_lib.upstreams.checkpoints import (
-    load_legacy,
-    load_strictly,
-    local_checkpoint,
-)
 from ser_lib.upstreams.native import NativeUpstream
 
 # Where each training script puts the network, and what else it saves, for its
@@ -51,33 +46,6 @@ def save_delores(path: str | Path, network: AudioNtt2020) -> None:
         torch.save({"state_dict": state}, unfinished)
 
 
-def load_delores(source: str) -> AudioNtt2020:
-    """Build the network of a checkpoint and load its weights, strictly.
-
-    Arguments
-    ---------
-    source : str
-        See :func:`ser_lib.upstreams.checkpoints.local_checkpoint`.
-
-    Returns
-    -------
-    AudioNtt2020
-        The network.
-
-    Raises
-    ------
-    ValueError
-        If the checkpoint is of another kind or its weights do not fit.
-    """
-    path = local_checkpoint(source)
-    checkpoint = load_legacy(path)
-    state = _network_state(checkpoint.get("state_dict", checkpoint), path)
-    dim = len(state["fc.0.weight"]) if "fc.0.weight" in state else 2048
-    network = AudioNtt2020(dim)
-    load_strictly(network, state, path)
-    return network
-
-
 def _network_state(state: Mapping[str, torch.Tensor], path: Path) -> dict:
     """Keep the network's weights, under the names of ``AudioNtt2020``."""
     for prefix, dropped in _LAYOUTS.items():
@@ -110,15 +78,7 @@ class DeloresUpstream(NativeUpstream):
     the log mels in different ways, which their checkpoints do not record: nothing is
     scaled here.
 
-    Arguments
-    ---------
-    source : str
-        A checkpoint file, a folder that holds one, or ``owner/name/file`` on the
-        Hugging Face hub.
-    freeze : bool
-        Train nothing of the encoder; it stays in eval mode whatever its parent does.
-    layer : str
-        ``"last"``, or ``"sum"`` for the learnable sum of both hidden states.
+    Takes the arguments of :class:`~ser_lib.upstreams.native.NativeUpstream`.
 
     Example
     -------
@@ -130,5 +90,11 @@ class DeloresUpstream(NativeUpstream):
     (torch.Size([2, 12, 4]), tensor([12,  6]), 1280)
     """
 
-    def __init__(self, source: str, freeze: bool = False, layer: str = "last") -> None:
-        super().__init__(load_delores(source), freeze, layer)
+    make_network = AudioNtt2020
+
+    @staticmethod
+    def _contents(checkpoint: Mapping, path: Path) -> tuple[Mapping, Mapping]:
+        """The size of a frame is not recorded: the weights show it."""
+        weights = _network_state(checkpoint.get("state_dict", checkpoint), path)
+        dim = len(weights["fc.0.weight"]) if "fc.0.weight" in weights else 2048
+        return {"dim": dim}, weights

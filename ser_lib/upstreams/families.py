@@ -5,7 +5,8 @@ is one, the published checkpoint are found here.
 """
 
 import importlib
-from typing import NamedTuple
+import inspect
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -156,12 +157,44 @@ def load_upstream(
         upstream = _import(family)(source=source, freeze=freeze, layer=layer)
         _check_interface(upstream, family)
         return upstream
+    make_upstream, arguments = class_of_family(family, source, freeze, layer)
+    return make_upstream(**arguments)
+
+
+def class_of_family(
+    family: str, source: str | None = None, freeze: bool = True, layer: str = "sum"
+) -> tuple[type[nn.Module], dict[str, Any]]:
+    """Say what :func:`load_upstream` builds, for a family of this package.
+
+    Arguments
+    ---------
+    family : str
+        A key of ``FAMILIES``.
+    source, freeze, layer : str | None, bool, str
+        As for :func:`load_upstream`.
+
+    Returns
+    -------
+    type[nn.Module]
+        The class.
+    dict[str, Any]
+        Those of the three that it takes.
+
+    Raises
+    ------
+    ValueError
+        If there is no such family.
+
+    Example
+    -------
+    >>> upstream, arguments = class_of_family("bert", "folder")
+    >>> upstream.__name__, arguments
+    ('TextUpstream', {'source': 'folder', 'freeze': True})
+    """
     make_upstream = _known(family).upstream
-    if make_upstream is FbankUpstream:
-        return FbankUpstream()
-    if make_upstream is TextUpstream:
-        return TextUpstream(source, freeze=freeze)
-    return make_upstream(source, freeze=freeze, layer=layer)
+    given = {"source": source, "freeze": freeze, "layer": layer}
+    taken = inspect.signature(make_upstream).parameters
+    return make_upstream, {k: v for k, v in given.items() if k in taken}
 
 
 def _known(family: str) -> Family:

@@ -18,9 +18,9 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from speechbrain.integrations.huggingface.wav2vec2 import Wav2Vec2
-from transformers.modeling_outputs import BaseModelOutput
 
-from ser_lib.upstreams.frames import Frames, sample_counts, time_mask
+from ser_lib.upstreams.encoder import SpeechEncoder
+from ser_lib.upstreams.frames import time_mask
 from ser_lib.upstreams.layers import LayerSum
 from ser_lib.upstreams.padding import mask_group_norm, mask_positions, normalise
 
@@ -92,7 +92,7 @@ def _from_hub(name: str) -> Path:
         ) from error
 
 
-class HuggingFaceUpstream(Wav2Vec2):
+class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
     """A self-supervised speech encoder whose frames do not depend on the batch.
 
     HuBERT: https://arxiv.org/abs/2106.07447; wav2vec 2.0:
@@ -128,8 +128,6 @@ class HuggingFaceUpstream(Wav2Vec2):
     (49, [49, 24], 320)
     """
 
-    reads = "wav"
-
     def __init__(
         self,
         source: str | Mapping[str, dict],
@@ -137,8 +135,7 @@ class HuggingFaceUpstream(Wav2Vec2):
         freeze_feature_extractor: bool = True,
         layer: Literal["last", "sum"] = "last",
     ) -> None:
-        if layer not in ("last", "sum"):
-            raise ValueError(f"layer is {layer!r}; expected 'last' or 'sum'.")
+        self._check_layer(layer)
         # A half-precision checkpoint would stay half without the dtype.
         with _encoder_folder(source) as folder:
             super().__init__(
@@ -188,82 +185,20 @@ class HuggingFaceUpstream(Wav2Vec2):
         """Read the preprocessor's settings, and never run code that they name."""
         super().load_feature_extractor(source, cache_dir, trust_remote_code=False)
 
-    def train(self, mode: bool = True) -> "HuggingFaceUpstream":
-        """Set the mode; a frozen encoder has no dropout whoever asks for it."""
-        return super().train(mode and not self.freeze)
-
     def _make_layer_sum(self) -> LayerSum:
         config = self.model.config
         config.layerdrop = 0.0  # a layer that is dropped would be missing in the sum
         return LayerSum(config.num_hidden_layers + 1)
 
-    def hidden_states(
-        self, wavs: torch.Tensor, wav_lens: torch.Tensor
+    def _states(
+        self, wavs: torch.Tensor, n_samples: torch.Tensor, all_states: bool
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Give every hidden state: what enters the first layer, then each layer.
+        """Give what enters the first layer, then each layer; or the output alone.
 
-        The last one of "large" encoders is not yet normalised, as transformers 5 has
-        it; ``layer: last`` is.
-
-        Arguments
-        ---------
-        wavs : (batch, samples) torch.Tensor
-            Padded waveforms at 16 kHz.
-        wav_lens : (batch,) torch.Tensor
-            Relative lengths.
-
-        Returns
-        -------
-        list[(batch, time, dim) torch.Tensor]
-            One more than there are layers, the lowest first. Layer drop, where the
-            encoder has it, leaves some out in training if ``layer`` is ``last``.
-        (batch,) torch.LongTensor
-            Frames of each utterance.
-
-        Raises
-        ------
-        ValueError
-            If an utterance is too short for one frame.
+        The last state of "large" encoders is not yet normalised, as transformers 5
+        has it; the output is. Layer drop, where the encoder has it, leaves some states
+        out in training if ``layer`` is ``last``.
         """
-        output, counts = self._encode(wavs, wav_lens, all_states=True)
-        return list(output.hidden_states), counts
-
-    def forward(self, wavs: torch.Tensor, wav_lens: torch.Tensor) -> Frames:
-        """Encode a padded batch.
-
-        Arguments
-        ---------
-        wavs : (batch, samples) torch.Tensor
-            Padded waveforms at 16 kHz.
-        wav_lens : (batch,) torch.Tensor
-            Relative lengths.
-
-        Returns
-        -------
-        Frames
-            ``(batch, time, dim)``: the last layer, or the sum of all.
-
-        Raises
-        ------
-        ValueError
-            If an utterance is too short for one frame.
-        """
-        sums = self.layer_sum is not None
-        output, counts = self._encode(wavs, wav_lens, all_states=sums)
-        if not sums:
-            return Frames(output.last_hidden_state, counts)
-        return Frames(self.layer_sum(torch.stack(output.hidden_states)), counts)
-
-    def _encode(
-        self, wavs: torch.Tensor, wav_lens: torch.Tensor, all_states: bool
-    ) -> tuple[BaseModelOutput, torch.Tensor]:
-        """Run the encoder on a padded batch; give its output and the frame counts."""
-        n_samples = sample_counts(wavs, wav_lens)
-        if n_samples.min() < self.min_samples:
-            raise ValueError(
-                f"The encoder needs at least {self.min_samples} samples; the shortest "
-                f"utterance of this batch has {int(n_samples.min())}."
-            )
         inside = time_mask(n_samples, wavs.shape[1])
         if self.normalize_wav:
             wavs = normalise(wavs, inside)
@@ -278,7 +213,15 @@ class HuggingFaceUpstream(Wav2Vec2):
             output = self.model(
                 wavs * inside, attention_mask=inside, output_hidden_states=all_states
             )
-        return output, counts
+        states = output.hidden_states if all_states else [output.last_hidden_state]
+        return list(states), counts
+
+    def forget_lengths(self) -> None:
+        """Forget the lengths of the last batch; ``model`` then takes any other."""
+        if self._group_norm is not None:
+            self._group_norm.n_valid = None
+        if self._positions is not None:
+            self._positions.counts = None
 
 
 @contextmanager

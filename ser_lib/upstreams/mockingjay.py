@@ -9,18 +9,14 @@ magnitude. The format is s3prl's (https://github.com/s3prl/s3prl, Apache-2.0).
 
 import argparse
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from ser_lib.files import atomic_path
-from ser_lib.upstreams.checkpoints import (
-    entries,
-    load_legacy,
-    load_strictly,
-    local_checkpoint,
-)
+from ser_lib.upstreams.checkpoints import entries
 from ser_lib.upstreams.mockingjay_network import Mockingjay
 from ser_lib.upstreams.native import NativeUpstream
 
@@ -37,20 +33,7 @@ class MockingjayUpstream(NativeUpstream):
 
     The files state no licence of their own; see the repository.
 
-    Arguments
-    ---------
-    source : str
-        Checkpoint, see :func:`~ser_lib.upstreams.checkpoints.local_checkpoint`.
-    freeze : bool
-        Do not train the network.
-    layer : str
-        ``"last"`` layer or learnable ``"sum"`` of the input representation and all
-        layers.
-
-    Raises
-    ------
-    ValueError
-        If the checkpoint is of another architecture.
+    Takes the arguments of :class:`~ser_lib.upstreams.native.NativeUpstream`.
 
     Example
     -------
@@ -64,31 +47,22 @@ class MockingjayUpstream(NativeUpstream):
     (torch.Size([2, 101, 24]), tensor([101,  51]))
     """
 
-    def __init__(self, source: str, freeze: bool = False, layer: str = "last") -> None:
-        path = local_checkpoint(source)
-        config, state = _config_and_weights(load_legacy(path), path)
-        try:
-            network = Mockingjay(config)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"The configuration in {path} is not that of Mockingjay or TERA "
-                f"({type(error).__name__}: {error})."
-            ) from error
-        load_strictly(network, state, path)
-        super().__init__(network, freeze, layer)
+    make_network = Mockingjay
 
+    @staticmethod
+    def _contents(checkpoint: Mapping, path: Path) -> tuple[Mapping, Mapping]:
+        """Take the encoder's part, old names made new.
 
-def _config_and_weights(content: dict, path: Path) -> tuple[dict, dict]:
-    """Take the encoder's part out of a checkpoint, old names made new.
-
-    Old files keep the encoder's configuration under Config, newer ones keep the
-    trainer's there.
-    """
-    config, state = entries(content, ("Config", "Transformer"), path)
-    if "transformer" not in config:
-        (config,) = entries(content, ("Upstream_Config",), path)
-    entries(config, ("transformer", "task", "audio"), f"The configuration in {path}")
-    return config, {_new_name(key): value for key, value in state.items()}
+        Old files keep the encoder's configuration under Config, newer ones keep the
+        trainer's there.
+        """
+        config, weights = entries(checkpoint, ("Config", "Transformer"), path)
+        if "transformer" not in config:
+            (config,) = entries(checkpoint, ("Upstream_Config",), path)
+        names = ("transformer", "task", "audio")
+        blocks = entries(config, names, f"The configuration in {path}")
+        config = dict(zip(names, blocks, strict=True))
+        return {"config": config}, {_new_name(k): v for k, v in weights.items()}
 
 
 def _new_name(key: str) -> str:

@@ -1,24 +1,38 @@
 """What the encoders whose networks are written here share (CPC, wav2vec, APC ...)."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import nn
 
-from ser_lib.upstreams.frames import Frames, sample_counts
+from ser_lib.upstreams.checkpoints import (
+    load_legacy,
+    load_strictly,
+    local_checkpoint,
+)
+from ser_lib.upstreams.encoder import SpeechEncoder
 from ser_lib.upstreams.layers import LayerSum
 
 
-class NativeUpstream(nn.Module):
-    """A network as an upstream: last layer or learnable sum, frozen or trained.
+class NativeUpstream(SpeechEncoder):
+    """A network written here as an upstream, from a published checkpoint.
+
+    A subclass names the class of its network in ``make_network`` and reads its
+    checkpoints in ``_contents``. The network is called as ``network(wavs, n_samples)``
+    and gives all hidden states, each (batch, time, dim), and the (batch,) frame
+    counts; its attributes are ``dims`` (size of each state), ``hop_samples`` and
+    ``min_samples``.
 
     Arguments
     ---------
-    network : torch.nn.Module
-        Called as ``network(wavs, n_samples)``, it gives all hidden states, each
-        (batch, time, dim), and the (batch,) frame counts. Its attributes are
-        ``dims`` (size of each state), ``hop_samples`` and ``min_samples``.
+    source : str | Mapping
+        A checkpoint file, a folder that holds one, or ``owner/name/file`` on the
+        Hugging Face hub; or what :meth:`without_weights` gave, for a network whose
+        weights come later.
     freeze : bool
         Train nothing of the network, which then stays in eval mode whatever its
         parent does. The weights of the layer sum are trained all the same.
@@ -27,21 +41,28 @@ class NativeUpstream(nn.Module):
 
     Raises
     ------
+    FileNotFoundError
+        If there is no such checkpoint.
     ValueError
-        If ``layer`` is neither, or states of different sizes are to be summed.
+        If it is of another encoder or architecture, ``layer`` is neither, or states
+        of different sizes are to be summed.
     """
 
-    reads = "wav"
+    make_network: type[nn.Module]
 
     def __init__(
         self,
-        network: nn.Module,
+        source: str | Mapping,
         freeze: bool = False,
         layer: Literal["last", "sum"] = "last",
     ) -> None:
+        self._check_layer(layer)
         super().__init__()
-        if layer not in ("last", "sum"):
-            raise ValueError(f"layer is {layer!r}; expected 'last' or 'sum'.")
+        if isinstance(source, Mapping):
+            with _named("The description of the encoder", self.make_network):
+                network = self._build(source)
+        else:
+            network = self._load(local_checkpoint(source))
         if layer == "sum" and len(set(network.dims)) > 1:
             raise ValueError(
                 f"The hidden states of this {type(network).__name__} differ in size "
@@ -56,69 +77,89 @@ class NativeUpstream(nn.Module):
         self.min_samples = network.min_samples
         self.train()
 
-    def train(self, mode: bool = True) -> "NativeUpstream":
-        """Set the mode; a frozen network has no dropout whoever asks for it."""
-        super().train(mode)
-        if self.freeze:
-            self.network.eval()
-        return self
-
-    def hidden_states(
-        self, wavs: torch.Tensor, wav_lens: torch.Tensor
+    def _states(
+        self, wavs: torch.Tensor, n_samples: torch.Tensor, all_states: bool
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Give every hidden state of the network.
-
-        Arguments
-        ---------
-        wavs : (batch, samples) torch.Tensor
-            Padded waveforms at 16 kHz.
-        wav_lens : (batch,) torch.Tensor
-            Relative lengths.
-
-        Returns
-        -------
-        list[(batch, time, dim) torch.Tensor]
-            The states, the lowest first.
-        (batch,) torch.LongTensor
-            Frames of each utterance.
-
-        Raises
-        ------
-        ValueError
-            If an utterance is too short for one frame.
-        """
-        n_samples = sample_counts(wavs, wav_lens)
-        if n_samples.min() < self.min_samples:
-            raise ValueError(
-                f"The encoder needs at least {self.min_samples} samples; the shortest "
-                f"utterance of this batch has {int(n_samples.min())}."
-            )
         return self.network(wavs, n_samples)
 
-    def forward(self, wavs: torch.Tensor, wav_lens: torch.Tensor) -> Frames:
-        """Encode a padded batch.
-
-        Arguments
-        ---------
-        wavs : (batch, samples) torch.Tensor
-            Padded waveforms at 16 kHz.
-        wav_lens : (batch,) torch.Tensor
-            Relative lengths.
+    def without_weights(self) -> dict:
+        """Describe the network, so that it can be built anew without its weights.
 
         Returns
         -------
-        Frames
-            ``(batch, time, dim)``: the last layer, or the sum of all.
-
-        Raises
-        ------
-        ValueError
-            If an utterance is too short for one frame.
+        dict
+            Its arguments in plain values; to be given as ``source``.
         """
-        states, counts = self.hidden_states(wavs, wav_lens)
-        if self.layer_sum is None:
-            return Frames(states[-1], counts)
-        return Frames(self.layer_sum(torch.stack(states)), counts)
+        return json.loads(json.dumps(self._description))
+
+    def _load(self, path: Path) -> nn.Module:
+        config, weights = self._contents(load_legacy(path), path)
+        with _named(f"The configuration in {path}", self.make_network):
+            network = self._build(self._arguments(config))
+        load_strictly(network, weights, path)
+        return network
+
+    def _build(self, arguments: Mapping) -> nn.Module:
+        self._description = arguments
+        return self.make_network(**arguments)
+
+    @staticmethod
+    def _contents(checkpoint: Mapping, path: Path) -> tuple[Mapping, Mapping]:
+        """Find the configuration and the weights, by the network's own names."""
+        raise NotImplementedError
+
+    @staticmethod
+    def _arguments(config: Mapping) -> Mapping:
+        """Turn a checkpoint's configuration into arguments of the network."""
+        return config
+
+
+@contextmanager
+def _named(place: str, kind: type[nn.Module]) -> Iterator[None]:
+    """Say where the configuration stands that makes no network."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{place} is not that of {kind.__name__} ({type(error).__name__}: {error})."
+        ) from error
+
+
+def check_options(
+    options: Mapping, only: Mapping[str, tuple], path: str | Path
+) -> None:
+    """Refuse a checkpoint whose options ask for another network than is written here.
+
+    Arguments
+    ---------
+    options : Mapping
+        Of the training that wrote the checkpoint.
+    only : Mapping[str, tuple]
+        For an option, the values that are known here; the first stands for an option
+        that is not named.
+    path : str | Path
+        The file, for the message.
+
+    Raises
+    ------
+    ValueError
+        If an option has another value.
+
+    Example
+    -------
+    >>> check_options({"mode": "GRU"}, {"mode": ("LSTM",)}, "cpc.pt")
+    Traceback (most recent call last):
+    ...
+    ValueError: cpc.pt was trained with mode = 'GRU'; the network written here has \
+'LSTM' only.
+    """
+    for name, known in only.items():
+        found = options.get(name, known[0])
+        if found not in known:
+            raise ValueError(
+                f"{path} was trained with {name} = {found!r}; the network written here "
+                f"has {known[0]!r} only."
+            )
 
 
 def conv_counts(

@@ -12,12 +12,7 @@ from pathlib import Path
 import torch
 
 from ser_lib.files import atomic_path
-from ser_lib.upstreams.checkpoints import (
-    load_legacy,
-    load_strictly,
-    local_checkpoint,
-)
-from ser_lib.upstreams.native import NativeUpstream
+from ser_lib.upstreams.native import NativeUpstream, check_options
 from ser_lib.upstreams.wav2vec_network import Wav2Vec
 
 # What fairseq takes for an option that a file does not name: the defaults of its
@@ -122,65 +117,6 @@ def save_wav2vec(path: str | Path, network: Wav2Vec) -> None:
         torch.save(content, unfinished)
 
 
-def load_wav2vec(source: str) -> Wav2Vec:
-    """Build the network of a checkpoint and load its weights, strictly.
-
-    Arguments
-    ---------
-    source : str
-        See :func:`ser_lib.upstreams.checkpoints.local_checkpoint`.
-
-    Returns
-    -------
-    Wav2Vec
-        The network.
-
-    Raises
-    ------
-    ValueError
-        If the checkpoint is of another kind, its options ask for another
-        architecture (as vq-wav2vec), or its weights do not fit.
-    """
-    path = local_checkpoint(source)
-    options, weights = _contents(load_legacy(path), path)
-    for name, allowed in _ONLY.items():
-        if options.get(name, allowed[0]) not in allowed:
-            raise ValueError(
-                f"{path} was trained with {name} = {options[name]!r}; the wav2vec "
-                f"network written here has {allowed[0]!r} only."
-            )
-    try:
-        network = _build({**ARCHITECTURE, **options})
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    kept = {k: v for k, v in weights.items() if not k.startswith(_HEADS)}
-    load_strictly(network, kept, path)
-    return network
-
-
-def _build(options: Mapping) -> Wav2Vec:
-    return Wav2Vec(
-        feature_layers=parse_layers(options["conv_feature_layers"]),
-        aggregator_layers=parse_layers(options["conv_aggregator_layers"]),
-        skip_connections=options["skip_connections_agg"],
-        residual_scale=options["residual_scale"],
-        log_compression=options["log_compression"],
-    )
-
-
-def _contents(checkpoint: Mapping, path: Path) -> tuple[Mapping, Mapping]:
-    """Find the options and the weights, in fairseq's format or s3prl's."""
-    for options_key, weights_key in (("args", "model"), ("model_cfg", "model_weight")):
-        options = checkpoint.get(options_key)
-        options = vars(options) if isinstance(options, Namespace) else options
-        if isinstance(options, Mapping) and weights_key in checkpoint:
-            return options, checkpoint[weights_key]
-    raise ValueError(
-        f"{path} holds {list(checkpoint)}; a checkpoint of wav2vec holds args and "
-        f"model (fairseq), or model_cfg and model_weight (s3prl)."
-    )
-
-
 class Wav2VecUpstream(NativeUpstream):
     """wav2vec 1.0 as an upstream: 512 numbers every 10 ms.
 
@@ -193,15 +129,7 @@ class Wav2VecUpstream(NativeUpstream):
     parameters include 3,146,240 of the training objective, which are not loaded.
     fairseq gives code and models under the MIT licence.
 
-    Arguments
-    ---------
-    source : str
-        A checkpoint file, a folder that holds one, or ``owner/name/file`` on the
-        Hugging Face hub.
-    freeze : bool
-        Train nothing of the encoder; it stays in eval mode whatever its parent does.
-    layer : str
-        ``"last"``, or ``"sum"`` for the learnable sum of all hidden states.
+    Takes the arguments of :class:`~ser_lib.upstreams.native.NativeUpstream`.
 
     Example
     -------
@@ -213,5 +141,30 @@ class Wav2VecUpstream(NativeUpstream):
     (torch.Size([2, 21, 8]), tensor([21,  9]), 20)
     """
 
-    def __init__(self, source: str, freeze: bool = False, layer: str = "last") -> None:
-        super().__init__(load_wav2vec(source), freeze, layer)
+    make_network = Wav2Vec
+
+    @staticmethod
+    def _contents(checkpoint: Mapping, path: Path) -> tuple[Mapping, Mapping]:
+        """Find options and weights, in fairseq's format or s3prl's."""
+        for names in (("args", "model"), ("model_cfg", "model_weight")):
+            options, weights = (checkpoint.get(name) for name in names)
+            options = vars(options) if isinstance(options, Namespace) else options
+            if isinstance(options, Mapping) and weights is not None:
+                check_options(options, _ONLY, path)
+                kept = {k: v for k, v in weights.items() if not k.startswith(_HEADS)}
+                return options, kept
+        raise ValueError(
+            f"{path} holds {list(checkpoint)}; a checkpoint of wav2vec holds args and "
+            f"model (fairseq), or model_cfg and model_weight (s3prl)."
+        )
+
+    @staticmethod
+    def _arguments(options: Mapping) -> Mapping:
+        options = {**ARCHITECTURE, **options}
+        return {
+            "feature_layers": parse_layers(options["conv_feature_layers"]),
+            "aggregator_layers": parse_layers(options["conv_aggregator_layers"]),
+            "skip_connections": options["skip_connections_agg"],
+            "residual_scale": options["residual_scale"],
+            "log_compression": options["log_compression"],
+        }

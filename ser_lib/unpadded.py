@@ -1,0 +1,269 @@
+"""Models without padding: what a graph for onnxruntime is made of.
+
+Masks would make the shapes of a graph depend on the data. Here all utterances of a
+batch have one length, and each upstream and aggregator is rewritten for that; weights
+are shared with the original.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from speechbrain.lobes.models.ECAPA_TDNN import AttentiveStatisticsPooling
+from torch import nn
+from torch.nn import functional as F
+
+from ser_lib.aggregators import EcapaTdnn, MeanPooling, ProjectedMean
+from ser_lib.model import EmotionModel
+from ser_lib.upstreams import (
+    ApcUpstream,
+    CpcUpstream,
+    DeloresUpstream,
+    FbankUpstream,
+    HuggingFaceUpstream,
+    LayerSum,
+    MockingjayUpstream,
+    Wav2VecUpstream,
+)
+from ser_lib.upstreams.audio_ntt import MEL_HOP_SAMPLES
+
+
+class UnpaddedRecognizer(nn.Module):
+    """One or several models, for utterances of one length.
+
+    Arguments
+    ---------
+    members : list[EmotionModel]
+        Their probabilities are averaged.
+    """
+
+    def __init__(self, members: list[EmotionModel]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(_UnpaddedModel(member) for member in members)
+        self.min_samples = max(member.min_samples for member in self.members)
+
+    def forward(self, wavs: torch.Tensor) -> torch.Tensor:
+        """Classify.
+
+        Arguments
+        ---------
+        wavs : (batch, samples) torch.Tensor
+            Waveforms.
+
+        Returns
+        -------
+        (batch, n_labels) torch.Tensor
+            Probabilities.
+        """
+        logits = torch.stack([member(wavs) for member in self.members])
+        return logits.softmax(-1).mean(0)
+
+
+class _UnpaddedModel(nn.Module):
+    def __init__(self, model: EmotionModel) -> None:
+        super().__init__()
+        self.upstreams = nn.ModuleDict(
+            {name: unpadded(upstream) for name, upstream in model.upstreams.items()}
+        )
+        branches = model.downstream.branches
+        fused = [branch.upstreams for branch in branches if len(branch.upstreams) > 1]
+        if fused:
+            raise TypeError(
+                f"Early fusion ({' with '.join(fused[0])}) has no form for unpadded "
+                f"input, so it cannot be exported to ONNX."
+            )
+        self.streams = [branch.upstreams[0] for branch in branches]
+        self.aggregators = nn.ModuleList(unpadded(b.aggregator) for b in branches)
+        self.classifier = model.downstream.classifier
+        streams = [model.upstreams[name] for name in self.streams]
+        self.min_samples = max(
+            stream.min_samples + (branch.aggregator.min_frames - 1) * stream.hop_samples
+            for stream, branch in zip(streams, branches, strict=True)
+        )
+
+    def forward(self, wavs: torch.Tensor) -> torch.Tensor:
+        frames = {name: upstream(wavs) for name, upstream in self.upstreams.items()}
+        pairs = zip(self.streams, self.aggregators, strict=True)
+        embeddings = [aggregator(frames[name]) for name, aggregator in pairs]
+        return self.classifier(torch.cat(embeddings, dim=-1))
+
+
+class _PowerSpectrum(nn.Module):
+    """The power of a short-time Fourier transform, as a convolution.
+
+    ONNX has a Fourier transform, but that of onnxruntime is some 0.007 dB off.
+    """
+
+    def __init__(self, window: torch.Tensor, hop_samples: int) -> None:
+        super().__init__()
+        n_fft, self.hop_samples = len(window), hop_samples
+        times, bins = torch.arange(n_fft), torch.arange(n_fft // 2 + 1)[:, None]
+        angles = 2 * torch.pi * (bins * times % n_fft).double() / n_fft
+        kernels = torch.cat([angles.cos(), -angles.sin()]) * window
+        self.register_buffer("kernels", kernels.float()[:, None])
+
+    def forward(self, wavs: torch.Tensor, pad_mode: str) -> torch.Tensor:
+        """Transform (batch, samples) to (batch, time, bins), windows centred."""
+        half = self.kernels.shape[-1] // 2
+        wavs = F.pad(wavs, (half, half), mode=pad_mode)[:, None]
+        parts = F.conv1d(wavs, self.kernels, stride=self.hop_samples)
+        real, imaginary = parts.transpose(1, 2).chunk(2, dim=-1)
+        return real.square() + imaginary.square()
+
+
+class _UnpaddedFbank(nn.Module):
+    def __init__(self, upstream: FbankUpstream) -> None:
+        super().__init__()
+        stft, self.bank = upstream.fbank.compute_STFT, upstream.fbank.compute_fbanks
+        assert stft.win_length == stft.n_fft, "the window was to fill the transform"
+        self.spectrum = _PowerSpectrum(stft.window, stft.hop_length)
+
+    def forward(self, wavs: torch.Tensor) -> torch.Tensor:
+        return self.bank(self.spectrum(wavs, "constant"))
+
+
+class _UnpaddedEncoder(nn.Module):
+    def __init__(self, upstream: HuggingFaceUpstream) -> None:
+        super().__init__()
+        self.model, self.normalize_wav = upstream.model, upstream.normalize_wav
+        self.layer_sum = upstream.layer_sum
+        upstream.forget_lengths()  # they would be constants of the graph
+
+    def forward(self, wavs: torch.Tensor) -> torch.Tensor:
+        if self.normalize_wav:
+            wavs = wavs - wavs.mean(1, keepdim=True)
+            wavs = wavs / torch.sqrt(wavs.square().mean(1, keepdim=True) + 1e-7)
+        if self.layer_sum is None:
+            return self.model(wavs).last_hidden_state
+        states = self.model(wavs, output_hidden_states=True).hidden_states
+        return self.layer_sum(torch.stack(states))
+
+
+class _UnpaddedWav2Vec(nn.Module):
+    """The network itself: its masks are true everywhere, and shapes do not change."""
+
+    def __init__(self, upstream: Wav2VecUpstream) -> None:
+        super().__init__()
+        self.network, self.layer_sum = upstream.network, upstream.layer_sum
+
+    def forward(self, wavs: torch.Tensor) -> torch.Tensor:
+        n_samples = torch.ones_like(wavs[:, 0], dtype=torch.long) * wavs.shape[1]
+        states, _ = self.network(wavs, n_samples)
+        return _one_layer(states, self.layer_sum)
+
+
+class _UnpaddedDelores(nn.Module):
+    def __init__(self, upstream: DeloresUpstream) -> None:
+        super().__init__()
+        network, self.layer_sum = upstream.network, upstream.layer_sum
+        self.spectrum = _PowerSpectrum(network.log_mel.window, MEL_HOP_SAMPLES)
+        self.register_buffer("filters", network.log_mel.filters)
+        self.features, self.fc = network.features, network.fc
+
+    def forward(self, wavs: torch.Tensor) -> torch.Tensor:
+        mels = self.spectrum(wavs, "reflect") @ self.filters
+        log_mels = torch.log(mels + torch.finfo(torch.float32).eps)
+        x = self.features(log_mels.transpose(1, 2)[:, None])
+        first = self.fc[:2](x.permute(0, 3, 2, 1).flatten(2))
+        return _one_layer([first, self.fc[2:](first)], self.layer_sum)
+
+
+def _one_layer(
+    states: Sequence[torch.Tensor], layer_sum: LayerSum | None
+) -> torch.Tensor:
+    return states[-1] if layer_sum is None else layer_sum(torch.stack(list(states)))
+
+
+class _UnpaddedMean(nn.Module):
+    def __init__(self, aggregator: MeanPooling) -> None:
+        super().__init__()
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        return frames.mean(1)
+
+
+class _UnpaddedProjectedMean(nn.Module):
+    def __init__(self, aggregator: ProjectedMean) -> None:
+        super().__init__()
+        self.projection = aggregator.projection
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        return self.projection(frames.mean(1))
+
+
+class _UnpaddedEcapa(nn.Module):
+    """The forward pass of SpeechBrain's ECAPA-TDNN without its masks."""
+
+    def __init__(self, aggregator: EcapaTdnn) -> None:
+        super().__init__()
+        self.input_norm, self.ecapa = aggregator.input_norm, aggregator.ecapa
+        self.batch_norm = aggregator.batch_norm
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        x = frames.transpose(1, 2)  # (batch, channels, time)
+        if self.input_norm == "batch":
+            x = self.batch_norm(x)
+        elif self.input_norm == "sentence":
+            x = x - x.mean(2, keepdim=True)
+        outputs = []
+        for block in self.ecapa.blocks:
+            x = block(x)
+            outputs.append(x)
+        x = self.ecapa.mfa(torch.cat(outputs[1:], dim=1))
+        x = self.ecapa.asp_bn(_pool(self.ecapa.asp, x))
+        return self.ecapa.fc(x).squeeze(-1)
+
+
+def _pool(asp: AttentiveStatisticsPooling, x: torch.Tensor) -> torch.Tensor:
+    """Pool attentively over time: mean and standard deviation, (batch, 2 * c, 1)."""
+    mean = x.mean(2, keepdim=True)
+    std = (x - mean).square().mean(2, keepdim=True).clamp(asp.eps).sqrt()
+    context = torch.cat([x, mean.expand_as(x), std.expand_as(x)], dim=1)
+    attention = asp.conv(asp.tanh(asp.tdnn(context))).softmax(2)
+    mean = (attention * x).sum(2, keepdim=True)
+    variance = (attention * (x - mean).square()).sum(2, keepdim=True)
+    return torch.cat([mean, variance.clamp(asp.eps).sqrt()], dim=1)
+
+
+_FORMS = {
+    FbankUpstream: _UnpaddedFbank,
+    HuggingFaceUpstream: _UnpaddedEncoder,
+    Wav2VecUpstream: _UnpaddedWav2Vec,
+    DeloresUpstream: _UnpaddedDelores,
+    MeanPooling: _UnpaddedMean,
+    ProjectedMean: _UnpaddedProjectedMean,
+    EcapaTdnn: _UnpaddedEcapa,
+}
+_RECURRENT = "its recurrent layers are unrolled to one fixed length"
+_REASONS = {
+    ApcUpstream: _RECURRENT,
+    CpcUpstream: _RECURRENT,
+    MockingjayUpstream: "it cuts long utterances into pieces, more of longer ones",
+}
+
+
+def unpadded(module: nn.Module) -> nn.Module:
+    """Rewrite an upstream or aggregator for input without padding.
+
+    Arguments
+    ---------
+    module : nn.Module
+        An upstream or an aggregator; weights are shared with it.
+
+    Returns
+    -------
+    nn.Module
+        From (batch, samples) to (batch, time, dim), or from there to (batch, size).
+
+    Raises
+    ------
+    TypeError
+        If there is no such form of it.
+    """
+    kind = type(module)
+    if kind not in _FORMS:
+        reason = f" ({_REASONS[kind]})" if kind in _REASONS else ""
+        raise TypeError(
+            f"{kind.__name__} has no form for unpadded input{reason}, so it cannot be "
+            f"exported to ONNX. Those that have are {[k.__name__ for k in _FORMS]}."
+        )
+    return _FORMS[kind](module)

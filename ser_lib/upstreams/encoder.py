@@ -1,0 +1,127 @@
+"""What all speech encoders do: the last layer or the sum of all, trained or frozen."""
+
+from functools import partial
+
+import torch
+from torch import nn
+
+from ser_lib.upstreams.frames import Frames, sample_counts
+from ser_lib.upstreams.layers import LayerSum
+from ser_lib.upstreams.state_cache import StateCache
+
+
+class SpeechEncoder(nn.Module):
+    """An encoder of waveforms, by its hidden states.
+
+    A subclass sets ``freeze``, ``layer_sum`` (None for the last layer) and
+    ``min_samples``, beside the attributes of every upstream, and has the method
+    ``_states``.
+    """
+
+    reads = "wav"
+    freeze: bool
+    layer_sum: LayerSum | None
+    min_samples: int
+    _cache: StateCache | None = None
+
+    @staticmethod
+    def _check_layer(layer: str) -> None:
+        if layer not in ("last", "sum"):
+            raise ValueError(f"layer is {layer!r}; expected 'last' or 'sum'.")
+
+    def train(self, mode: bool = True) -> "SpeechEncoder":
+        """Set the mode; a frozen encoder has no dropout whoever asks for it."""
+        return super().train(mode and not self.freeze)
+
+    def keep_states(self, limit_gb: float) -> None:
+        """Keep in memory what the frozen encoder gives, and give it again.
+
+        Arguments
+        ---------
+        limit_gb : float
+            Memory to take, in gigabytes.
+
+        Raises
+        ------
+        ValueError
+            If the encoder is trained.
+        """
+        if not self.freeze:
+            raise ValueError("Only a frozen encoder gives the same states again.")
+        self._cache = StateCache(limit_gb)
+
+    def hidden_states(
+        self, wavs: torch.Tensor, wav_lens: torch.Tensor
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Give every hidden state of the encoder.
+
+        Arguments
+        ---------
+        wavs : (batch, samples) torch.Tensor
+            Padded waveforms at 16 kHz.
+        wav_lens : (batch,) torch.Tensor
+            Relative lengths.
+
+        Returns
+        -------
+        list[(batch, time, dim) torch.Tensor]
+            The states, the lowest first.
+        (batch,) torch.LongTensor
+            Frames of each utterance.
+
+        Raises
+        ------
+        ValueError
+            If an utterance is too short for one frame.
+        """
+        return self._checked_states(wavs, wav_lens, all_states=True)
+
+    def forward(self, wavs: torch.Tensor, wav_lens: torch.Tensor) -> Frames:
+        """Encode a padded batch.
+
+        Arguments
+        ---------
+        wavs : (batch, samples) torch.Tensor
+            Padded waveforms at 16 kHz.
+        wav_lens : (batch,) torch.Tensor
+            Relative lengths.
+
+        Returns
+        -------
+        Frames
+            ``(batch, time, dim)``: the last layer, or the sum of all.
+
+        Raises
+        ------
+        ValueError
+            If an utterance is too short for one frame.
+        """
+        sums = self.layer_sum is not None
+        states, counts = self._checked_states(wavs, wav_lens, sums, self._cache)
+        return Frames(
+            self.layer_sum(torch.stack(states)) if sums else states[-1], counts
+        )
+
+    def _checked_states(
+        self,
+        wavs: torch.Tensor,
+        wav_lens: torch.Tensor,
+        all_states: bool,
+        cache: StateCache | None = None,
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        n_samples = sample_counts(wavs, wav_lens)
+        if n_samples.min() < self.min_samples:
+            raise ValueError(
+                f"The encoder needs at least {self.min_samples} samples; the shortest "
+                f"utterance of this batch has {int(n_samples.min())}."
+            )
+        if cache is None:
+            return self._states(wavs, n_samples, all_states)
+        encode = partial(self._states, all_states=all_states)
+        return cache.states(encode, wavs, n_samples)
+
+    def _states(
+        self, wavs: torch.Tensor, n_samples: torch.Tensor, all_states: bool
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Run the encoder; without ``all_states``, only the output has to be given."""
+        raise NotImplementedError

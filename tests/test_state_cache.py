@@ -1,0 +1,84 @@
+"""States of frozen encoders, kept from epoch to epoch."""
+
+import pytest
+import torch
+
+from ser_lib.tiny_models import write_tiny_hubert
+from ser_lib.training import make_brain
+from ser_lib.upstreams import HuggingFaceUpstream
+
+LENGTHS = torch.tensor([8000, 5000, 3000])
+
+
+@pytest.fixture
+def upstream(tmp_path) -> HuggingFaceUpstream:
+    return HuggingFaceUpstream(str(write_tiny_hubert(tmp_path)), True, layer="sum")
+
+
+@pytest.fixture
+def encoded(upstream, monkeypatch) -> list[int]:
+    """How many utterances the encoder itself is given, batch by batch."""
+    sizes, states = [], upstream._states
+
+    def counted(wavs, n_samples, all_states):
+        sizes.append(len(wavs))
+        return states(wavs, n_samples, all_states)
+
+    monkeypatch.setattr(upstream, "_states", counted)
+    return sizes
+
+
+def batch(rows: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    wavs = torch.randn(3, 8000, generator=torch.Generator().manual_seed(0))
+    n = LENGTHS[rows]
+    inside = torch.arange(int(n.max())) < n[:, None]
+    return wavs[rows, : int(n.max())] * inside, n / n.max()
+
+
+def test_an_utterance_is_encoded_once_in_whatever_batch_it_comes(upstream, encoded):
+    expected = upstream(*batch([0, 1, 2]))
+    upstream.keep_states(limit_gb=1)
+    del encoded[:]
+    upstream(*batch([1, 2]))
+    found = upstream(*batch([0, 1, 2]))
+    assert encoded == [2, 1]
+    assert torch.equal(found.counts, expected.counts)
+    inside = torch.arange(int(found.counts.max())) < found.counts[:, None]
+    difference = (found.values - expected.values)[inside]
+    assert difference.abs().max() < 1e-5
+
+
+def test_the_layer_sum_is_trained_on_states_that_were_kept(upstream, encoded):
+    upstream.keep_states(limit_gb=1)
+    for _ in range(2):
+        upstream.zero_grad()
+        upstream(*batch([0, 1])).values.square().sum().backward()
+    assert encoded == [2]
+    assert upstream.layer_sum.weights.grad.abs().max() > 0
+
+
+def test_what_does_not_fit_is_encoded_each_time(upstream, encoded):
+    # 3 states of 64 numbers of 4 bytes: 24 frames of 8000 samples do not fit, 15 do
+    upstream.keep_states(limit_gb=16 * 3 * 64 * 4 / 1e9)
+    for _ in range(2):
+        counts = upstream(*batch([0, 1])).counts
+    assert counts.tolist() == [24, 15]
+    assert encoded == [2, 1]
+
+
+def test_an_encoder_that_is_trained_keeps_nothing(tmp_path):
+    upstream = HuggingFaceUpstream(str(write_tiny_hubert(tmp_path)), False)
+    with pytest.raises(ValueError, match="Only a frozen encoder"):
+        upstream.keep_states(1)
+
+
+@pytest.mark.parametrize("changing", ["crop_s", "wav_augment"])
+def test_audio_that_changes_in_every_epoch_is_refused(changing, tmp_path):
+    class Model:
+        downstream = torch.nn.Linear(1, 1)
+        upstreams = type("", (dict,), {"without": lambda self, names: self})()
+
+    hparams = {"model": Model(), "frozen_states_gb": 1}
+    hparams |= {"crop_s": None, "wav_augment": None, changing: 1.5}
+    with pytest.raises(ValueError, match="Give one or the other"):
+        make_brain(hparams, {}, {}, tmp_path)
