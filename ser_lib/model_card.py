@@ -69,15 +69,36 @@ def model_card(run_folder: str | Path, about: Mapping, has_onnx: bool = False) -
     return "\n\n".join(sections) + "\n"
 
 
+def hub_licence(licence: str | None) -> dict[str, str]:
+    """Write the licence of training data as the hub wants it.
+
+    Arguments
+    ---------
+    licence : str | None
+        As ``corpus.yaml`` has it; None where it is not stated.
+
+    Returns
+    -------
+    dict[str, str]
+        Fields of a card: a Creative Commons licence by its name, others in words.
+
+    Example
+    -------
+    >>> hub_licence("CC BY-NC-SA 4.0")
+    {'license': 'cc-by-nc-sa-4.0'}
+    >>> hub_licence("free for research")
+    {'license': 'other', 'license_name': 'see-training-data'}
+    """
+    if licence and _COMMON_LICENCE.fullmatch(licence):
+        return {"license": licence.lower().replace(" ", "-")}
+    return {"license": "other", "license_name": "see-training-data"}
+
+
 def _front_matter(about: Mapping, own: pd.DataFrame, is_ensemble: bool) -> str:
     corpus = about["trained_on"]
     name = f"{about['experiment']} on {corpus['name']}"
-    common = _COMMON_LICENCE.fullmatch(corpus["licence"])
-    licence = {"license": "other", "license_name": "see-training-data"}
-    if common:
-        licence = {"license": corpus["licence"].lower().replace(" ", "-")}
     return ModelCardData(
-        **licence,
+        **hub_licence(corpus["licence"]),
         library_name="speechbrain",
         pipeline_tag="audio-classification",
         tags=["speech-emotion-recognition", "speechbrain", corpus["name"]],

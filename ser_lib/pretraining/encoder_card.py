@@ -5,7 +5,6 @@ that of the Hugging Face hub, https://huggingface.co/docs/hub/model-cards.
 """
 
 import json
-import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,11 +15,11 @@ from ruamel.yaml import YAML
 
 from ser_lib.files import atomic_path
 from ser_lib.hparams import Settings
+from ser_lib.model_card import hub_licence
 from ser_lib.upstreams.families import FAMILIES
 from ser_lib.upstreams.huggingface import HuggingFaceUpstream
 
 NOT_STATED = "not stated"
-_COMMON_LICENCE = re.compile(r"CC (BY|BY-SA|BY-NC|BY-ND|BY-NC-SA|BY-NC-ND) [\d.]+")
 _MUCH_AUDIO_HOURS = 100
 # Nothing of the result depends on them, and folders are those of one machine.
 _NOT_IN_THE_COMMAND = {
@@ -86,12 +85,8 @@ def encoder_card(settings: Settings, facts: Mapping[str, Any]) -> str:
 
 
 def _front_matter(settings: Settings) -> str:
-    stated = settings["data_licence"]
-    licence = {"license": "other", "license_name": "see-training-data"}
-    if stated and _COMMON_LICENCE.fullmatch(stated):
-        licence = {"license": stated.lower().replace(" ", "-")}
     return ModelCardData(
-        **licence,
+        **hub_licence(settings["data_licence"]),
         library_name="transformers" if _is_hugging_face(settings) else "speechbrain",
         pipeline_tag="feature-extraction",
         tags=["speech", "self-supervised", settings["family"]],
