@@ -73,6 +73,7 @@ def write_member(folder: Path, model: EmotionModel, facts: Mapping) -> dict:
     weights = {key: value.clone() for key, value in model.state_dict().items()}
     witness = json.dumps({key: facts[key] for key in WITNESSED})
     save_file(weights, path, metadata={"format": "pt", "facts": witness})
+    path.chmod(folder.stat().st_mode & 0o666)  # safetensors makes it its owner's alone
     return {**{key: facts[key] for key in _KEPT_OF_FOLD}, "sha256": sha256(path)}
 
 

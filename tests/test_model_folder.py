@@ -49,6 +49,11 @@ def test_a_missing_file_is_named(folder, name):
     assert_refused(folder, FileNotFoundError, f"is incomplete: it has no {name}")
 
 
+def test_weights_have_the_permissions_of_any_other_file(folder):
+    files = [folder / "fold_1.safetensors", folder / "model.json"]
+    assert len({path.stat().st_mode for path in files}) == 1
+
+
 def test_a_folder_that_is_no_model_is_refused_with_what_it_holds(tmp_path):
     (tmp_path / "notes.txt").touch()
     message = r"has no model\.json.*It holds: \['notes\.txt'\]"
