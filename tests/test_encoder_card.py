@@ -90,22 +90,15 @@ def test_the_command_of_the_card_gives_the_settings_again(monkeypatch):
 # ---- the encoder in the tree
 
 
-@pytest.fixture
-def encoder() -> Path:
-    if not ENCODER.is_dir():
-        pytest.skip(f"{ENCODER.relative_to(ROOT)} has not been trained yet")
-    return ENCODER
-
-
-def test_the_encoder_in_the_tree_is_small_and_its_card_names_the_licence(encoder):
-    assert {p.name for p in encoder.iterdir()} == {
+def test_the_encoder_in_the_tree_is_small_and_its_card_names_the_licence():
+    assert {p.name for p in ENCODER.iterdir()} == {
         "README.md",
         "config.json",
         "model.safetensors",
         "preprocessor_config.json",
     }
-    assert sum(p.stat().st_size for p in encoder.iterdir()) < 8e6
-    card = (encoder / "README.md").read_text()
+    assert sum(p.stat().st_size for p in ENCODER.iterdir()) < 8e6
+    card = (ENCODER / "README.md").read_text()
     assert "license: cc-by-nc-sa-4.0" in card
     assert "Licence of the data: CC BY-NC-SA 4.0." in card
     for actor in Settings.from_file(
@@ -114,9 +107,9 @@ def test_the_encoder_in_the_tree_is_small_and_its_card_names_the_licence(encoder
         assert f"Actor_{actor}/*" in card
 
 
-def test_the_encoder_in_the_tree_loads_strictly_and_gives_finite_frames(encoder):
-    upstream = HuggingFaceUpstream(str(encoder), freeze=True)
-    stored = load_file(encoder / "model.safetensors")
+def test_the_encoder_in_the_tree_loads_strictly_and_gives_finite_frames():
+    upstream = HuggingFaceUpstream(str(ENCODER), freeze=True)
+    stored = load_file(ENCODER / "model.safetensors")
     loaded = upstream.model.state_dict()
     assert stored.keys() == loaded.keys()
     assert all(torch.equal(stored[key], loaded[key]) for key in stored)
