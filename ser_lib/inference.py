@@ -14,12 +14,11 @@ import torch
 from hyperpyyaml import load_hyperpyyaml
 from speechbrain.inference.interfaces import Pretrained
 from speechbrain.utils.fetching import FetchConfig
-from tqdm import tqdm
 
-from ser_lib.audio import audio_duration_s, read_audio
+from ser_lib.audio import read_audio
 from ser_lib.audio_checks import check_batch, find_audio, mono_wav, usable_wav
-from ser_lib.dataset import LengthBucketSampler
 from ser_lib.hub import local_model
+from ser_lib.many_files import classify_many
 from ser_lib.model_folder import YAML_FILE, read_facts, read_yaml
 from ser_lib.model_yaml import checked_yaml
 from ser_lib.timeline import Timeline, timeline_file
@@ -249,7 +248,7 @@ class EmotionRecognizer(Pretrained):
         max_batch_s: float = 160,
         progressbar: bool = True,
     ) -> list[Classified]:
-        """Classify many files, in batches of like length.
+        """Classify many files, in batches of like length and on all cores.
 
         Arguments
         ---------
@@ -258,7 +257,7 @@ class EmotionRecognizer(Pretrained):
         batch_size : int
             Most files in a batch.
         max_batch_s : float
-            Most padded seconds in a batch, but for a longer file, which is alone.
+            Most padded seconds in work at a time; a longer file is alone.
         progressbar : bool
             Whether to show progress.
 
@@ -275,26 +274,7 @@ class EmotionRecognizer(Pretrained):
         paths = find_audio(paths) if isinstance(paths, str | Path) else list(paths)
         if not paths:
             return []
-        durations_s = [audio_duration_s(path, self.sample_rate_hz) for path in paths]
-        limits = batch_size, max_batch_s
-        batches = LengthBucketSampler(durations_s, *limits, shuffle=False)
-        results: dict[int, Classified] = {}
-        with tqdm(total=len(paths), unit="file", disable=not progressbar) as bar:
-            for batch in batches:
-                wavs = [self.load_audio(paths[i]) for i in batch]
-                results |= zip(batch, self._classify_all(wavs), strict=True)
-                bar.update(len(batch))
-        return [results[i] for i in range(len(paths))]
-
-    def _classify_all(self, wavs: list[torch.Tensor]) -> list[Classified]:
-        counts = torch.tensor([len(wav) for wav in wavs], dtype=torch.float64)
-        padded = torch.nn.utils.rnn.pad_sequence(wavs, batch_first=True)
-        values = self.classify_batch(padded, counts / padded.shape[1])
-        out_prob, score, index, labels = values
-        rows = zip(
-            out_prob.split(1), score.split(1), index.split(1), labels, strict=True
-        )
-        return [(*tensors, [label]) for *tensors, label in rows]
+        return classify_many(self, paths, batch_size, max_batch_s, progressbar)
 
     # ---- long recordings
 

@@ -4,7 +4,6 @@ import re
 import shlex
 from pathlib import Path
 
-import pytest
 import torch
 from ruamel.yaml import YAML
 from safetensors.torch import load_file

@@ -1,0 +1,166 @@
+"""Many files through one model: batches of like length, shared out to all cores.
+
+On a CPU, cores that work apart gain more than large batches do: each worker reads a
+batch and classifies it with its share of PyTorch's threads. Workers have modules of
+their own, since some modules note the lengths of a batch while they run; the weights
+are shared. ``tests/bench_inference.py`` measures it.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+import torch
+from tqdm import tqdm
+
+from ser_lib.audio import audio_duration_s
+from ser_lib.dataset import LengthBucketSampler
+
+if TYPE_CHECKING:
+    from ser_lib.inference import Classified, EmotionRecognizer
+
+_MOST_WORKERS = 8
+# Beyond it, the system hands out the memory of every batch anew, which takes time.
+_CPU_BATCH_S = 20.0
+# From this size on, one utterance keeps a core busy, and padding only adds work.
+_LARGE_MODEL_WEIGHTS = 10_000_000
+
+
+def classify_many(
+    recognizer: "EmotionRecognizer",
+    paths: Sequence[str | Path],
+    batch_size: int,
+    max_batch_s: float,
+    progressbar: bool,
+) -> "list[Classified]":
+    """Classify many files.
+
+    Arguments
+    ---------
+    recognizer : EmotionRecognizer
+        The model.
+    paths : Sequence[str | Path]
+        The files.
+    batch_size, max_batch_s, progressbar
+        As for ``EmotionRecognizer.classify_files``.
+
+    Returns
+    -------
+    list[Classified]
+        For each file, in the order given.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As for ``EmotionRecognizer.load_audio``; missing and damaged files are found
+        first.
+    """
+    durations_s = [audio_duration_s(path, recognizer.sample_rate_hz) for path in paths]
+    n_workers = _count_workers(recognizer, len(paths))
+    limit_s = max_batch_s / n_workers  # all workers together hold no more
+    batch_size = min(batch_size, -(-len(paths) // n_workers))
+    if _on_cpu(recognizer):
+        limit_s = min(limit_s, _CPU_BATCH_S)
+        n_weights = sum(weight.numel() for weight in recognizer.parameters())
+        batch_size = 1 if n_weights >= _LARGE_MODEL_WEIGHTS else batch_size
+    batches = list(LengthBucketSampler(durations_s, batch_size, limit_s, shuffle=False))
+    # Longest first: each file above the limit is a batch of its own, and takes as much
+    # memory as all workers may.
+    n_long = sum(durations_s[batch[0]] > limit_s for batch in batches)
+    results: dict[int, Classified] = {}
+    with tqdm(total=len(paths), unit="file", disable=not progressbar) as bar:
+        for part, workers in ((batches[:n_long], 1), (batches[n_long:], n_workers)):
+            values = _classify_batches(recognizer, paths, part, workers)
+            for batch, found in zip(part, values, strict=True):
+                results |= zip(batch, found, strict=True)
+                bar.update(len(batch))
+    return [results[i] for i in range(len(paths))]
+
+
+def _on_cpu(recognizer: "EmotionRecognizer") -> bool:
+    return torch.device(recognizer.device).type == "cpu"
+
+
+def _count_workers(recognizer: "EmotionRecognizer", n_files: int) -> int:
+    # Threads do not take over the caller's autocast.
+    if not _on_cpu(recognizer) or torch.is_autocast_enabled("cpu"):
+        return 1
+    return min(torch.get_num_threads(), _MOST_WORKERS, n_files)
+
+
+def _classify_batches(
+    recognizer: "EmotionRecognizer",
+    paths: Sequence[str | Path],
+    batches: Sequence[Sequence[int]],
+    n_workers: int,
+) -> "Iterator[list[Classified]]":
+    """Give the results of each batch, in the order of the batches."""
+    idle: SimpleQueue[EmotionRecognizer] = SimpleQueue()
+
+    def read_and_classify(batch: Sequence[int]) -> "list[Classified]":
+        mine = idle.get()
+        try:
+            return classify_wavs(mine, [mine.load_audio(paths[i]) for i in batch])
+        finally:
+            idle.put(mine)
+
+    idle.put(recognizer)
+    if n_workers == 1:
+        yield from map(read_and_classify, batches)
+        return
+    for _ in range(n_workers - 1):
+        idle.put(twin(recognizer))
+    n_threads = torch.get_num_threads()
+    share = (n_threads // n_workers,)
+    try:
+        # It counts for the thread that calls it, and for those that begin later.
+        with ThreadPoolExecutor(n_workers, "", torch.set_num_threads, share) as pool:
+            yield from pool.map(read_and_classify, batches)
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+def twin(recognizer: "EmotionRecognizer") -> "EmotionRecognizer":
+    """Copy a recognizer for use in another thread.
+
+    Arguments
+    ---------
+    recognizer : EmotionRecognizer
+        The model.
+
+    Returns
+    -------
+    EmotionRecognizer
+        With modules of its own and the same weights.
+    """
+    weights = [*recognizer.parameters(), *recognizer.buffers()]
+    shared = {id(value): value for value in (recognizer.hparams, *weights)}
+    return copy.deepcopy(recognizer, shared)
+
+
+def classify_wavs(
+    recognizer: "EmotionRecognizer", wavs: Sequence[torch.Tensor]
+) -> "list[Classified]":
+    """Classify waveforms as one batch.
+
+    Arguments
+    ---------
+    recognizer : EmotionRecognizer
+        The model.
+    wavs : Sequence[(samples,) torch.Tensor]
+        What ``EmotionRecognizer.load_audio`` gives.
+
+    Returns
+    -------
+    list[Classified]
+        For each of them, what ``EmotionRecognizer.classify_file`` gives.
+    """
+    counts = torch.tensor([len(wav) for wav in wavs], dtype=torch.float64)
+    padded = torch.nn.utils.rnn.pad_sequence(wavs, batch_first=True)
+    values = recognizer.classify_batch(padded, counts / padded.shape[1])
+    out_prob, score, index, labels = values
+    rows = zip(out_prob.split(1), score.split(1), index.split(1), labels, strict=True)
+    return [(*tensors, [label]) for *tensors, label in rows]
