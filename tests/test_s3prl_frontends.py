@@ -9,7 +9,11 @@ from scipy.signal import get_window
 from ser_lib.upstreams.apc import Apc
 from ser_lib.upstreams.apc import published_config as apc_config
 from ser_lib.upstreams.mockingjay_network import front_end, published_config
-from ser_lib.upstreams.s3prl_frontends import LoudnessScaledMel, add_deltas
+from ser_lib.upstreams.s3prl_frontends import (
+    KaldiFbank,
+    LoudnessScaledMel,
+    add_deltas,
+)
 
 N_SAMPLES = 8123
 
@@ -122,3 +126,13 @@ def test_the_delta_of_a_slope_is_its_rise_in_one_frame(order):
     inner = found[5:-5]
     expected = [slope[5:-5], torch.full((10, 1), 3.0), torch.zeros(10, 1)][: order + 1]
     torch.testing.assert_close(inner, torch.cat(expected, dim=1))
+
+
+def test_digital_silence_is_zero_after_normalisation_and_not_a_rounding_error():
+    wavs = torch.zeros(2, 16000)
+    wavs[1] = 0.1 * torch.randn(16000, generator=torch.Generator().manual_seed(0))
+    frames = KaldiFbank({"num_mel_bins": 80}, cmvn=True)(
+        wavs, torch.tensor([16000, 16000])
+    )
+    assert torch.equal(frames.values[0], torch.zeros_like(frames.values[0]))
+    assert 3 < frames.values[1].abs().max() < 20  # in deviations

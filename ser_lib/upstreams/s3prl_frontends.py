@@ -241,6 +241,10 @@ def add_deltas(features: torch.Tensor, order: int, window: int = 5) -> torch.Ten
 def normalise(features: torch.Tensor) -> torch.Tensor:
     """Bring each dimension to zero mean and unit (unbiased) deviation over time.
 
+    A dimension that is the same at all times, as in digital silence, becomes zero. Its
+    mean is known to seven digits only: divided by a deviation of nothing, the rest
+    would come out as numbers like 10,000.
+
     Arguments
     ---------
     features : (time, dim) torch.Tensor
@@ -256,4 +260,6 @@ def normalise(features: torch.Tensor) -> torch.Tensor:
     >>> normalise(torch.tensor([[1.0], [3.0]])).flatten()  # the deviation is sqrt(2)
     tensor([-0.7071,  0.7071])
     """
-    return (features - features.mean(0)) / (features.std(0) + EPS)
+    centred = features - features.mean(0)
+    is_constant = features.amax(0) == features.amin(0)
+    return centred.masked_fill(is_constant, 0.0) / (features.std(0) + EPS)
