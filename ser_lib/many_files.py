@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _MOST_WORKERS = 8
 # Beyond it, the system hands out the memory of every batch anew, which takes time.
-_CPU_BATCH_S = 20.0
+_CPU_BATCH_S = 40.0
 # From this size on, one utterance keeps a core busy, and padding only adds work.
 _LARGE_MODEL_WEIGHTS = 10_000_000
 
