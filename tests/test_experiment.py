@@ -137,7 +137,8 @@ def test_flattened_settings_are_shown_without_a_data_folder(monkeypatch, capsys)
 
 @pytest.fixture
 def settings(options) -> Settings:
-    values = dict(option.lstrip("-").split("=", 1) for option in options[1:-1])
+    given = (option.removeprefix("--") for option in options[1:] if "=" in option)
+    values = dict(option.split("=", 1) for option in given)
     text = "\n".join(f"{key}: {value}" for key, value in values.items())
     return Settings.from_file(RECIPE / options[0], text)
 

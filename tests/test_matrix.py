@@ -35,6 +35,7 @@ SMALL = {
     "num_workers": 0,
     "tensorboard": "no",
     "crop_s": 0.5,
+    "frozen_states_gb": 0,  # not with crops
 }
 
 
