@@ -7,11 +7,11 @@ are shared. ``tests/bench_inference.py`` measures it.
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from tqdm import tqdm
@@ -22,6 +22,7 @@ from ser_lib.dataset import LengthBucketSampler
 if TYPE_CHECKING:
     from ser_lib.inference import Classified, EmotionRecognizer
 
+Found = TypeVar("Found")
 _MOST_WORKERS = 8
 # Beyond it, the system hands out the memory of every batch anew, which takes time.
 _CPU_BATCH_S = 40.0
@@ -59,9 +60,57 @@ def classify_many(
         first.
     """
     durations_s = [audio_duration_s(path, recognizer.sample_rate_hz) for path in paths]
-    n_workers = _count_workers(recognizer, len(paths))
+
+    def read_and_classify(
+        worker: "EmotionRecognizer", batch: Sequence[int]
+    ) -> "list[Classified]":
+        return classify_wavs(worker, [worker.load_audio(paths[i]) for i in batch])
+
+    limits = batch_size, max_batch_s
+    results: dict[int, Classified] = {}
+    with tqdm(total=len(paths), unit="file", disable=not progressbar) as bar:
+        for batch, found in share_out(
+            recognizer, durations_s, read_and_classify, *limits
+        ):
+            results |= zip(batch, found, strict=True)
+            bar.update(len(batch))
+    return [results[i] for i in range(len(paths))]
+
+
+def share_out(
+    recognizer: "EmotionRecognizer",
+    durations_s: Sequence[float],
+    work: "Callable[[EmotionRecognizer, Sequence[int]], Found]",
+    batch_size: int,
+    max_batch_s: float,
+) -> "Iterator[tuple[Sequence[int], Found]]":
+    """Cut recordings into batches, and share these out to workers.
+
+    Arguments
+    ---------
+    recognizer : EmotionRecognizer
+        The model; one of the workers.
+    durations_s : Sequence[float]
+        Duration of each recording.
+    work : Callable
+        Called with a worker and the indices of a batch, in the worker's thread.
+    batch_size : int
+        Most recordings in a batch.
+    max_batch_s : float
+        Most padded seconds in work at a time; a longer recording is alone.
+
+    Yields
+    ------
+    Sequence[int]
+        Indices of a batch; the longest recordings come first.
+    Found
+        What ``work`` gave for it. Its errors reach the caller.
+    """
+    if not durations_s:
+        return
+    n_workers = _count_workers(recognizer, len(durations_s))
     limit_s = max_batch_s / n_workers  # all workers together hold no more
-    batch_size = min(batch_size, -(-len(paths) // n_workers))
+    batch_size = min(batch_size, -(-len(durations_s) // n_workers))
     if _on_cpu(recognizer):
         limit_s = min(limit_s, _CPU_BATCH_S)
         n_weights = sum(weight.numel() for weight in recognizer.parameters())
@@ -70,14 +119,8 @@ def classify_many(
     # Longest first: each file above the limit is a batch of its own, and takes as much
     # memory as all workers may.
     n_long = sum(durations_s[batch[0]] > limit_s for batch in batches)
-    results: dict[int, Classified] = {}
-    with tqdm(total=len(paths), unit="file", disable=not progressbar) as bar:
-        for part, workers in ((batches[:n_long], 1), (batches[n_long:], n_workers)):
-            values = _classify_batches(recognizer, paths, part, workers)
-            for batch, found in zip(part, values, strict=True):
-                results |= zip(batch, found, strict=True)
-                bar.update(len(batch))
-    return [results[i] for i in range(len(paths))]
+    for part, workers in ((batches[:n_long], 1), (batches[n_long:], n_workers)):
+        yield from zip(part, _run(recognizer, part, work, workers), strict=True)
 
 
 def _on_cpu(recognizer: "EmotionRecognizer") -> bool:
@@ -91,25 +134,25 @@ def _count_workers(recognizer: "EmotionRecognizer", n_files: int) -> int:
     return min(torch.get_num_threads(), _MOST_WORKERS, n_files)
 
 
-def _classify_batches(
+def _run(
     recognizer: "EmotionRecognizer",
-    paths: Sequence[str | Path],
     batches: Sequence[Sequence[int]],
+    work: "Callable[[EmotionRecognizer, Sequence[int]], Found]",
     n_workers: int,
-) -> "Iterator[list[Classified]]":
-    """Give the results of each batch, in the order of the batches."""
+) -> "Iterator[Found]":
+    """Give what the work on each batch gives, in the order of the batches."""
     idle: SimpleQueue[EmotionRecognizer] = SimpleQueue()
 
-    def read_and_classify(batch: Sequence[int]) -> "list[Classified]":
+    def with_a_worker(batch: Sequence[int]) -> "Found":
         mine = idle.get()
         try:
-            return classify_wavs(mine, [mine.load_audio(paths[i]) for i in batch])
+            return work(mine, batch)
         finally:
             idle.put(mine)
 
     idle.put(recognizer)
     if n_workers == 1:
-        yield from map(read_and_classify, batches)
+        yield from map(with_a_worker, batches)
         return
     for _ in range(n_workers - 1):
         idle.put(twin(recognizer))
@@ -118,7 +161,7 @@ def _classify_batches(
     try:
         # It counts for the thread that calls it, and for those that begin later.
         with ThreadPoolExecutor(n_workers, "", torch.set_num_threads, share) as pool:
-            yield from pool.map(read_and_classify, batches)
+            yield from pool.map(with_a_worker, batches)
     finally:
         torch.set_num_threads(n_threads)
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from ser_lib.audio import audio_duration_s
-from ser_lib.dataset import LengthBucketSampler
 from ser_lib.files import atomic_path
+from ser_lib.many_files import classify_wavs, share_out
 from ser_lib.predict_inputs import STANDARD_INPUT, Item
 from ser_lib.predict_outputs import Result
 from ser_lib.timeline import Timeline, timeline_file
@@ -23,11 +23,8 @@ from ser_lib.timeline_plot import timeline_figure
 if TYPE_CHECKING:
     from ser_lib.inference import EmotionRecognizer
 
-# Files that are read, then sorted by length and cut into batches; at most so much
-# audio, so that memory stays bounded.
-_CHUNK_FILES = 64
-_CHUNK_S = 1200.0
-_BATCH_S = 160.0
+_CHUNK_FILES = 64  # so many are sorted by length and cut into batches
+_BATCH_S = 160.0  # most padded seconds in memory
 # What one file can do wrong without stopping the others (torch: RuntimeError).
 _FAILURES = (OSError, ValueError, RuntimeError)
 WINDOWING = ("window_s", "hop_s", "skip_silence_dbfs", "min_segment_s")
@@ -62,29 +59,44 @@ def find_labels(
     Result
         In the order of the files, those of up to 64 files at a time.
     """
-    chunk: list[tuple[Item, torch.Tensor | str]] = []
-    for item in items:
-        chunk.append((item, _read(recognizer, item, options.max_duration_s)))
-        n_samples = sum(len(wav) for _, wav in chunk if not isinstance(wav, str))
-        is_full = len(chunk) == _CHUNK_FILES
-        if is_full or n_samples >= _CHUNK_S * recognizer.sample_rate_hz:
-            yield from _classify_chunk(recognizer, chunk, options.batch_size)
-            chunk = []
-    yield from _classify_chunk(recognizer, chunk, options.batch_size)
+    for start in range(0, len(items), _CHUNK_FILES):
+        yield from _find_chunk(recognizer, items[start : start + _CHUNK_FILES], options)
 
 
-def _read(
+def _find_chunk(
+    recognizer: "EmotionRecognizer", items: Sequence[Item], options: Namespace
+) -> Iterator[Result]:
+    """Recognise in batches of like length, on all cores; keep the order."""
+    lengths = [_duration_s(recognizer, i, options.max_duration_s) for i in items]
+    usable = [i for i, length in enumerate(lengths) if not isinstance(length, str)]
+    found = {i: length for i, length in enumerate(lengths) if isinstance(length, str)}
+
+    def work(worker: "EmotionRecognizer", batch: Sequence[int]) -> dict:
+        return _read_and_classify(worker, {usable[i]: items[usable[i]] for i in batch})
+
+    durations_s = [lengths[i] for i in usable]
+    limits = options.batch_size, _BATCH_S
+    for _, results in share_out(recognizer, durations_s, work, *limits):
+        found |= results
+    for i, item in enumerate(items):
+        if isinstance(found[i], str):
+            yield Result(item, error=found[i])
+        else:
+            yield Result(item, rows=[_row(item, recognizer.labels, found[i])])
+
+
+def _duration_s(
     recognizer: "EmotionRecognizer", item: Item, max_duration_s: float
-) -> torch.Tensor | str:
-    """Read a file, or tell why it cannot be used."""
+) -> float | str:
+    """Say how long a file lasts, or why it cannot be used."""
     if item.error:
         return item.error
     try:
         duration_s = audio_duration_s(item.path, recognizer.sample_rate_hz)
-        if duration_s <= max_duration_s:
-            return recognizer.load_audio(item.path)
     except _FAILURES as error:
         return _message(item, error)
+    if duration_s <= max_duration_s:
+        return duration_s
     return _message(
         item,
         f"lasts {duration_s:.1f} s, more than --max_duration_s {max_duration_s:g}. Use "
@@ -92,41 +104,34 @@ def _read(
     )
 
 
-def _classify_chunk(
-    recognizer: "EmotionRecognizer",
-    chunk: Sequence[tuple[Item, torch.Tensor | str]],
-    batch_size: int,
-) -> Iterator[Result]:
-    """Classify what could be read, in batches of like length; keep the order."""
-    found = {i: wav for i, (_, wav) in enumerate(chunk) if isinstance(wav, str)}
-    usable = [i for i in range(len(chunk)) if i not in found]
-    durations_s = [len(chunk[i][1]) / recognizer.sample_rate_hz for i in usable]
-    batches = LengthBucketSampler(durations_s, batch_size, _BATCH_S, shuffle=False)
-    for batch in batches if usable else ():
-        indices = [usable[i] for i in batch]
-        found |= _classify(recognizer, {i: chunk[i] for i in indices})
-    for i, (item, _) in enumerate(chunk):
-        if isinstance(found[i], str):
-            yield Result(item, error=found[i])
-        else:
-            yield Result(item, rows=[_row(item, recognizer.labels, found[i])])
+def _read_and_classify(
+    recognizer: "EmotionRecognizer", batch: Mapping[int, Item]
+) -> dict[int, np.ndarray | str]:
+    """Give the probabilities of each file of a batch, or why there are none."""
+    found: dict[int, np.ndarray | str] = {}
+    wavs: dict[int, torch.Tensor] = {}
+    for i, item in batch.items():
+        try:
+            wavs[i] = recognizer.load_audio(item.path)
+        except _FAILURES as error:
+            found[i] = _message(item, error)
+    return found | (_classify(recognizer, batch, wavs) if wavs else {})
 
 
 def _classify(
-    recognizer: "EmotionRecognizer", batch: Mapping[int, tuple[Item, torch.Tensor]]
+    recognizer: "EmotionRecognizer",
+    items: Mapping[int, Item],
+    wavs: Mapping[int, torch.Tensor],
 ) -> dict[int, np.ndarray | str]:
     """Classify a batch; if it fails, one by one, to find out which file it is."""
-    wavs = [wav for _, wav in batch.values()]
-    counts = torch.tensor([len(wav) for wav in wavs], dtype=torch.float64)
-    padded = torch.nn.utils.rnn.pad_sequence(wavs, batch_first=True)
     try:
-        out_prob, *_ = recognizer.classify_batch(padded, counts / padded.shape[1])
+        rows = classify_wavs(recognizer, list(wavs.values()))
     except _FAILURES as error:
-        if len(batch) == 1:
-            return {i: _message(item, error) for i, (item, _) in batch.items()}
-        each = [_classify(recognizer, {i: pair}) for i, pair in batch.items()]
+        if len(wavs) == 1:
+            return {i: _message(items[i], error) for i in wavs}
+        each = [_classify(recognizer, items, {i: wav}) for i, wav in wavs.items()]
         return {i: found for one in each for i, found in one.items()}
-    return dict(zip(batch, out_prob.cpu().numpy(), strict=True))
+    return {i: row[0][0].cpu().numpy() for i, row in zip(wavs, rows, strict=True)}
 
 
 def _row(item: Item, labels: Sequence[str], probabilities: np.ndarray) -> dict:

@@ -19,6 +19,7 @@ RATE_HZ = 1000
 class StubRecognizer:
     """Has the members of EmotionRecognizer that timelines and the command line use."""
 
+    device = "cpu"
     labels = ["quiet", "loud"]
     min_duration_s = 0.1
 
@@ -26,6 +27,9 @@ class StubRecognizer:
         self.sample_rate_hz = sample_rate_hz
         self.facts = {"members": {"fold_1": checksum}, "hyperparams_sha256": "0"}
         self.batches: list[tuple[int, ...]] = []
+
+    def parameters(self):
+        return iter(())
 
     def load_audio(self, path):
         wav = read_audio(path, self.sample_rate_hz)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from model_folders import write_folder
 from predict_runner import columns, rows_of, run, write_three_files
 from stub_recognizer import RATE_HZ, StubRecognizer, square_wave, write_wave
@@ -244,9 +245,11 @@ def test_a_model_that_is_none_ends_with_2_and_the_reason(folder, capsys):
 # ---- a real model
 
 
+@pytest.mark.parametrize("n_threads", [1, 2])
 def test_a_real_model_gives_on_the_command_line_what_classify_file_gives(
-    tmp_path, capsys
+    tmp_path, capsys, n_threads
 ):
+    torch.set_num_threads(n_threads)  # as many workers
     folder = write_folder(tmp_path / "model")
     noise = np.random.default_rng(0).normal(size=16000) * 0.1
     for name, n_samples in [("a", 16000), ("b", 9000)]:
