@@ -1,4 +1,4 @@
-"""Crops, mixup and band gains; other augmentation is SpeechBrain's (see hparams)."""
+"""Crops and band gains; other augmentation is SpeechBrain's (see hparams)."""
 
 from types import SimpleNamespace
 
@@ -94,39 +94,6 @@ def random_crop(
     source = (start.long()[:, None] + offset).clamp(max=wavs.shape[1] - 1)
     inside = offset < kept[:, None]
     return wavs.gather(1, source) * inside, kept / width
-
-
-def mix_frames(frames: Frames, partners: torch.Tensor, share: float) -> Frames:
-    """Mix each utterance with another of the batch (mixup).
-
-    Zhang et al., 2018, https://arxiv.org/abs/1710.09412, equation 1, on frames. The
-    shorter one of two ends both, so that nothing is mixed with padding.
-
-    Arguments
-    ---------
-    frames : Frames
-        ``(batch, time, dim)``.
-    partners : (batch,) torch.LongTensor
-        Whom each is mixed with.
-    share : float
-        Weight of the utterance itself; its partner has the rest.
-
-    Returns
-    -------
-    Frames
-        The mixtures.
-
-    Example
-    -------
-    >>> values = torch.tensor([[[2.0], [4.0]], [[6.0], [9.0]]])
-    >>> frames = Frames(values, torch.tensor([2, 1]))
-    >>> mixed = mix_frames(frames, torch.tensor([1, 0]), share=0.75)
-    >>> mixed.values[:, 0, 0], mixed.counts
-    (tensor([3., 5.]), tensor([1, 1]))
-    """
-    values, counts = frames
-    mixed = share * values + (1 - share) * values[partners]
-    return Frames(mixed, torch.minimum(counts, counts[partners]))
 
 
 class BandGains(nn.Module):

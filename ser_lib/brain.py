@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
@@ -13,7 +12,7 @@ from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.logger import get_logger
 from torch.utils.data import DataLoader
 
-from ser_lib.augment import augment_frames, augment_wavs, mix_frames
+from ser_lib.augment import augment_frames, augment_wavs
 from ser_lib.checkpoints import (
     keep_best_and_newest,
     load_average,
@@ -29,7 +28,6 @@ from ser_lib.predictions import prediction_table
 from ser_lib.resumable_brain import ResumableBrain
 from ser_lib.step_log import STEPS_FILE, Step, log_steps
 from ser_lib.tables import percent
-from ser_lib.upstreams.frames import Frames
 
 logger = get_logger(__name__)
 
@@ -38,7 +36,7 @@ class EmotionBrain(ResumableBrain):
     """Trains an ``EmotionModel`` on one fold.
 
     Settings it reads from ``hparams``: labels, seed, fold, sample_rate_hz, crop_s,
-    wav_augment, frame_augment, mixup, label_smoothing, optimizer, lr_upstream,
+    wav_augment, frame_augment, label_smoothing, optimizer, lr_upstream,
     lr_downstream, warmup_fraction, final_lr_fraction, number_of_epochs,
     epoch_counter, kept_checkpoints and history. Its modules are ``downstream`` and,
     where frames are computed while training, ``upstreams``.
@@ -92,8 +90,6 @@ class EmotionBrain(ResumableBrain):
             for name, upstream in self.upstreams.items():
                 if upstream.reads == "wav":
                     frames[name] = augment_frames(self.hparams, frames[name])
-        if stage == Stage.TRAIN and self.hparams.mixup:
-            frames = self._mix(frames)
         return self._module("downstream", stage)(frames)
 
     def compute_objectives(
@@ -117,33 +113,12 @@ class EmotionBrain(ResumableBrain):
         """
         logits, targets = predictions.float(), batch.label.to(self.device)
         if stage == Stage.TRAIN:
-            return self._train_loss_of(logits, targets)
+            smoothing = self.hparams.label_smoothing
+            return F.cross_entropy(logits, targets, label_smoothing=smoothing)
         losses = F.cross_entropy(logits, targets, reduction="none")
         columns = logits.softmax(-1).cpu(), losses.cpu(), targets.cpu()
         self._seen += zip(batch.id, *columns, strict=True)
         return losses.mean()
-
-    def _train_loss_of(
-        self, logits: torch.Tensor, targets: torch.Tensor
-    ) -> torch.Tensor:
-        smoothing = self.hparams.label_smoothing
-        loss = F.cross_entropy(logits, targets, label_smoothing=smoothing)
-        if not self.hparams.mixup:
-            return loss
-        others = F.cross_entropy(
-            logits, targets[self._partners], label_smoothing=smoothing
-        )
-        return self._share * loss + (1 - self._share) * others
-
-    def _mix(self, frames: dict[str, Frames]) -> dict[str, Frames]:
-        """Draw partners and their share; the loss needs both."""
-        (counts, *_) = (f.counts for f in frames.values())
-        self._partners = torch.randperm(len(counts), device=counts.device)
-        self._share = np.random.beta(self.hparams.mixup, self.hparams.mixup)
-        return {
-            name: mix_frames(f, self._partners, self._share)
-            for name, f in frames.items()
-        }
 
     def _module(self, name: str, stage: Stage) -> torch.nn.Module:
         module = self.modules[name]

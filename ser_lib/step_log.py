@@ -2,8 +2,7 @@
 
 ``steps.csv`` stands beside ``history.csv``: one row a step, with the columns ``epoch``,
 ``step``, ``loss``, ``correct`` and ``utterances``. It is seen in training, so dropout
-and augmentation are on. With mixup, an utterance counts as correct if its own class
-wins, not its partner's. A run of several processes has a row for each of them.
+and augmentation are on. A run of several processes has a row for each of them.
 """
 
 import shutil

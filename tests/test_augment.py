@@ -1,10 +1,9 @@
-"""Augmentation in training: random crops, mixup and band gains."""
+"""Augmentation in training: random crops and band gains."""
 
 import pytest
 import torch
 
-from ser_lib.augment import BandGains, mix_frames, random_crop
-from ser_lib.upstreams import Frames
+from ser_lib.augment import BandGains, random_crop
 
 
 def test_crops_lie_within_their_utterance():
@@ -24,16 +23,6 @@ def test_an_utterance_shorter_than_the_crop_is_kept_whole():
     crops, lens = random_crop(wavs, torch.tensor([1.0, 0.5]), 3)
     assert crops[1].tolist() == [5.0, 6.0, 0.0]
     assert lens.tolist() == pytest.approx([1.0, 2 / 3])
-
-
-def test_a_mixture_ends_with_the_shorter_of_the_two_utterances():
-    values = torch.arange(12.0).reshape(2, 3, 2)
-    mixed = mix_frames(
-        Frames(values, torch.tensor([3, 1])), torch.tensor([1, 0]), share=0.9
-    )
-    assert mixed.counts.tolist() == [1, 1]
-    # nine tenths of (0, 1) and one tenth of (6, 7)
-    torch.testing.assert_close(mixed.values[0, 0], torch.tensor([0.6, 1.6]))
 
 
 def test_band_gains_are_straight_lines_between_knots_and_the_same_at_all_times():

@@ -1,17 +1,12 @@
-"""The Brain: its history, its loss, and one optimiser for each learning rate."""
-
-import math
-from types import SimpleNamespace
+"""The Brain: its history, and one optimiser for each learning rate."""
 
 import pytest
 import torch
-from speechbrain import Stage
 from torch import nn
 
 from ser_lib.brain import EmotionBrain
 from ser_lib.checkpoints import AtomicCheckpointer
 from ser_lib.history import History
-from ser_lib.upstreams import Frames
 
 
 def test_a_history_goes_on_from_what_a_checkpoint_held(tmp_path):
@@ -70,29 +65,3 @@ def test_upstream_and_downstream_have_rates_of_their_own_and_are_clipped_apart(
         ]
         # A clipped gradient has norm 1, so the step has the length of the rate.
         assert torch.cat(steps).norm().item() == pytest.approx(rate, rel=1e-3)
-
-
-def test_the_loss_of_mixtures_is_the_mixture_of_the_losses(tmp_path):
-    modules = {"downstream": nn.Linear(2, 2)}
-    brain = EmotionBrain(
-        modules,
-        hparams={"mixup": 0.3, "label_smoothing": 0.0},
-        run_opts={"device": "cpu"},
-        checkpointer=AtomicCheckpointer(tmp_path, modules),
-    )
-    values = torch.tensor([[[8.0]], [[4.0]]])
-    torch.manual_seed(3)
-    frames = brain._mix({"a": Frames(values, torch.ones(2, dtype=torch.long))})
-    share, partners = brain._share, brain._partners
-    assert 0 < share < 1
-    expected = share * values + (1 - share) * values[partners]
-    torch.testing.assert_close(frames["a"].values, expected)
-    logits = torch.tensor([[0.0, 0.0], [0.0, math.log(3)]])
-    targets = torch.tensor([0, 1])
-    # Cross-entropies: ln 2 for either class, ln 4 - ln 3 for class 1, ln 4 for class 0.
-    own = (math.log(2) + math.log(4 / 3)) / 2
-    swapped = (math.log(2) + math.log(4)) / 2
-    others = own if partners.tolist() == [0, 1] else swapped
-    batch = SimpleNamespace(id=["a", "b"], label=targets)
-    loss = brain.compute_objectives(logits, batch, Stage.TRAIN)
-    assert loss.item() == pytest.approx(share * own + (1 - share) * others, abs=1e-6)
