@@ -15,6 +15,7 @@ The result is one ordinary HyperPyYAML text, which stock ``load_hyperpyyaml`` re
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from functools import cached_property
 from io import StringIO
 from pathlib import Path
@@ -51,6 +52,7 @@ class Settings:
         self.text = text
         self.path = Path(path)
         self._tree = _parse(text, str(path))
+        self._plain_values: dict[str, Any] = {}  # parsing takes a while
 
     @classmethod
     def from_file(cls, path: str | Path, overrides: str | Mapping = "") -> "Settings":
@@ -93,7 +95,12 @@ class Settings:
 
         A required value (``!PLACEHOLDER``) that was not given is a ValueError.
         """
-        return self._load([key])[key]
+        if key not in self._plain_values:
+            value = self._load([key])[key]
+            if not _is_plain(value):
+                return value  # objects are built anew each time
+            self._plain_values[key] = value
+        return deepcopy(self._plain_values[key])
 
     def build(self, **replaced: Any) -> dict[str, Any]:
         """Build every object of the settings anew.
@@ -280,6 +287,14 @@ def _without_tags(node: Any) -> Any:
 
 def _is_plain_map(node: Any) -> bool:
     return isinstance(node, CommentedMap) and not _tag(node)
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_is_plain(item) for item in value.values())
+    if isinstance(value, list):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, str | int | float)
 
 
 def _tag(node: Any) -> str:

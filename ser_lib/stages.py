@@ -62,7 +62,8 @@ def stage_settings(settings: Settings, upstream: str) -> Settings:
         )
     path = settings.path.parent / block["hparams"]
     stage = Settings.from_file(path)
-    sources = [key for key in settings if key.endswith("_source") and key in stage]
-    wanted = [key for key in (*PASSED_ON, *sources) if key in settings]
+    encoder = [k for k in settings if k.endswith("_source") or k in ("family", "layer")]
+    shared = [key for key in encoder if key in stage]
+    wanted = [key for key in (*PASSED_ON, *shared) if key in settings]
     passed = {key: settings[key] for key in wanted}
     return Settings.from_file(path, {**passed, **(block["overrides"] or {})})

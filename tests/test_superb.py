@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import soundfile
 import torch
+from padding_invariance import SAMPLES, assert_alone_equals_padded
 from speechbrain import Stage
 from speechbrain.utils.run_opts import RunOptions
 from tiny_upstreams import TEXTS, UPSTREAMS
@@ -24,7 +25,6 @@ from ser_lib.upstreams.families import FAMILIES, load_upstream, published_source
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 SUPERB = RECIPES / "RAVDESS" / "hparams" / "superb.yaml"
-SAMPLES = [16000, 9001, 4000, 12000]
 OWN_UPSTREAM = """
 import torch
 from ser_lib.upstreams import Frames, sample_counts
@@ -112,19 +112,6 @@ def test_an_upstream_takes_two_steps_and_gives_equal_logits_alone_and_padded(
     expected |= {f"downstream.{part}.{k}" for part in parts for k in ("weight", "bias")}
     assert changed == expected  # nothing of the encoder
     assert_alone_equals_padded(hparams["model"].eval())
-
-
-def assert_alone_equals_padded(model: torch.nn.Module) -> None:
-    """Logits agree to 1e-4, whatever stands in the padding."""
-    wavs = torch.ones(len(SAMPLES), max(SAMPLES))
-    for wav, n in zip(wavs, SAMPLES, strict=True):
-        wav[:n] = 0.1 * torch.randn(n)
-    texts = [*TEXTS, TEXTS[0]]
-    with torch.no_grad():
-        together = model(wavs, torch.tensor(SAMPLES) / max(SAMPLES), texts)
-        for wav, n, text, logits in zip(wavs, SAMPLES, texts, together, strict=True):
-            alone = model(wav[None, :n], torch.ones(1), [text])[0]
-            torch.testing.assert_close(logits, alone, atol=1e-4, rtol=0)
 
 
 def test_all_families_are_among_the_fourteen_upstreams():

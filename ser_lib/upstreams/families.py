@@ -106,7 +106,11 @@ def published_source(family: str) -> str | None:
 
 
 def load_upstream(
-    family: str, source: str | None = None, freeze: bool = True, layer: str = "sum"
+    family: str,
+    source: str | None = None,
+    freeze: bool = True,
+    layer: str = "sum",
+    freeze_feature_extractor: bool = True,
 ) -> nn.Module:
     """Build an upstream by the name of its family.
 
@@ -136,6 +140,9 @@ def load_upstream(
     layer : str
         ``"last"``, or ``"sum"`` for the learnable sum of all hidden states. The
         filter bank and BERT have one to give, whatever this says.
+    freeze_feature_extractor : bool
+        Train nothing of the convolutions below the transformer. For the Hugging Face
+        family alone; a class of the user's own is not called with it.
 
     Returns
     -------
@@ -157,12 +164,18 @@ def load_upstream(
         upstream = _import(family)(source=source, freeze=freeze, layer=layer)
         _check_interface(upstream, family)
         return upstream
-    make_upstream, arguments = class_of_family(family, source, freeze, layer)
+    make_upstream, arguments = class_of_family(
+        family, source, freeze, layer, freeze_feature_extractor
+    )
     return make_upstream(**arguments)
 
 
 def class_of_family(
-    family: str, source: str | None = None, freeze: bool = True, layer: str = "sum"
+    family: str,
+    source: str | None = None,
+    freeze: bool = True,
+    layer: str = "sum",
+    freeze_feature_extractor: bool = True,
 ) -> tuple[type[nn.Module], dict[str, Any]]:
     """Say what :func:`load_upstream` builds, for a family of this package.
 
@@ -170,7 +183,7 @@ def class_of_family(
     ---------
     family : str
         A key of ``FAMILIES``.
-    source, freeze, layer : str | None, bool, str
+    source, freeze, layer, freeze_feature_extractor : str | None, bool, str, bool
         As for :func:`load_upstream`.
 
     Returns
@@ -178,7 +191,7 @@ def class_of_family(
     type[nn.Module]
         The class.
     dict[str, Any]
-        Those of the three that it takes.
+        Those of the four that it takes.
 
     Raises
     ------
@@ -192,7 +205,12 @@ def class_of_family(
     ('TextUpstream', {'source': 'folder', 'freeze': True})
     """
     make_upstream = _known(family).upstream
-    given = {"source": source, "freeze": freeze, "layer": layer}
+    given = {
+        "source": source,
+        "freeze": freeze,
+        "layer": layer,
+        "freeze_feature_extractor": freeze_feature_extractor,
+    }
     taken = inspect.signature(make_upstream).parameters
     return make_upstream, {k: v for k, v in given.items() if k in taken}
 

@@ -1,0 +1,94 @@
+"""Every upstream through both stages: fine-tuned, averaged, encoded, aggregated."""
+
+from itertools import cycle
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+from padding_invariance import SAMPLES, assert_alone_equals_padded
+from speechbrain.utils.run_opts import RunOptions
+from tiny_upstreams import TEXTS, UPSTREAMS
+
+from ser_lib.experiment import run_folds
+from ser_lib.features import FrameStore
+from ser_lib.folds import Fold
+from ser_lib.hparams import Settings
+from ser_lib.manifest import Utterance
+from ser_lib.stages import stage_settings
+from ser_lib.trained import load_trained
+from ser_lib.training import frames_folder
+
+EXPERIMENT = (
+    Path(__file__).resolve().parents[1] / "recipes/IEMOCAP/hparams/upstream_ecapa.yaml"
+)
+OPTIONS = RunOptions.from_dictionary({"device": "cpu", "noprogressbar": True})
+SMALL = {
+    "number_of_epochs": 2,
+    "averaged_checkpoints": 2,
+    "ecapa_channels": [16, 16, 16, 16, 48],
+    "ecapa_attention_channels": 8,
+    "embedding_size": 16,
+    "num_workers": 0,
+    "tensorboard": "no",
+}
+STAGE_A = {"number_of_epochs": 2, "batch_size": 4, "lr_upstream": 0.001}
+WITHOUT_TRAINING = {"fbank"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    generator = torch.Generator().manual_seed(0)
+    for i, n in enumerate(SAMPLES):
+        noise = 0.1 * torch.randn(n, generator=generator)
+        soundfile.write(folder / f"{i}.wav", noise.numpy(), 16000)
+    return folder
+
+
+def settings_of(family: str, source: str | None, data: Path, results: Path) -> Settings:
+    given = SMALL | {"family": family, "upstream_source": source}
+    given |= {"data_folder": str(data), "results_folder": str(results)}
+    return Settings.from_file(
+        EXPERIMENT,
+        {**given, "finetuned": {"upstream": {"overrides": STAGE_A}}},
+    )
+
+
+def small_fold(labels: list[str]) -> Fold:
+    def part(name: str) -> list[Utterance]:
+        columns = zip(SAMPLES, cycle(labels), cycle(TEXTS), strict=False)
+        return [
+            Utterance(f"{name}{i}", f"{i}.wav", label, name, n / 16000, text=text)
+            for i, (n, label, text) in enumerate(columns)
+        ]
+
+    return Fold(1, part("train"), part("valid"), part("test"))
+
+
+@pytest.mark.parametrize("name", UPSTREAMS)
+def test_an_upstream_is_fine_tuned_averaged_and_aggregated(name, data, tmp_path):
+    family, write = UPSTREAMS[name]
+    (tmp_path / "encoder").mkdir()
+    source = write(tmp_path / "encoder")
+    settings = settings_of(family, source, data, tmp_path / "results")
+    fold = small_fold(list(settings["corpus"]["labels"]))
+    run_folds(settings, [fold], OPTIONS)
+    model, facts = load_trained(settings["output_folder"], 1)
+    assert sorted(facts["averaged_epochs"]) == [1, 2]
+    assert facts["upstreams_trained_in"].keys() == {"upstream"}
+    tuned = model.upstreams["upstream"].state_dict()
+    before = settings["upstream"].state_dict()
+    changed = [key for key in tuned if not torch.equal(tuned[key], before[key])]
+    assert bool(changed) == (name not in WITHOUT_TRAINING)
+    stored = FrameStore(frames_folder(settings, "upstream", fold, OPTIONS))
+    assert stored.dim == model.upstreams["upstream"].dim
+    assert_alone_equals_padded(model)
+
+
+def test_what_chooses_the_encoder_holds_for_both_stages(data, tmp_path):
+    settings = settings_of("apc", "folder/apc.ckpt", data, tmp_path)
+    stage = stage_settings(settings, "upstream")
+    for key in ("family", "upstream_source", "layer", "data_folder"):
+        assert stage[key] == settings[key]
+    assert (stage["freeze"], settings["freeze"]) == (False, True)
