@@ -95,7 +95,8 @@ def results_block(results: pd.DataFrame) -> str:
 
 
 def _figures_of_run(folds: pd.DataFrame, pooled: pd.Series) -> dict[str, object]:
-    figures = {"folds": len(folds)}
+    n_classes = pooled.filter(like="recall_").notna().sum()
+    figures = {"classes": n_classes, "folds": len(folds), "n": pooled["n"]}
     for metric in ("WA", "UA"):
         figures[f"{metric} mean ± sd"] = mean_and_sd(folds[metric])
     for metric in ("WA", "UA"):

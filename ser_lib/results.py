@@ -15,7 +15,8 @@ from ser_lib.files import atomic_path
 from ser_lib.fold_results import FoldResult, pool
 from ser_lib.metrics import Figures, figures
 
-_INTERVAL_COLUMNS = ["WA_low", "WA_high", "UA_low", "UA_high"]
+_RECALL = "recall_"
+_ENDS = ("_low", "_high")
 
 
 def result_rows(results: Sequence[FoldResult]) -> pd.DataFrame:
@@ -48,7 +49,7 @@ def result_rows(results: Sequence[FoldResult]) -> pd.DataFrame:
 
 def _percents(figures: Figures) -> dict[str, float]:
     shares = {"WA": figures.WA, "UA": figures.UA, "macro_F1": figures.macro_F1}
-    shares |= {f"recall_{label}": recall for label, recall in figures.recalls.items()}
+    shares |= {f"{_RECALL}{label}": recall for label, recall in figures.recalls.items()}
     return {"n": figures.n, **{name: 100 * share for name, share in shares.items()}}
 
 
@@ -80,7 +81,8 @@ def read_results(path: str | Path) -> pd.DataFrame:
         As made by :func:`result_rows`.
     """
     text = dict.fromkeys(("corpus", "experiment", "fold"), str)
-    empty = {column: [""] for column in _INTERVAL_COLUMNS}
+    columns = pd.read_csv(path, nrows=0).columns
+    empty = {c: [""] for c in columns if c.startswith(_RECALL) or c.endswith(_ENDS)}
     return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=empty)
 
 
@@ -93,7 +95,8 @@ def merge_results(path: str | Path, rows: pd.DataFrame) -> None:
         The file to change; it is made if it does not exist.
     rows : pd.DataFrame
         As made by :func:`result_rows`. Rows of the same experiment and seed are
-        replaced, all others stay; the file is sorted.
+        replaced, all others stay; the file is sorted. Experiments with some of the
+        classes have no recalls of the others.
 
     Raises
     ------
@@ -102,7 +105,8 @@ def merge_results(path: str | Path, rows: pd.DataFrame) -> None:
     """
     if Path(path).exists():
         former = read_results(path)
-        _check_same_table(path, former, rows)
+        columns = _common_columns(path, former, rows)
+        former, rows = former.reindex(columns=columns), rows.reindex(columns=columns)
         run = ["experiment", "seed"]
         replaced = former.set_index(run).index.isin(rows.set_index(run).index)
         rows = pd.concat([former[~replaced], rows], ignore_index=True)
@@ -111,16 +115,20 @@ def merge_results(path: str | Path, rows: pd.DataFrame) -> None:
     write_results(path, rows.drop(columns="order"))
 
 
-def _check_same_table(
+def _common_columns(
     path: str | Path, former: pd.DataFrame, rows: pd.DataFrame
-) -> None:
-    if list(former.columns) != list(rows.columns):
+) -> list[str]:
+    """Give the columns of the table with more classes, which has those of the other."""
+    fewer, more = sorted((list(rows), list(former)), key=len)
+    other = [c for c in more if c not in fewer and not c.startswith(_RECALL)]
+    if other or not set(fewer) <= set(more):
         raise ValueError(
-            f"{path} has the columns {list(former.columns)}, expected "
-            f"{list(rows.columns)}. Is it the results file of another corpus?"
+            f"{path} has the columns {list(former)}, expected {list(rows)}. Is it the "
+            f"results file of another corpus?"
         )
     if {*former["corpus"]} != {*rows["corpus"]}:
         raise ValueError(
             f"{path} holds results of {sorted({*former['corpus']})}, expected "
             f"{sorted({*rows['corpus']})}."
         )
+    return more

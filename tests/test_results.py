@@ -85,6 +85,19 @@ def test_a_file_with_other_classes_is_refused(rows, tmp_path):
     assert path.read_bytes() == before
 
 
+def test_an_experiment_with_some_of_the_classes_has_no_recalls_of_the_others(
+    rows, tmp_path
+):
+    fewer = rows.drop(columns="recall_sad").assign(experiment="fewer")
+    for name, order in (("one", (rows, fewer)), ("two", (fewer, rows))):
+        for table in order:
+            merge_results(tmp_path / name, table)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    merged = read_results(tmp_path / "one")
+    assert list(merged) == list(rows)
+    assert merged["recall_sad"].isna().tolist() == [True] * 3 + [False] * 3
+
+
 def test_a_file_of_another_corpus_is_refused(rows, tmp_path):
     merge_results(tmp_path / "results.csv", rows.assign(corpus="SAVEE"))
     with pytest.raises(ValueError, match=r"results of \['SAVEE'\], expected \['TOY'\]"):
