@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+"""What every encoder must beat: openSMILE's functionals and a linear SVM, on the folds.
+
+python -m pip install -r extra_requirements.txt
+python opensmile_svm.py --data_folder DATA
+python opensmile_svm.py --data_folder DATA --features eGeMAPSv02
+
+One vector an utterance: mean, deviation, percentiles and so on of pitch, loudness,
+spectrum and voice quality; 6,373 numbers in ComParE_2016 (Schuller et al., 2016,
+https://doi.org/10.21437/Interspeech.2016-129), 88 in eGeMAPSv02 (Eyben et al., 2016,
+https://doi.org/10.1109/TAFFC.2015.2457417). They are scaled to mean 0 and deviation 1
+over the training part. The SVM's C is the one with the best accuracy on the validation
+part. The rows go to results.csv in the output folder; ``--results results.csv`` puts
+them into that of this folder. openSMILE's licence allows research and evaluation.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from tqdm import tqdm
+
+from ser_lib.audio import read_audio
+from ser_lib.experiment import prepare
+from ser_lib.files import atomic_path
+from ser_lib.fold_results import FoldResult
+from ser_lib.folds import Fold
+from ser_lib.hparams import Settings
+from ser_lib.manifest import Utterance
+from ser_lib.metrics import figures
+from ser_lib.results import merge_results, result_rows
+from ser_lib.tables import plain_table
+
+HERE = Path(__file__).resolve().parent
+COSTS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
+Vectors = Mapping[str, np.ndarray]
+
+
+def compute_features(
+    utterances: Sequence[Utterance], data_folder: Path, features: str, path: Path
+) -> Vectors:
+    """Compute the functionals of each utterance, or find them in ``path``.
+
+    Arguments
+    ---------
+    utterances : Sequence[Utterance]
+        The corpus.
+    data_folder : Path
+        What their paths are relative to.
+    features : str
+        Name of the set, as openSMILE has it.
+    path : Path
+        An ``.npz`` file to keep them in.
+
+    Returns
+    -------
+    Vectors
+        By the utterance's id.
+
+    Raises
+    ------
+    SystemExit
+        If openSMILE is not installed.
+    """
+    try:
+        import opensmile
+    except ModuleNotFoundError as error:
+        raise SystemExit(
+            "openSMILE is missing: python -m pip install -r extra_requirements.txt"
+        ) from error
+    if path.is_file():
+        found = dict(np.load(path))
+        if found.keys() == {u.id for u in utterances}:
+            return found
+    smile = opensmile.Smile(opensmile.FeatureSet[features])
+    vectors = {}
+    for u in tqdm(utterances, features):
+        wav = read_audio(data_folder / u.path, 16000).numpy()
+        vectors[u.id] = smile.process_signal(wav, 16000).to_numpy()[0]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as unfinished, unfinished.open("wb") as f:
+        np.savez(f, **vectors)
+    return vectors
+
+
+def predict_fold(fold: Fold, vectors: Vectors) -> tuple[pd.DataFrame, float, float]:
+    """Choose C on the validation part, and predict the test part once.
+
+    Arguments
+    ---------
+    fold : Fold
+        The fold.
+    vectors : Vectors
+        Features by id.
+
+    Returns
+    -------
+    pd.DataFrame
+        Columns id, speaker, label and prediction.
+    float
+        The C that was chosen: of equal ones, the smallest.
+    float
+        Its validation accuracy, from 0 to 1.
+    """
+    models = {c: _fit(fold.train, vectors, c) for c in COSTS}
+    accuracy = {c: _accuracy(model, fold.valid, vectors) for c, model in models.items()}
+    best = max(accuracy, key=accuracy.get)
+    rows = [{"id": u.id, "speaker": u.speaker, "label": u.label} for u in fold.test]
+    predictions = models[best].predict([vectors[u.id] for u in fold.test])
+    return pd.DataFrame(rows).assign(prediction=predictions), best, accuracy[best]
+
+
+def _fit(part: Sequence[Utterance], vectors: Vectors, cost: float) -> Pipeline:
+    model = make_pipeline(StandardScaler(), SVC(C=cost, kernel="linear"))
+    return model.fit([vectors[u.id] for u in part], [u.label for u in part])
+
+
+def _accuracy(model: Pipeline, part: Sequence[Utterance], vectors: Vectors) -> float:
+    return model.score([vectors[u.id] for u in part], [u.label for u in part])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run all folds and print their table."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--data_folder", type=Path, required=True)
+    parser.add_argument(
+        "--features", choices=["ComParE_2016", "eGeMAPSv02"], default="ComParE_2016"
+    )
+    parser.add_argument("--results_folder", type=Path, default=Path("results"))
+    parser.add_argument("--results", type=Path, help="a results.csv to put the rows in")
+    options = parser.parse_args(arguments)
+    experiment = f"opensmile_{options.features}_svm"
+    given = {"data_folder": str(options.data_folder), "experiment": experiment}
+    given["results_folder"] = str(options.results_folder)
+    settings = Settings.from_file(HERE / "hparams" / "fbank_ecapa.yaml", given)
+    folds, labels = prepare(settings), settings["labels"]
+    utterances = [*folds[0].train, *folds[0].valid, *folds[0].test]
+    path = Path(settings["work_folder"]) / f"opensmile_{options.features}.npz"
+    vectors = compute_features(utterances, options.data_folder, options.features, path)
+    results = []
+    for fold in folds:
+        table, cost, accuracy = predict_fold(fold, vectors)
+        print(f"Fold {fold.number}: C = {cost}, validation accuracy {accuracy:.3f}")
+        run = experiment, settings["corpus"]["name"], settings["seed"], fold.number
+        found = figures(table, labels)
+        results.append(FoldResult(*run, "", [], [], table, pd.DataFrame(), found))
+    rows = result_rows(results)
+    merge_results(Path(settings["output_folder"]) / "results.csv", rows)
+    if options.results is not None:
+        merge_results(options.results, rows)
+    print(plain_table(rows.set_index("fold")[["n", "WA", "UA", "macro_F1"]]))
+    print("Percent. pooled: all utterances together, not the mean of the folds.")
+
+
+if __name__ == "__main__":
+    main()
