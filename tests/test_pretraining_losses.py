@@ -73,6 +73,17 @@ def test_apcs_loss_is_the_mean_distance_to_the_frame_some_steps_ahead():
     assert loss.item() == pytest.approx(np.mean(distances), rel=1e-4)
 
 
+def test_an_untrained_cpc_tells_the_frames_of_quiet_and_loud_audio_apart_alike():
+    network = TINY["cpc"]().network.eval()
+    wavs = torch.randn(1, 16000)
+    with torch.no_grad():
+        (loud, _), _ = network(wavs, torch.tensor([16000]))
+        (quiet, _), _ = network(0.02 * wavs, torch.tensor([16000]))
+    spread = [frames.std(dim=1).mean().item() for frames in (loud, quiet)]
+    # With a bias in the first convolution, those of quiet audio hardly differ.
+    assert spread[1] > 0.5 * spread[0]
+
+
 def test_cpcs_loss_is_the_cross_entropy_of_the_right_frame():
     objective = TINY["cpc"]().eval()
     wavs, n_samples = batch()

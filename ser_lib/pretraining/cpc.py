@@ -46,6 +46,8 @@ class CpcObjective(Objective):
     ) -> None:
         super().__init__()
         self.network = Cpc(dim, context_dim)
+        # Or it would drown quiet recordings: all frames would be alike, and stay so.
+        nn.init.zeros_(self.network.gEncoder["conv0"].bias)
         self.n_negatives = n_negatives
         self.predictors = nn.ModuleList(
             nn.Linear(context_dim, dim, bias=False) for _ in range(steps_ahead)
