@@ -1,9 +1,21 @@
 """Checks that the output for an utterance does not depend on its batch."""
 
+from pathlib import Path
+
+import soundfile
 import torch
 from tiny_upstreams import TEXTS
 
 SAMPLES = [16000, 9001, 4000, 12000]
+
+
+def write_noise(folder: Path) -> Path:
+    """Write a recording of each of these lengths: 0.wav, 1.wav ..."""
+    generator = torch.Generator().manual_seed(0)
+    for i, n in enumerate(SAMPLES):
+        noise = 0.1 * torch.randn(n, generator=generator)
+        soundfile.write(folder / f"{i}.wav", noise.numpy(), 16000)
+    return folder
 
 
 def assert_alone_equals_padded(model: torch.nn.Module) -> None:

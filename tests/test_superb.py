@@ -5,9 +5,8 @@ from itertools import cycle
 from pathlib import Path
 
 import pytest
-import soundfile
 import torch
-from padding_invariance import SAMPLES, assert_alone_equals_padded
+from padding_invariance import SAMPLES, assert_alone_equals_padded, write_noise
 from speechbrain import Stage
 from speechbrain.utils.run_opts import RunOptions
 from tiny_upstreams import TEXTS, UPSTREAMS
@@ -51,12 +50,7 @@ class NoUpstream(torch.nn.Module):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    generator = torch.Generator().manual_seed(0)
-    for i, n in enumerate(SAMPLES):
-        noise = 0.1 * torch.randn(n, generator=generator)
-        soundfile.write(folder / f"{i}.wav", noise.numpy(), 16000)
-    return folder
+    return write_noise(tmp_path_factory.mktemp("data"))
 
 
 def settings_of(family: str, source: str | None, data: Path) -> Settings:
