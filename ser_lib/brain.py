@@ -38,8 +38,8 @@ class EmotionBrain(ResumableBrain):
     Settings it reads from ``hparams``: labels, seed, fold, sample_rate_hz, crop_s,
     wav_augment, frame_augment, label_smoothing, optimizer, lr_upstream,
     lr_downstream, warmup_fraction, final_lr_fraction, number_of_epochs,
-    epoch_counter, kept_checkpoints and history. Its modules are ``downstream`` and,
-    where frames are computed while training, ``upstreams``.
+    epoch_counter, ranked_from, kept_checkpoints and history. Its modules are
+    ``downstream`` and, where frames are computed while training, ``upstreams``.
     """
 
     @property
