@@ -6,6 +6,7 @@ from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
 from speechbrain.nnet.CNN import Conv1d
 from torch import nn
 
+from ser_lib.conv_stem import ConvStem
 from ser_lib.upstreams.frames import Frames, time_mask
 
 
@@ -116,6 +117,8 @@ class EcapaTdnn(nn.Module):
         What happens to the frames first: ``none``; ``batch`` (a batch norm over
         all frames: levels between utterances are kept); ``sentence`` (each
         utterance's mean is taken off).
+    stem_channels : int
+        Channels of a ``ConvStem`` between the two, for filter banks; 0 is none.
     **ecapa : dict
         Arguments of SpeechBrain's ``ECAPA_TDNN``: channels, kernel_sizes,
         dilations, attention_channels, res2net_scale, se_channels, dropout.
@@ -132,6 +135,7 @@ class EcapaTdnn(nn.Module):
         input_size: int,
         embedding_size: int = 192,
         input_norm: str = "none",
+        stem_channels: int = 0,
         **ecapa: dict,
     ) -> None:
         super().__init__()
@@ -142,6 +146,9 @@ class EcapaTdnn(nn.Module):
         self.input_norm = input_norm
         self.output_size = embedding_size
         self.batch_norm = nn.BatchNorm1d(input_size) if input_norm == "batch" else None
+        self.stem = ConvStem(input_size, stem_channels) if stem_channels else None
+        if self.stem is not None:
+            input_size = self.stem.output_size
         self.ecapa = ECAPA_TDNN(input_size, lin_neurons=embedding_size, **ecapa)
         self._counts: torch.Tensor | None = None
         reaches = [1]
@@ -169,6 +176,8 @@ class EcapaTdnn(nn.Module):
         if frames.counts.min() < self.min_frames:
             frames = _repeat_short(frames, self.min_frames)
         values = self._normalise(frames)
+        if self.stem is not None:
+            values = self.stem(Frames(values, frames.counts)).values
         if frames.counts.min() < values.shape[1]:
             # Room for the mirror image of the longest, as of all others.
             values = F.pad(values, (0, 0, 0, self.min_frames - 1))
