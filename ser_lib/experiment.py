@@ -6,6 +6,7 @@ been, tested once (``test_fold``) unless it has been, and the folds make a repor
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from speechbrain import create_experiment_directory
@@ -164,6 +165,55 @@ def result_key(settings: Settings, run_opts: RunOptions) -> str:
     return digest([settings_key(settings, run_opts), settings["averaged_checkpoints"]])
 
 
+def fold_facts(settings: Settings, fold: Fold, run_opts: RunOptions) -> dict:
+    """Say what the figures of a fold depend on.
+
+    Arguments
+    ---------
+    settings : Settings
+        Settings of the experiment.
+    fold : Fold
+        The fold.
+    run_opts : RunOptions
+        Run options.
+
+    Returns
+    -------
+    dict
+        The first entries of the fold's fold.json.
+    """
+    return {
+        "experiment": settings["experiment"],
+        "corpus": settings["corpus"]["name"],
+        "seed": settings["seed"],
+        "fold": fold.number,
+        "settings_key": result_key(settings, run_opts),
+        "fold_digest": fold_digest(fold),
+    }
+
+
+def is_tested(folder: Path, facts: Mapping) -> bool:
+    """Tell whether a fold has predictions, from these settings and this data.
+
+    Arguments
+    ---------
+    folder : Path
+        Folder of the fold.
+    facts : Mapping
+        As made by :func:`fold_facts`.
+
+    Returns
+    -------
+    bool
+        False, too, if there are figures of other settings or other data.
+    """
+    path = folder / "fold.json"
+    if not path.is_file():
+        return False
+    known = json.loads(path.read_text(encoding="utf-8"))
+    return {**known, **facts} == known
+
+
 def test_fold(
     settings: Settings, fold: Fold, run_opts: RunOptions, folder: Path
 ) -> None:
@@ -180,20 +230,11 @@ def test_fold(
     folder : Path
         Gets predictions.csv, history.csv and, last, fold.json.
     """
-    facts = {
-        "experiment": settings["experiment"],
-        "corpus": settings["corpus"]["name"],
-        "seed": settings["seed"],
-        "fold": fold.number,
-        "settings_key": result_key(settings, run_opts),
-        "fold_digest": fold_digest(fold),
-    }
+    facts = fold_facts(settings, fold, run_opts)
+    if is_tested(folder, facts):
+        logger.info("Fold %d is finished: nothing to do.", fold.number)
+        return
     facts_path = folder / "fold.json"
-    if facts_path.is_file():
-        known = json.loads(facts_path.read_text(encoding="utf-8"))
-        if {**known, **facts} == known:
-            logger.info("Fold %d is finished: nothing to do.", fold.number)
-            return
     ddp_barrier()  # all have looked
     if if_main_process():  # other settings or other data: these figures are stale
         facts_path.unlink(missing_ok=True)

@@ -4,7 +4,6 @@ Folds that are finished count wherever they were computed. What several rows sha
 fine-tuned fold or its frames, counts once, for the first row that needs it.
 """
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,8 +12,7 @@ from pathlib import Path
 import pandas as pd
 from speechbrain.utils.run_opts import RunOptions
 
-from ser_lib.artefacts import fold_digest
-from ser_lib.experiment import prepare, result_key
+from ser_lib.experiment import fold_facts, is_tested, prepare
 from ser_lib.experiment_rows import Row
 from ser_lib.features import FrameStore, expected_frames
 from ser_lib.folds import Fold, chosen_folds
@@ -118,17 +116,14 @@ def finished_folds(
     list[int]
         Their numbers.
     """
-    key = result_key(settings, run_opts)
-    finished = []
-    for fold in folds:
-        path = Path(settings["output_folder"]) / f"fold_{fold.number}" / "fold.json"
-        if path.is_file():
-            facts = json.loads(path.read_text(encoding="utf-8"))
-            if facts["settings_key"] == key and facts["fold_digest"] == fold_digest(
-                fold
-            ):
-                finished.append(fold.number)
-    return finished
+    output_folder = Path(settings["output_folder"])
+    return [
+        fold.number
+        for fold in folds
+        if is_tested(
+            output_folder / f"fold_{fold.number}", fold_facts(settings, fold, run_opts)
+        )
+    ]
 
 
 def plan_table(plans: Sequence[RowPlan]) -> pd.DataFrame:
