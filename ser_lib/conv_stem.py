@@ -63,19 +63,37 @@ class ConvStem(nn.Module):
         Frames
             ``(batch, time, output_size)``.
         """
-        outside = ~time_mask(frames.counts, frames.values.shape[1])
-        outside = outside[:, None, :, None]  # (batch, 1, time, 1)
+        inside = time_mask(frames.counts, frames.values.shape[1])
+        return Frames(self.filter(frames.values, inside), frames.counts)
+
+    def filter(
+        self, spectrograms: torch.Tensor, inside: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Filter spectrograms, of one length if ``inside`` is None.
+
+        Arguments
+        ---------
+        spectrograms : (batch, time, input_size) torch.Tensor
+            In decibels.
+        inside : (batch, time) torch.BoolTensor
+            False in the padding.
+
+        Returns
+        -------
+        (batch, time, output_size) torch.Tensor
+            As many frames.
+        """
 
         def silenced(x: torch.Tensor) -> torch.Tensor:
             # Every convolution finds zeros behind an utterance, padded or not.
-            return x.masked_fill(outside, 0.0)
+            return x if inside is None else x.masked_fill(~inside[:, None, :, None], 0)
 
-        x = silenced(frames.values[:, None])  # (batch, 1, time, bands)
+        x = silenced(spectrograms[:, None])  # (batch, 1, time, bands)
         x = silenced(self.first(x).relu())
         inner = silenced(self.block[0](x).relu())
         x = silenced((x + self.block[1](inner)).relu())
         x = silenced(self.last(x).relu())  # (batch, channels, time, bands / 4)
-        return Frames(x.transpose(1, 2).flatten(2), frames.counts)
+        return x.transpose(1, 2).flatten(2)
 
 
 def _conv_norm(

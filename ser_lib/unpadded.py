@@ -196,7 +196,7 @@ class _UnpaddedEcapa(nn.Module):
     def __init__(self, aggregator: EcapaTdnn) -> None:
         super().__init__()
         self.input_norm, self.ecapa = aggregator.input_norm, aggregator.ecapa
-        self.batch_norm = aggregator.batch_norm
+        self.batch_norm, self.stem = aggregator.batch_norm, aggregator.stem
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         x = frames.transpose(1, 2)  # (batch, channels, time)
@@ -204,6 +204,8 @@ class _UnpaddedEcapa(nn.Module):
             x = self.batch_norm(x)
         elif self.input_norm == "sentence":
             x = x - x.mean(2, keepdim=True)
+        if self.stem is not None:
+            x = self.stem.filter(x.transpose(1, 2)).transpose(1, 2)
         outputs = []
         for block in self.ecapa.blocks:
             x = block(x)

@@ -47,7 +47,7 @@ def load(folder) -> EmotionRecognizer:
     return EmotionRecognizer.from_hparams(folder, run_opts={"device": "cpu"})
 
 
-@pytest.mark.parametrize("kind", ["fbank", "hubert", "superb"])
+@pytest.mark.parametrize("kind", ["fbank", "stem", "hubert", "superb"])
 def test_onnxruntime_gives_the_same_probabilities(tmp_path, kind):
     pytest.importorskip("onnx", reason="onnx is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
@@ -55,6 +55,11 @@ def test_onnxruntime_gives_the_same_probabilities(tmp_path, kind):
     definition = SUPERB if kind == "superb" else FBANK
     if kind == "hubert":
         definition = hubert_definition(tmp_path / "encoder")
+    if kind == "stem":
+        assert "input_norm: batch" in FBANK
+        definition = FBANK.replace(
+            "input_norm: batch", "input_norm: batch\n              stem_channels: 2"
+        )
     recognizer = load(write_folder(tmp_path / "model", definition, trim_silence_db=30))
     path = write_onnx(recognizer, tmp_path / "model.onnx")
     assert [p.name for p in tmp_path.glob("model.onnx*")] == ["model.onnx"]
@@ -79,10 +84,11 @@ def test_the_filter_bank_as_a_convolution_equals_speechbrains():
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)  # decibels
 
 
+@pytest.mark.parametrize("stem_channels", [0, 4])
 @pytest.mark.parametrize("input_norm", ["none", "batch", "sentence"])
-def test_ecapa_without_masks_equals_ecapa(input_norm):
+def test_ecapa_without_masks_equals_ecapa(input_norm, stem_channels):
     sizes = {"channels": [16] * 4 + [48], "attention_channels": 8}
-    ecapa = EcapaTdnn(12, 8, input_norm, **sizes).eval()
+    ecapa = EcapaTdnn(12, 8, input_norm, stem_channels, **sizes).eval()
     values = torch.randn(3, 30, 12)
     expected = ecapa(Frames(values, torch.tensor([30, 30, 30])))
     torch.testing.assert_close(unpadded(ecapa)(values), expected, atol=1e-5, rtol=0)
