@@ -9,7 +9,7 @@ from ser_lib.upstreams.frames import Frames, time_mask
 class ConvStem(nn.Module):
     """See patterns of a spectrogram wherever they stand on the frequency axis.
 
-    The stem of ECAPA CNN-TDNN (Thienpondt et al., 2021, section 2,
+    After the stem of ECAPA CNN-TDNN (Thienpondt et al., 2021,
     https://doi.org/10.21437/Interspeech.2021-1570). ECAPA-TDNN reads every band of a
     filter bank as a channel of its own, so what it learns of one voice does not carry
     over to a voice whose harmonics and formants lie a few bands higher. Convolutions
