@@ -74,7 +74,7 @@ class ConvStem(nn.Module):
         Arguments
         ---------
         spectrograms : (batch, time, input_size) torch.Tensor
-            In decibels.
+            Filter bank, as it is or normalised.
         inside : (batch, time) torch.BoolTensor
             False in the padding.
 
