@@ -11,7 +11,6 @@ What it does not name is forbidden. An utterance may never be in two parts.
 ``python -m ser_lib.folds FOLDER`` audits the folds that a run has written.
 """
 
-import argparse
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from ser_lib.audit_rules import (
     counted,
     value_of,
 )
+from ser_lib.command import CommandParser, path_argument
 from ser_lib.folds import CORPUS_FILE, Fold, read_folds
 from ser_lib.hparams import Settings
 from ser_lib.tables import plain_table
@@ -167,23 +167,24 @@ def audit_folds(folds: Sequence[Fold], facts: Mapping) -> Audit:
     return Audit(list(folds), labels, findings)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Audit the folds in a run's folder and print what was found.
 
     Arguments
     ---------
-    arguments : Sequence[str] | None
-        Command line; None takes that of the process.
+    arguments : Sequence[str]
+        Of the command line.
 
     Returns
     -------
     int
         1 if something is forbidden, otherwise 0.
     """
-    parser = argparse.ArgumentParser("python -m ser_lib.folds", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("folder", type=Path, help="holds fold_1, fold_2 ...")
-    parser.add_argument("--corpus", type=Path, help="a corpus.yaml with the protocol")
+    parser = CommandParser("ser_lib.folds", __doc__)
+    parser.add_argument("folder", type=path_argument, help="holds fold_1, fold_2 ...")
+    parser.add_argument(
+        "--corpus", type=path_argument, help="a corpus.yaml with the protocol"
+    )
     options = parser.parse_args(arguments)
     source, facts = _protocol(options.folder, options.corpus)
     print(f"Protocol: {source}")

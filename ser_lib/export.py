@@ -10,13 +10,13 @@ RUN_FOLDER is ``<results>/<experiment>/seed_<seed>``. What OUT then holds is sai
 ``ser_lib/model_folder.py``; ``ser_lib/inference.py`` reads it.
 """
 
-import argparse
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from ser_lib import upstreams
+from ser_lib.command import CommandParser, path_argument, run_command, text_argument
 from ser_lib.hub import push_to_hub
 from ser_lib.inference import EmotionRecognizer
 from ser_lib.model import EmotionModel
@@ -142,24 +142,29 @@ def _complete_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str]) -> None:
     """Export a finished run as a model folder; see the head of this file.
 
     Arguments
     ---------
-    arguments : Sequence[str] | None
-        Of the command line; ``None`` takes those of the process.
+    arguments : Sequence[str]
+        Of the command line.
     """
-    parser = argparse.ArgumentParser(description=main.__doc__.splitlines()[0])
-    parser.add_argument("run_folder", type=Path, help="output folder of a run")
-    parser.add_argument("out", type=Path, help="the model folder to write")
+    parser = CommandParser("ser_lib.export", __doc__)
+    parser.add_argument("run_folder", type=path_argument, help="output folder of a run")
+    parser.add_argument("out", type=path_argument, help="the model folder to write")
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--fold", type=int, help="which fold; default: the first")
     choice.add_argument(
         "--ensemble", action="store_true", help="average all finished folds"
     )
     parser.add_argument("--onnx", action="store_true", help="also write model.onnx")
-    parser.add_argument("--push_to_hub", metavar="OWNER/NAME", help="upload, private")
+    parser.add_argument(
+        "--push_to_hub",
+        type=text_argument,
+        metavar="OWNER/NAME",
+        help="upload, private",
+    )
     options = parser.parse_args(arguments)
     folds = [options.fold] if options.fold else None
     if options.ensemble:
@@ -171,4 +176,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -2,8 +2,8 @@
 
 import argparse
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
+from ser_lib.command import CommandParser, path_argument, text_argument
 from ser_lib.predict_outputs import TIMELINE_SUFFIXES
 from ser_lib.predict_rows import ROW_FORMATS
 
@@ -16,15 +16,13 @@ _TIMELINE_DEFAULTS = {
 }
 
 
-def parse_options(
-    arguments: Sequence[str] | None, description: str
-) -> argparse.Namespace:
+def parse_options(arguments: Sequence[str], description: str) -> argparse.Namespace:
     """Read the command line; wrong usage ends the program with exit code 2.
 
     Arguments
     ---------
-    arguments : Sequence[str] | None
-        The arguments; None for those of the process.
+    arguments : Sequence[str]
+        Of the command line.
     description : str
         What the help begins with.
 
@@ -39,12 +37,7 @@ def parse_options(
     >>> options.inputs, options.window_s, options.format
     (['a.wav'], 4.0, 'csv')
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m ser_lib.predict",
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = CommandParser("ser_lib.predict", description)
     _add_arguments(parser)
     _add_timeline_arguments(parser)
     options = parser.parse_args(arguments)
@@ -58,9 +51,15 @@ def parse_options(
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="model folder or hub id")
     parser.add_argument(
-        "inputs", nargs="+", metavar="FILE_OR_FOLDER_OR_CSV", help="what to recognise"
+        "model", type=text_argument, metavar="MODEL", help="model folder or hub id"
+    )
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        type=text_argument,
+        metavar="FILE_OR_FOLDER_OR_CSV",
+        help="what to recognise",
     )
     parser.add_argument(
         "--format",
@@ -70,7 +69,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=path_argument,
         help="file for the rows, or folder for rttm and audacity (default: print them)",
     )
     parser.add_argument(
@@ -104,7 +103,10 @@ def _add_timeline_arguments(parser: argparse.ArgumentParser) -> None:
         help="join shorter ones (default: 0)",
     )
     group.add_argument(
-        "--plot", type=Path, metavar="FOLDER", help="a picture of each recording"
+        "--plot",
+        type=path_argument,
+        metavar="FOLDER",
+        help="a picture of each recording",
     )
 
 

@@ -11,7 +11,6 @@ The markers of this README are:
     <!-- results: end -->
 """
 
-import argparse
 import re
 import sys
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ser_lib.command import CommandParser, path_argument, run_command
 from ser_lib.files import atomic_path
 from ser_lib.results import read_results
 from ser_lib.tables import markdown_table, mean_and_sd, with_interval
@@ -125,21 +125,23 @@ def _updated_text(readme_path: Path, results_csv: str | Path) -> str:
     return f"{before}\n{results_block(read_results(results_csv))}\n\n{after}"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Update or check the README of a recipe; see the head of this file.
 
     Arguments
     ---------
-    arguments : Sequence[str] | None
-        Of the command line; ``None`` takes those of the process.
+    arguments : Sequence[str]
+        Of the command line.
 
     Returns
     -------
     int
         Exit status: 1 if ``--check`` finds the README out of date, else 0.
     """
-    parser = argparse.ArgumentParser(description=main.__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="holds README.md and results.csv")
+    parser = CommandParser("ser_lib.readme_table", __doc__)
+    parser.add_argument(
+        "folder", type=path_argument, help="holds README.md and results.csv"
+    )
     parser.add_argument("--check", action="store_true", help="change nothing")
     options = parser.parse_args(arguments)
     readme_path = options.folder / "README.md"
@@ -159,4 +161,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)
