@@ -25,7 +25,10 @@ from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
+from ser_lib.settings_errors import naming_settings
+
 COMMAND_LINE = "the command line"
+_OBJECT_TAGS = ("!new:", "!name:", "!apply:")
 _NO_VALUE = "(this setting has no value)"
 
 
@@ -135,7 +138,8 @@ class Settings:
             missing = self._placeholders()
             options = " ".join(f"--{key} ..." for key in missing)
             raise ValueError(f"{self.path} needs a value for {missing}: give {options}")
-        return load_hyperpyyaml(wanted)
+        with naming_settings(str(self.path), wanted):
+            return load_hyperpyyaml(wanted)
 
     @cached_property
     def _resolved(self) -> CommentedMap:
@@ -143,24 +147,34 @@ class Settings:
 
     def _resolve(self, **replaced: Any) -> CommentedMap:
         given = {**dict.fromkeys(self._placeholders(), _NO_VALUE), **replaced}
-        return _parse(resolve_references(self.text, given).read(), str(self.path))
+        with naming_settings(str(self.path), self.text):
+            resolved = resolve_references(self.text, given).read()
+        return _parse(resolved, str(self.path))
 
     def _placeholders(self) -> list[str]:
         return [k for k, v in self._tree.items() if _tag(v) == "!PLACEHOLDER"]
 
 
-def _join_file(path: Path) -> CommentedMap:
-    """Join a file onto the files that it extends."""
+def _join_file(path: Path, above: tuple[Path, ...] = ()) -> CommentedMap:
+    """Join a file onto the files that it extends; ``above`` extend it."""
     if not path.is_file():
         raise FileNotFoundError(f"There is no settings file {path}.")
-    layer = _parse(path.read_text(encoding="utf-8"), str(path))
-    below = layer.pop("extends", None)
-    if below is None:
+    if path.resolve() in above:
+        raise ValueError(f"{path} extends itself, or a file that extends it.")
+    with naming_settings(str(path)):
+        text = path.read_text(encoding="utf-8")
+    layer = _parse(text, str(path))
+    below = layer.pop("extends", [])
+    names = [below] if isinstance(below, str) else below
+    if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+        raise ValueError(f"{path} extends {below!r}; expected a file, or a list.")
+    if not names:
         return layer
-    first, *others = [below] if isinstance(below, str) else below
-    tree = _join_file(path.parent / first)
+    above = (*above, path.resolve())
+    first, *others = names
+    tree = _join_file(path.parent / first, above)
     for name in others:
-        _merge(tree, _join_file(path.parent / name), str(path.parent / name))
+        _merge(tree, _join_file(path.parent / name, above), str(path.parent / name))
     introduced = [key for key in layer if key not in tree]
     _merge(tree, layer, str(path))
     _check_are_used(introduced, tree, path)
@@ -224,7 +238,14 @@ def _check_kind(old: Any, new: Any, name: str, source: str) -> None:
             f"({_tag(old)}). Give a whole object with its tag, or change the keys "
             f"that the object refers to."
         )
-    if _tag(old) or _tag(new) or old is None or new is None:
+    if _tag(new) or new is None:
+        return
+    if _tag(old).startswith(_OBJECT_TAGS):
+        raise ValueError(
+            f"{name} in {source} is {new!r}; expected an object with its tag, such as "
+            f"{_tag(old)}."
+        )
+    if _tag(old) or old is None:
         return
     for kind in (bool, (int, float), list):  # text takes anything: --folds 3
         if isinstance(old, kind):
@@ -243,7 +264,8 @@ def _unknown(name: str, key: str, known: Any, source: str) -> str:
 
 
 def _parse(text: str, source: str) -> CommentedMap:
-    tree = YAML().load(text) if text.strip() else CommentedMap()
+    with naming_settings(source, text):
+        tree = YAML().load(text) if text.strip() else CommentedMap()
     if not isinstance(tree, CommentedMap):
         raise ValueError(f"{source} does not hold 'key: value' settings.")
     return _without_comments(tree)

@@ -88,7 +88,7 @@ def check_device(name: str) -> None:
     >>> check_device("cpu")
     >>> check_device("gpu")
     Traceback (most recent call last):
-    ValueError: --device 'gpu' cannot be used here; expected cpu ...
+    ValueError: --device 'gpu' cannot be used here; expected cpu.
     """
     here = ["cpu"]
     if torch.accelerator.is_available():
