@@ -202,4 +202,7 @@ def _protocol(folder: Path, corpus_yaml: Path | None) -> tuple[str, Mapping]:
     if path is None:
         return "the strictest (name another one with --corpus)", {}
     # Not a whole experiment, so references would lead nowhere.
-    return str(path), Settings.from_file(path).unresolved()["corpus"]
+    facts = Settings.from_file(path).unresolved().get("corpus")
+    if not isinstance(facts, dict):
+        raise ValueError(f"{path} has no block 'corpus'; expected a corpus.yaml.")
+    return str(path), facts

@@ -12,7 +12,6 @@ line) are joined here, on the YAML nodes, before references resolve:
 The result is one ordinary HyperPyYAML text, which stock ``load_hyperpyyaml`` reads.
 """
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -25,10 +24,10 @@ from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from ser_lib.settings_errors import naming_settings
+from ser_lib import settings_errors
 
 COMMAND_LINE = "the command line"
-_OBJECT_TAGS = ("!new:", "!name:", "!apply:")
+_OBJECT_TAGS = ("!new:", "!name:")
 _NO_VALUE = "(this setting has no value)"
 
 
@@ -138,7 +137,7 @@ class Settings:
             missing = self._placeholders()
             options = " ".join(f"--{key} ..." for key in missing)
             raise ValueError(f"{self.path} needs a value for {missing}: give {options}")
-        with naming_settings(str(self.path), wanted):
+        with settings_errors.naming_settings(str(self.path), wanted):
             return load_hyperpyyaml(wanted)
 
     @cached_property
@@ -147,7 +146,7 @@ class Settings:
 
     def _resolve(self, **replaced: Any) -> CommentedMap:
         given = {**dict.fromkeys(self._placeholders(), _NO_VALUE), **replaced}
-        with naming_settings(str(self.path), self.text):
+        with settings_errors.naming_settings(str(self.path), self.text):
             resolved = resolve_references(self.text, given).read()
         return _parse(resolved, str(self.path))
 
@@ -157,17 +156,10 @@ class Settings:
 
 def _join_file(path: Path, above: tuple[Path, ...] = ()) -> CommentedMap:
     """Join a file onto the files that it extends; ``above`` extend it."""
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no settings file {path}.")
     if path.resolve() in above:
         raise ValueError(f"{path} extends itself, or a file that extends it.")
-    with naming_settings(str(path)):
-        text = path.read_text(encoding="utf-8")
-    layer = _parse(text, str(path))
-    below = layer.pop("extends", [])
-    names = [below] if isinstance(below, str) else below
-    if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
-        raise ValueError(f"{path} extends {below!r}; expected a file, or a list.")
+    layer = _parse(settings_errors.read_settings_text(path), str(path))
+    names = settings_errors.extended_files(layer.pop("extends", []), path)
     if not names:
         return layer
     above = (*above, path.resolve())
@@ -190,7 +182,7 @@ def _merge(
         if key not in base:
             # An empty mapping, such as ``finetuned: {}``, is open to any key.
             if source == COMMAND_LINE or (where and base):
-                raise ValueError(_unknown(name, key, base, source))
+                raise settings_errors.unknown_setting(name, key, base, source)
             base[key] = value
         elif _is_plain_map(base[key]) and base[key] and _is_plain_map(value):
             _merge(base[key], value, source, f"{name}: ")
@@ -205,7 +197,7 @@ def _check_are_used(introduced: list[str], tree: CommentedMap, path: Path) -> No
     for key in introduced:
         if f"<{key}" not in text:
             known = [k for k in tree if k not in introduced]
-            raise ValueError(_unknown(key, key, known, str(path)))
+            raise settings_errors.unknown_setting(key, key, known, str(path))
 
 
 def _in_order_of_reference(tree: CommentedMap) -> CommentedMap:
@@ -257,14 +249,8 @@ def _check_kind(old: Any, new: Any, name: str, source: str) -> None:
             return
 
 
-def _unknown(name: str, key: str, known: Any, source: str) -> str:
-    near = difflib.get_close_matches(str(key), [str(k) for k in known], n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else f" Known here: {list(known)}."
-    return f"Unknown setting {name!r} in {source}.{hint}"
-
-
 def _parse(text: str, source: str) -> CommentedMap:
-    with naming_settings(source, text):
+    with settings_errors.naming_settings(source, text):
         tree = YAML().load(text) if text.strip() else CommentedMap()
     if not isinstance(tree, CommentedMap):
         raise ValueError(f"{source} does not hold 'key: value' settings.")

@@ -87,8 +87,10 @@ def load_recognizer(source: str, device: str) -> "EmotionRecognizer":
         The model.
     """
     # SpeechBrain and transformers take seconds to import; wrong usage is told before.
+    from ser_lib.devices import check_device
     from ser_lib.inference import EmotionRecognizer
 
+    check_device(device)
     return EmotionRecognizer.from_hparams(source, run_opts={"device": device})
 
 

@@ -77,6 +77,9 @@ def results_block(results: pd.DataFrame) -> str:
     ValueError
         If a run has no row ``pooled`` or no fold.
     """
+    missing = {"experiment", "seed", "fold"} - {*results.columns}
+    if missing:
+        raise ValueError(f"The results file has no column {sorted(missing)}.")
     lines = []
     for (experiment, seed), rows in results.groupby(["experiment", "seed"]):
         pooled, folds = rows[rows["fold"] == "pooled"], rows[rows["fold"] != "pooled"]
@@ -112,7 +115,10 @@ def _ua_of_each_fold(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def _updated_text(readme_path: Path, results_csv: str | Path) -> str:
-    readme = readme_path.read_text(encoding="utf-8")
+    try:
+        readme = readme_path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{readme_path} is not text in UTF-8.") from error
     begins, ends = list(re.finditer(_BEGIN, readme)), list(re.finditer(_END, readme))
     if len(begins) != 1 or len(ends) != 1 or begins[0].end() > ends[0].start():
         raise ValueError(

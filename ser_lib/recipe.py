@@ -7,6 +7,7 @@ from speechbrain import parse_arguments
 from speechbrain.utils.distributed import ddp_init_group, get_local_rank
 from speechbrain.utils.run_opts import RunOptions
 
+from ser_lib.devices import check_device
 from ser_lib.hparams import Settings
 
 
@@ -68,39 +69,6 @@ def read_command_line(
     if run_opts.device is not None:
         check_device(run_opts.device)
     return file, run_opts, overrides
-
-
-def check_device(name: str) -> None:
-    """Refuse a device that PyTorch does not know or this machine does not have.
-
-    Arguments
-    ---------
-    name : str
-        Such as ``cpu``, ``cuda`` or ``cuda:1``.
-
-    Raises
-    ------
-    ValueError
-        If it cannot be used.
-
-    Example
-    -------
-    >>> check_device("cpu")
-    >>> check_device("gpu")
-    Traceback (most recent call last):
-    ValueError: --device 'gpu' cannot be used here; expected cpu.
-    """
-    here = ["cpu"]
-    if torch.accelerator.is_available():
-        kind = torch.accelerator.current_accelerator().type
-        here += [
-            kind,
-            *(f"{kind}:{i}" for i in range(torch.accelerator.device_count())),
-        ]
-    if name not in here:
-        raise ValueError(
-            f"--device {name!r} cannot be used here; expected {' or '.join(here)}."
-        )
 
 
 def join_processes(run_opts: RunOptions) -> None:

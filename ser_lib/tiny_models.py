@@ -264,6 +264,8 @@ def main(arguments: Sequence[str]) -> None:
         help="for bert: a manifest with texts",
     )
     options = parser.parse_args(arguments)
+    if options.folder.exists() and not options.folder.is_dir():
+        parser.error(f"{options.folder} is a file; expected a folder to write")
     if options.kind == "classifier":
         write_tiny_classifier(options.folder, ["neu", "hap", "ang", "sad"])
     elif options.kind != "bert":
