@@ -99,8 +99,12 @@ class RowOutput:
             self._stream.close()
 
     def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError as error:  # a full disk tells no name
+            error.filename = self._stream.name
+            raise
 
 
 def _complete(rows: Sequence[dict]) -> list[dict]:
