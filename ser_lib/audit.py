@@ -27,7 +27,7 @@ from ser_lib.audit_rules import (
     counted,
     value_of,
 )
-from ser_lib.command import CommandParser, path_argument
+from ser_lib.command_line import CommandParser, path_argument
 from ser_lib.folds import CORPUS_FILE, Fold, read_folds
 from ser_lib.hparams import Settings
 from ser_lib.tables import plain_table

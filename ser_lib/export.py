@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ser_lib import upstreams
-from ser_lib.command import CommandParser, path_argument, run_command, text_argument
+from ser_lib.command import run_command
+from ser_lib.command_line import CommandParser, path_argument, text_argument
 from ser_lib.hub import push_to_hub
 from ser_lib.inference import EmotionRecognizer
 from ser_lib.model import EmotionModel

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable, Sequence
 
-from ser_lib.command import CommandParser, path_argument, text_argument
+from ser_lib.command_line import CommandParser, path_argument, text_argument
 from ser_lib.predict_outputs import TIMELINE_SUFFIXES
 from ser_lib.predict_rows import ROW_FORMATS
 
