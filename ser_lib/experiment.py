@@ -20,7 +20,8 @@ from ser_lib.digests import digest
 from ser_lib.export import export_run
 from ser_lib.files import atomic_path
 from ser_lib.finished_folds import fold_fault
-from ser_lib.folds import Fold, chosen_folds, fold_digest, write_folds
+from ser_lib.fold_files import write_folds
+from ser_lib.folds import Fold, chosen_folds, fold_digest
 from ser_lib.hparams import Settings
 from ser_lib.manifest import validate
 from ser_lib.overview import describe

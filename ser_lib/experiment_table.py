@@ -24,8 +24,9 @@ from ser_lib.experiment_plan import (
 )
 from ser_lib.experiment_rows import read_table
 from ser_lib.files import atomic_path
+from ser_lib.fold_files import write_folds
 from ser_lib.fold_results import FoldResult, collect
-from ser_lib.folds import fold_digest, write_folds
+from ser_lib.folds import fold_digest
 from ser_lib.hparams import Settings
 from ser_lib.results import result_rows
 from ser_lib.table_figure import table_figure

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from ser_lib.folds import fold_folders, written_digests
+from ser_lib.fold_files import fold_folders, written_digests
 
 _FOLD_FILES = ("fold.json", "history.csv", "predictions.csv")
 FOLD_FACTS = (

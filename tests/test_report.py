@@ -103,7 +103,9 @@ def test_the_folder_of_the_report_holds_whole_files_only(report):
 
 def test_a_run_without_finished_folds_has_no_report(tmp_path):
     (tmp_path / "fold_1").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"no finished fold(?s:.*)- fold_1: not finished"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no finished fold(?s:.*)- fold_1: not finished"
+    ):
         write_report(tmp_path, LABELS, "Toy run")
 
 
