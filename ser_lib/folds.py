@@ -191,18 +191,19 @@ def chosen_folds(folds: Sequence[Fold], choice: str | int | list) -> list[Fold]:
     Raises
     ------
     ValueError
-        If a number is not that of a fold.
+        If a number is not that of a fold, or is there twice.
     """
     if choice == "all":
         return list(folds)
     numbers = choice if isinstance(choice, list) else str(choice).split(",")
+    numbers = [str(number).strip() for number in numbers]
     known = {str(fold.number): fold for fold in folds}
-    unknown = [n for n in numbers if str(n).strip() not in known]
-    if unknown:
+    if not numbers or set(numbers) - set(known) or len(set(numbers)) < len(numbers):
         raise ValueError(
-            f"folds: there is no fold {unknown}; choose from {list(known)}."
+            f"folds is {choice!r}; expected all, or some of {', '.join(known)}, each "
+            f"once and with commas between them."
         )
-    return [known[str(n).strip()] for n in numbers]
+    return [known[number] for number in numbers]
 
 
 if __name__ == "__main__":

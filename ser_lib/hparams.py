@@ -25,7 +25,10 @@ from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
+from ser_lib.setting_checks import check_together, check_values
+
 COMMAND_LINE = "the command line"
+_KINDS = {bool: "True or False", (int, float): "a number", list: "a list"}
 _NO_VALUE = "(this setting has no value)"
 
 
@@ -76,12 +79,15 @@ class Settings:
         FileNotFoundError
             If the file, or one that it extends, does not exist.
         ValueError
-            If a key is unknown or a value changes its kind.
+            If a key is unknown, a value changes its kind, or a number is out of its
+            range.
         """
         tree = _join_file(Path(path))
         if isinstance(overrides, Mapping):
             overrides = _dump(dict(overrides))
-        _merge(tree, _parse(overrides, COMMAND_LINE), COMMAND_LINE)
+        given = _parse(overrides, COMMAND_LINE)
+        _merge(tree, given, COMMAND_LINE)
+        check_values(given, _at(COMMAND_LINE))
         return cls(_dump(_in_order_of_reference(tree)), path)
 
     def __contains__(self, key: str) -> bool:
@@ -143,7 +149,10 @@ class Settings:
 
     def _resolve(self, **replaced: Any) -> CommentedMap:
         given = {**dict.fromkeys(self._placeholders(), _NO_VALUE), **replaced}
-        return _parse(resolve_references(self.text, given).read(), str(self.path))
+        resolved = _parse(resolve_references(self.text, given).read(), str(self.path))
+        check_values(resolved, "with all references resolved")
+        check_together(resolved)
+        return resolved
 
     def _placeholders(self) -> list[str]:
         return [k for k, v in self._tree.items() if _tag(v) == "!PLACEHOLDER"]
@@ -154,6 +163,7 @@ def _join_file(path: Path) -> CommentedMap:
     if not path.is_file():
         raise FileNotFoundError(f"There is no settings file {path}.")
     layer = _parse(path.read_text(encoding="utf-8"), str(path))
+    check_values(layer, _at(str(path)))
     below = layer.pop("extends", None)
     if below is None:
         return layer
@@ -226,14 +236,18 @@ def _check_kind(old: Any, new: Any, name: str, source: str) -> None:
         )
     if _tag(old) or _tag(new) or old is None or new is None:
         return
-    for kind in (bool, (int, float), list):  # text takes anything: --folds 3
+    for kind, words in _KINDS.items():  # text takes anything: --folds 3
         if isinstance(old, kind):
             if not isinstance(new, kind) or isinstance(new, bool) != (kind is bool):
                 raise ValueError(
-                    f"{name} in {source} is {new!r} ({type(new).__name__}); "
-                    f"expected {type(old).__name__}, such as {old!r}."
+                    f"{name} {_at(source)} is {new!r}; expected {words}, such as "
+                    f"{old!r}."
                 )
             return
+
+
+def _at(source: str) -> str:
+    return f"{'on' if source == COMMAND_LINE else 'in'} {source}"
 
 
 def _unknown(name: str, key: str, known: Any, source: str) -> str:
