@@ -72,7 +72,7 @@ def stage_settings(settings: Settings, upstream: str) -> Settings:
         raise ValueError(
             f"finetuned: {upstream}: averaged_checkpoints is "
             f"{block['averaged_checkpoints']}, and kept_checkpoints of "
-            f"{stage['experiment']} is {stage['kept_checkpoints']}; expected at most as "
-            f"many to be averaged as are kept."
+            f"{stage['experiment']} is {stage['kept_checkpoints']}; expected to "
+            f"average at most as many as are kept."
         )
     return stage
