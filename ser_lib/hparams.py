@@ -23,9 +23,10 @@ from typing import Any
 
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.comments import CommentedMap
 
 from ser_lib.setting_checks import check_together, check_values
+from ser_lib.yaml_tree import tag_of, without_comments, without_tags
 
 COMMAND_LINE = "the command line"
 _KINDS = {bool: "True or False", (int, float): "a number", list: "a list"}
@@ -132,7 +133,7 @@ class Settings:
             A tree of dict, list, str, int, float, bool and None, fit for JSON;
             a tagged node becomes ``{"!new:module.Class": arguments}``.
         """
-        return _without_tags(self._tree)
+        return without_tags(self._tree)
 
     def _load(self, keys: list[str], **replaced: Any) -> dict[str, Any]:
         resolved = self._resolve(**replaced) if replaced else self._resolved
@@ -155,7 +156,7 @@ class Settings:
         return resolved
 
     def _placeholders(self) -> list[str]:
-        return [k for k, v in self._tree.items() if _tag(v) == "!PLACEHOLDER"]
+        return [k for k, v in self._tree.items() if tag_of(v) == "!PLACEHOLDER"]
 
 
 def _join_file(path: Path) -> CommentedMap:
@@ -228,13 +229,13 @@ def _in_order_of_reference(tree: CommentedMap) -> CommentedMap:
 
 def _check_kind(old: Any, new: Any, name: str, source: str) -> None:
     """Refuse a word for a number, a number for a switch, arguments for an object."""
-    if _tag(old) and _is_plain_map(new) and _tag(old) != "!PLACEHOLDER":
+    if tag_of(old) and _is_plain_map(new) and tag_of(old) != "!PLACEHOLDER":
         raise ValueError(
             f"{name} in {source} gives arguments only, but {name} is an object "
-            f"({_tag(old)}). Give a whole object with its tag, or change the keys "
+            f"({tag_of(old)}). Give a whole object with its tag, or change the keys "
             f"that the object refers to."
         )
-    if _tag(old) or _tag(new) or old is None or new is None:
+    if tag_of(old) or tag_of(new) or old is None or new is None:
         return
     for kind, words in _KINDS.items():  # text takes anything: --folds 3
         if isinstance(old, kind):
@@ -260,47 +261,11 @@ def _parse(text: str, source: str) -> CommentedMap:
     tree = YAML().load(text) if text.strip() else CommentedMap()
     if not isinstance(tree, CommentedMap):
         raise ValueError(f"{source} does not hold 'key: value' settings.")
-    return _without_comments(tree)
-
-
-def _without_comments(node: Any) -> Any:
-    """Copy a tree without comments, which would stand by the wrong value if merged.
-
-    Aliases keep pointing to one and the same copy.
-    """
-    copies: dict[int, Any] = {}
-
-    def copy(old: Any) -> Any:
-        if not isinstance(old, CommentedMap | CommentedSeq):
-            return old
-        if id(old) not in copies:
-            copies[id(old)] = new = type(old)()
-            if _tag(old):
-                new.yaml_set_ctag(old.tag)
-            if old.fa.flow_style():
-                new.fa.set_flow_style()
-            if isinstance(old, CommentedMap):
-                new.update({key: copy(value) for key, value in old.items()})
-            else:
-                new.extend(copy(value) for value in old)
-        return copies[id(old)]
-
-    return copy(node)
-
-
-def _without_tags(node: Any) -> Any:
-    tag = _tag(node)
-    if isinstance(node, CommentedMap):
-        bare = {str(key): _without_tags(value) for key, value in node.items()}
-    elif isinstance(node, CommentedSeq):
-        bare = [_without_tags(value) for value in node]
-    else:
-        bare = node.value if tag else node
-    return {tag: bare} if tag else bare
+    return without_comments(tree)
 
 
 def _is_plain_map(node: Any) -> bool:
-    return isinstance(node, CommentedMap) and not _tag(node)
+    return isinstance(node, CommentedMap) and not tag_of(node)
 
 
 def _is_plain(value: Any) -> bool:
@@ -309,12 +274,6 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, list):
         return all(_is_plain(item) for item in value)
     return value is None or isinstance(value, str | int | float)
-
-
-def _tag(node: Any) -> str:
-    """Return the node's own tag, such as ``!new:torch.nn.Linear``, or nothing."""
-    tag = getattr(node, "tag", None)
-    return str(tag.value) if tag is not None and tag.value else ""
 
 
 def _dump(tree: Mapping) -> str:

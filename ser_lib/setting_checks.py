@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from ser_lib.setting_ranges import range_of
+from ser_lib.yaml_tree import tag_of
 
 # The first is at most the second.
 _NOT_ABOVE = {
@@ -58,14 +59,9 @@ def values_of(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(node, list) and not is_one_value:
         for value in node:
             yield from values_of(value, name)
-    elif not _is_tagged(node):
+    elif not tag_of(node):
         is_list = isinstance(node, list)
-        yield name, [v for v in node if not _is_tagged(v)] if is_list else node
-
-
-def _is_tagged(node: Any) -> bool:
-    tag = getattr(node, "tag", None)
-    return tag is not None and tag.value is not None
+        yield name, [v for v in node if not tag_of(v)] if is_list else node
 
 
 def check_values(settings: Mapping, where: str) -> None:
