@@ -73,10 +73,10 @@ def run_missing(plans: Sequence[RowPlan], run_opts: RunOptions) -> None:
     """
     for number, plan in enumerate(plans, start=1):
         settings = plan.row.settings
-        if not plan.to_do:
-            continue
         if if_main_process():
             write_folds(plan.folds, settings["corpus"], settings["output_folder"])
+        if not plan.to_do:
+            continue
         run_folds(settings, plan.folds, run_opts, f"[{number}/{len(plans)}] ")
         if if_main_process():
             report(settings, run_opts)

@@ -81,10 +81,9 @@ def check_values(settings: Mapping, where: str) -> None:
 
     Example
     -------
-    >>> check_values({"ranked_from": 2}, "on the command line")
+    >>> check_values({"crop_s": 0}, "in mine.yaml")
     Traceback (most recent call last):
-    ValueError: ranked_from on the command line is 2; expected a number of at least 0
-    and below 1.
+    ValueError: crop_s in mine.yaml is 0; expected a number above 0, or null.
     """
     for name, value in values_of(settings):
         expected = range_of(name)
