@@ -7,6 +7,7 @@ and so is the first layer of the "base" encoders, a group norm over time.
 """
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -149,7 +150,7 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
         self.frozen = freeze and layer == "last"
         self.layer_sum = self._make_layer_sum() if layer == "sum" else None
         self.dim = config.hidden_size
-        self.hop_samples = int(torch.tensor(config.conv_stride).prod())
+        self.hop_samples = math.prod(config.conv_stride)
         self.min_samples = _receptive_field(config.conv_kernel, config.conv_stride)
         # Used only by SpecAugment, which is off: without a gradient, it would stop
         # distributed training.

@@ -38,61 +38,75 @@ def load_strictly(
     ...
     ValueError: old.ckpt does not fit the Linear: missing bias.
     """
-    problems = weight_problems(module.state_dict(), state)
-    if problems:
-        kind = type(module).__name__
-        raise ValueError(f"{source} does not fit the {kind}: {'; '.join(problems)}.")
+    shapes = {key: tuple(getattr(value, "shape", ())) for key, value in state.items()}
+    check_shapes(module, shapes, source)
+    own = module.state_dict()
+    others = [key for key in own if _kind(state[key]) != _kind(own[key])]
+    # As the network will hold them: 1e300 is infinite in float32.
+    infinite = [
+        key
+        for key in own
+        if key not in others and not state[key].to(own[key].dtype).isfinite().all()
+    ]
+    problems = {
+        "of another kind": [
+            f"{key} {getattr(state[key], 'dtype', type(state[key]))} in place of "
+            f"{own[key].dtype}"
+            for key in others
+        ],
+        "not finite": infinite,
+    }
+    _refuse(module, problems, source)
     module.load_state_dict(state, strict=True)
 
 
-def weight_problems(
-    own: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]
-) -> list[str]:
-    """Say how given weights differ from those that a network has.
+def check_shapes(
+    module: nn.Module, shapes: Mapping[str, tuple[int, ...]], source: str | Path
+) -> None:
+    """Compare the weights that a file lists with those that a network has.
 
     Arguments
     ---------
-    own : Mapping[str, torch.Tensor]
-        The ``state_dict`` of the network, whose values do not matter.
-    given : Mapping[str, torch.Tensor]
-        The weights to load.
+    module : torch.nn.Module
+        The network; it may be on the device "meta", where weights take no memory.
+    shapes : Mapping[str, tuple[int, ...]]
+        The shape of each weight of the file.
+    source : str | Path
+        The file, for the message.
 
-    Returns
-    -------
-    list[str]
-        Nothing if they fit and are finite; else a text for each kind of problem.
+    Raises
+    ------
+    ValueError
+        If weights are missing, unexpected or of another shape.
 
     Example
     -------
-    >>> weight_problems({"bias": torch.zeros(2)}, {"bias": torch.tensor([1, 2])})
-    ['of another kind bias torch.int64 in place of torch.float32']
-    >>> weight_problems({"bias": torch.zeros(1)}, {"bias": torch.tensor([torch.nan])})
-    ['not finite bias']
+    >>> check_shapes(nn.Linear(2, 1), {"weight": (2, 2), "bias": (1,)}, "old.ckpt")
+    Traceback (most recent call last):
+    ...
+    ValueError: old.ckpt does not fit the Linear: of another shape weight (2, 2) in \
+place of (1, 2).
     """
-    shared = [key for key in own if key in given]
-    shapes = {key: tuple(getattr(given[key], "shape", ())) for key in shared}
-    fitting = [key for key in shared if shapes[key] == tuple(own[key].shape)]
-    alike = [key for key in fitting if _kind(given[key]) == _kind(own[key])]
+    own = {key: tuple(value.shape) for key, value in module.state_dict().items()}
     problems = {
-        "missing": [key for key in own if key not in given],
-        "unexpected": [str(key) for key in given if key not in own],
+        "missing": [key for key in own if key not in shapes],
+        "unexpected": [str(key) for key in shapes if key not in own],
         "of another shape": [
-            f"{key} {shapes[key]} in place of {tuple(own[key].shape)}"
-            for key in shared
-            if key not in fitting
-        ],
-        "of another kind": [
-            f"{key} {getattr(given[key], 'dtype', type(given[key]))} in place of "
-            f"{own[key].dtype}"
-            for key in fitting
-            if key not in alike
-        ],
-        # As the network will hold them: 1e300 is infinite in float32.
-        "not finite": [
-            key for key in alike if not given[key].to(own[key].dtype).isfinite().all()
+            f"{key} {shapes[key]} in place of {own[key]}"
+            for key in own
+            if key in shapes and shapes[key] != own[key]
         ],
     }
-    return [f"{kind} {_some(keys)}" for kind, keys in problems.items() if keys]
+    _refuse(module, problems, source)
+
+
+def _refuse(
+    module: nn.Module, problems: Mapping[str, list[str]], source: str | Path
+) -> None:
+    found = [f"{kind} {_some(keys)}" for kind, keys in problems.items() if keys]
+    if found:
+        kind = type(module).__name__
+        raise ValueError(f"{source} does not fit the {kind}: {'; '.join(found)}.")
 
 
 def _kind(value: object) -> str:
