@@ -11,9 +11,9 @@ from huggingface_hub.errors import (
 )
 from speechbrain.utils.fetching import FetchConfig
 
-from ser_lib.model_folder import YAML_FILE, read_facts
+from ser_lib.model_folder import FACTS_FILE, read_facts
 
-NEEDED_PATTERNS = ["model.json", YAML_FILE, "*.safetensors", "custom_interface.py"]
+NEEDED_PATTERNS = [FACTS_FILE, "*.safetensors"]
 
 
 def local_model(source: str | Path, fetch_config: FetchConfig | None = None) -> Path:
@@ -71,7 +71,7 @@ def _cached(source: str, options: Mapping) -> Path | None:
         missing = [n for n in read_facts(folder)["members"] if not _file(folder, n)]
     except (LocalEntryNotFoundError, FileNotFoundError):
         return None
-    return None if missing or not (folder / YAML_FILE).is_file() else folder
+    return None if missing else folder
 
 
 def _file(folder: Path, member: str) -> Path | None:
