@@ -17,13 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ser_lib import upstreams
+from ser_lib.finished_folds import finished_folds
 from ser_lib.hub import push_to_hub
 from ser_lib.inference import EmotionRecognizer
 from ser_lib.model import EmotionModel
 from ser_lib.model_card import model_card
 from ser_lib.model_folder import FACTS_FILE, write_facts, write_member
 from ser_lib.onnx_export import check_installed, write_onnx
-from ser_lib.trained import finished_folds, load_trained
+from ser_lib.trained import load_trained
 
 
 def export_run(

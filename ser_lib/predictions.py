@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ser_lib.files import atomic_path
+from ser_lib.tables import read_csv
 
 _TEXT_COLUMNS = ["id", "speaker", "label", "prediction"]
 # Far above the rounding of six decimals, far below a forgotten class.
@@ -89,7 +90,7 @@ def read_predictions(path: str | Path, labels: Sequence[str]) -> pd.DataFrame:
         not a distribution, or a prediction is not the argmax of its row.
     """
     # "NA" or "None" may well be the name of a speaker or a label.
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = read_csv(path, dtype=str, keep_default_na=False)
     _check_columns(table, labels, str(path))
     try:
         table = table.astype(dict.fromkeys(_probability_columns(labels), float))

@@ -20,6 +20,7 @@ from ruamel.yaml.tag import Tag
 from speechbrain.utils.checkpoints import Checkpoint
 
 from ser_lib.checkpoints import AtomicCheckpointer, load_average, saved_modules
+from ser_lib.finished_folds import finished_folds
 from ser_lib.hparams import Settings
 from ser_lib.model import EmotionModel
 from ser_lib.upstreams.families import class_of_family
@@ -130,23 +131,6 @@ def read_fold_facts(run_folder: str | Path, fold: int) -> dict:
             f"are the folds {found or 'none'}. {_command(run_folder, fold)}"
         )
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def finished_folds(run_folder: str | Path) -> list[int]:
-    """Give the numbers of the finished folds of a run.
-
-    Arguments
-    ---------
-    run_folder : str | Path
-        The output folder of a run.
-
-    Returns
-    -------
-    list[int]
-        In order.
-    """
-    paths = Path(run_folder).glob("fold_*/fold.json")
-    return sorted(int(path.parent.name.removeprefix("fold_")) for path in paths)
 
 
 def _settings(path: Path, run_folder: Path) -> Settings:

@@ -9,9 +9,8 @@ import pytest
 import soundfile
 
 from ser_lib import audio_hashes
-from ser_lib.artefacts import fold_digest
 from ser_lib.audio_hashes import audio_hash, with_audio_hashes
-from ser_lib.folds import Fold
+from ser_lib.folds import Fold, fold_digest
 from ser_lib.manifest import Utterance
 
 NOISE = np.random.default_rng(0).integers(-(2**15), 2**15, 800).astype(np.int16)

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from finished_run import LABELS, write_fold
 
-from ser_lib.fold_results import collect, left_out_folds, pool
+from ser_lib.finished_folds import left_out_folds
+from ser_lib.fold_results import collect, pool
 
 
 def change_fact(folder, **changed):
@@ -33,10 +34,10 @@ def test_unfinished_folds_and_gaps_are_named_with_the_reason(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert [result.fold for result in collect(tmp_path, LABELS)] == [2]
     assert left_out_folds(tmp_path) == {
-        1: "not begun",
-        3: "not finished, predictions.csv missing",
+        "fold_1": "not begun",
+        "fold_3": "not finished, predictions.csv missing",
     }
-    assert "fold 3 is not in the results: not finished" in caplog.text
+    assert f"{tmp_path / 'fold_3'} is left out: not finished" in caplog.text
 
 
 def test_folds_with_other_settings_are_left_out_by_name(tmp_path):
@@ -44,7 +45,8 @@ def test_folds_with_other_settings_are_left_out_by_name(tmp_path):
     write_fold(tmp_path, 2)
     change_fact(tmp_path / "fold_2", settings_key="old")
     assert [r.fold for r in collect(tmp_path, LABELS, "key")] == [1]
-    assert left_out_folds(tmp_path, "key") == {2: "run with settings old, not key"}
+    reason = "run with other settings (old, now key)"
+    assert left_out_folds(tmp_path, "key") == {"fold_2": reason}
     with pytest.raises(
         ValueError, match="differ in settings_key: {1: 'key', 2: 'old'}"
     ):

@@ -8,13 +8,12 @@ import pytest
 import torch
 from real_index import superb_release
 
+from ser_lib.fold_files import read_folds, write_fold
 from ser_lib.folds import (
     Fold,
     chosen_folds,
-    read_folds,
     speaker_folds,
     superb_folds,
-    write_fold,
 )
 from ser_lib.manifest import Utterance
 
