@@ -50,7 +50,6 @@ _ECAPA_ARGUMENTS = {
     "se_channels",
     "dropout",
 }
-_MODEL_KEYS = {"upstreams", "branches", "dropout"}
 
 # Far above what any published network needs: 48 layers of a transformer are 1400 parts.
 _MAX_PARTS = 10_000
@@ -128,7 +127,7 @@ def build_model(
                 branch | {"aggregator": _constructor(branch["aggregator"], aggregators)}
                 for branch in network["branches"]
             ]
-            model = EmotionModel(labels, made, branches, network.get("dropout", 0.0))
+            model = EmotionModel(labels, made, branches)
     except _UNBUILDABLE as error:
         raise ValueError(
             f"The network of {name} cannot be built ({type(error).__name__}: {error})."
@@ -161,7 +160,7 @@ def check_network(network: Mapping, name: str | Path) -> None:
     check_plain(network, f"The network of {name}", _MAX_NUMBERS)
     made_of, branches = network.get("upstreams"), network.get("branches")
     is_whole = (
-        set(network) <= _MODEL_KEYS
+        set(network) == {"upstreams", "branches"}
         and _is_filled(made_of, dict)
         and _is_filled(branches, list)
         and all(_is_branch(branch) for branch in branches)
@@ -196,6 +195,41 @@ def _is_branch(branch: object) -> bool:
         and set(branch) == {"upstreams", "aggregator"}
         and _is_filled(branch["upstreams"], list)
     )
+
+
+def check_made_of(model: nn.Module, name: str | Path) -> None:
+    """Refuse a model that no description makes, since a class is not listed here.
+
+    Arguments
+    ---------
+    model : torch.nn.Module
+        The model to describe.
+    name : str | Path
+        Where it comes from, for the message.
+
+    Raises
+    ------
+    ValueError
+        If a class is of the user's own; it is named.
+    """
+    found = [("model", model, {"EmotionModel": EmotionModel})]
+    if isinstance(model, EmotionModel):
+        classes = {key: getattr(upstreams, key) for key in UPSTREAMS}
+        found += [
+            (f"upstream {key}", part, classes) for key, part in model.upstreams.items()
+        ]
+        classes = {key: getattr(aggregators, key) for key in AGGREGATORS}
+        parts = [branch.aggregator for branch in model.downstream.branches]
+        found += [("aggregator", part, classes) for part in parts]
+    for what, part, classes in found:
+        kind = type(part)
+        if classes.get(kind.__name__) is not kind:
+            raise ValueError(
+                f"The model of {name} cannot be exported: its {what} is of the class "
+                f"{kind.__module__}.{kind.__qualname__}. A model folder is built from "
+                f"the classes {', '.join(classes)} alone, so that nobody who gets it "
+                f"runs foreign code. Use the run itself (ser_lib.trained.load_trained)."
+            )
 
 
 def _check_class(block: object, known: Sequence[str], home: object, where: str) -> None:

@@ -31,6 +31,17 @@ YAML_FILE = "hyperparams.yaml"
 INTERFACE_FILE = "custom_interface.py"
 CARD_FILE = "README.md"
 ONNX_FILE = "model.onnx"
+WEIGHT_FILES = "fold_[0-9]*.safetensors"
+# What an export writes; anything else in the folder is somebody's own.
+OWN_FILES = (
+    FACTS_FILE,
+    YAML_FILE,
+    INTERFACE_FILE,
+    CARD_FILE,
+    WEIGHT_FILES,
+    ONNX_FILE,
+    f"{ONNX_FILE}.data",
+)
 
 # Facts that the weights are worth nothing without: each file of weights repeats them.
 WITNESSED = ("labels", "sample_rate_hz", "trim_silence_db")
