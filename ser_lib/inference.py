@@ -11,16 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hyperpyyaml import load_hyperpyyaml
 from speechbrain.inference.interfaces import Pretrained
 from speechbrain.utils.fetching import FetchConfig
 
 from ser_lib.audio import read_audio
 from ser_lib.audio_checks import check_batch, find_audio, mono_wav, usable_wav
-from ser_lib.hub import local_model
 from ser_lib.many_files import classify_many
-from ser_lib.model_folder import YAML_FILE, read_facts, read_yaml
-from ser_lib.model_yaml import checked_yaml
+from ser_lib.pretrainer import StrictPretrainer
 from ser_lib.timeline import Timeline, timeline_file
 from ser_lib.windows import Window, stream
 
@@ -92,14 +89,13 @@ class EmotionRecognizer(Pretrained):
         Raises
         ------
         FileNotFoundError, ValueError
-            If a file is missing, damaged, of another model, or asks for code.
+            If a file is missing, damaged, of another model, or asks for anything but
+            a network of this library.
         """
-        folder = local_model(source, fetch_config)
-        text = read_yaml(folder, read_facts(folder))
-        hparams = load_hyperpyyaml(checked_yaml(text, folder / YAML_FILE))
-        hparams["pretrainer"].collect_files(folder)
-        hparams["pretrainer"].load_collected()
-        return cls(modules=hparams["modules"], hparams=hparams, **kwargs)
+        pretrainer = StrictPretrainer()
+        pretrainer.collect_files(source, fetch_config=fetch_config)
+        pretrainer.load_collected()
+        return cls(pretrainer.members, {"pretrainer": pretrainer}, **kwargs)
 
     # ---- batches
 

@@ -7,6 +7,7 @@ and so is the first layer of the "base" encoders, a group norm over time.
 """
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from speechbrain.integrations.huggingface.wav2vec2 import Wav2Vec2
 
 from ser_lib.upstreams.encoder import SpeechEncoder
+from ser_lib.upstreams.encoder_description import check_encoder, describe_encoder
 from ser_lib.upstreams.frames import time_mask
 from ser_lib.upstreams.layers import LayerSum
 from ser_lib.upstreams.padding import mask_group_norm, mask_positions, normalise
@@ -149,7 +151,7 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
         self.frozen = freeze and layer == "last"
         self.layer_sum = self._make_layer_sum() if layer == "sum" else None
         self.dim = config.hidden_size
-        self.hop_samples = int(torch.tensor(config.conv_stride).prod())
+        self.hop_samples = math.prod(config.conv_stride)
         self.min_samples = _receptive_field(config.conv_kernel, config.conv_stride)
         # Used only by SpecAugment, which is off: without a gradient, it would stop
         # distributed training.
@@ -164,13 +166,11 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
         Returns
         -------
         dict[str, dict]
-            Content of ``config.json`` and of ``preprocessor_config.json``; to be given
-            as ``source``.
+            See ``encoder_description.py``; to be given as ``source``.
         """
         config = json.loads(self.model.config.to_json_string(use_diff=False))
-        config.pop("_name_or_path", None)  # a folder of this machine
         preprocessor = json.loads(self.feature_extractor.to_json_string())
-        return dict(zip(NEEDED_FILES, (config, preprocessor), strict=True))
+        return describe_encoder(config, preprocessor)
 
     def _from_pretrained(self, source: str, *args: str, **kwargs: str) -> None:
         """Load weights, or leave them random where the source has none."""
@@ -230,6 +230,7 @@ def _encoder_folder(source: str | Mapping[str, dict]) -> Iterator[Path]:
     if not isinstance(source, Mapping):
         yield local_encoder(source)
         return
+    check_encoder(source)
     with tempfile.TemporaryDirectory() as folder:
         for name in NEEDED_FILES:
             Path(folder, name).write_text(json.dumps(source[name]), encoding="utf-8")
