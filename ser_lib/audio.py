@@ -250,10 +250,9 @@ def _opened(path: str | Path, descriptor: int) -> soundfile.SoundFile:
         return soundfile.SoundFile(descriptor, closefd=False)
     except soundfile.LibsndfileError as error:
         raise ValueError(
-            f"{path} cannot be read as audio: it is no audio, or its format, its "
-            f"encoding or its header is none that libsndfile knows (it says: "
-            f"{error.error_string}). Expected WAV, FLAC, MP3, OGG or the like; convert "
-            f"it, or copy it again."
+            f"{path} cannot be read as audio: it is not an audio file, its encoding is "
+            f"not supported, or its header is damaged (libsndfile says: "
+            f"{error.error_string}). Convert it to WAV or FLAC, or copy it again."
         ) from error
 
 

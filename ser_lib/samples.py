@@ -13,7 +13,14 @@ import torch
 # they hold anything that can be heard (16 / 32768 is -66 dBFS).
 MAX_PEAK = 16.0
 # An int64 is not here: nothing tells the full scale of what it holds.
-_INTEGERS = (torch.uint8, torch.int8, torch.uint16, torch.int16, torch.int32)
+_INTEGERS = (
+    torch.uint8,
+    torch.int8,
+    torch.uint16,
+    torch.int16,
+    torch.uint32,
+    torch.int32,
+)
 
 
 def mono(
