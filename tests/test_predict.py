@@ -179,10 +179,10 @@ def test_a_file_that_the_model_refuses_does_not_take_down_its_batch(
     recognizer = StubRecognizer()
     classify = recognizer.classify_batch
 
-    def refuse_z(wavs, wav_lens):
+    def refuse_z(wavs, *lens_and_names):
         if (wavs[:, 0] > 0.8).any():
             raise RuntimeError("out of memory")
-        return classify(wavs, wav_lens)
+        return classify(wavs, *lens_and_names)
 
     monkeypatch.setattr(recognizer, "classify_batch", refuse_z)
     code, out, _ = run(folder, recognizer=recognizer)
@@ -210,7 +210,11 @@ def test_long_files_are_refused_unless_asked_for(folder):
         (["a.wav", "--window_s", "2"], "--window_s needs --timeline"),
         (["a.wav", "--plot", "pictures"], "--plot needs --timeline"),
         (["a.wav", "--format", "rttm"], "--format rttm needs --timeline"),
-        (["a.wav", "--timeline", "--hop_s", "9"], "hop_s is 9.0; expected above 0"),
+        (
+            ["a.wav", "--timeline", "--hop_s", "9"],
+            "hop_s is 9.0; expected at least 0.01",
+        ),
+        (["a.wav", "--timeline", "--hop_s", "1e-9"], "hop_s is 1e-09"),
         (["a.wav", "--timeline", "--min_segment_s", "-1"], "invalid number from 0"),
         (["a.wav", "--batch_size", "0"], "invalid positive int value: '0'"),
         (["a.wav", "--out", "a.wav"], "is an input, too"),
