@@ -1,5 +1,6 @@
 """Audio files: their length, their samples, and what can be wrong with them."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -161,7 +162,8 @@ def open_audio(path: str | Path) -> Iterator[soundfile.SoundFile]:
     if Path(path).stat().st_size == 0:
         raise ValueError(f"The audio file {path} is empty (0 bytes). Copy it again.")
     try:
-        with soundfile.SoundFile(path) as audio:
+        # soundfile cannot encode a name that is not UTF-8.
+        with soundfile.SoundFile(os.fsencode(path)) as audio:
             _check_whole(path, audio)
             yield audio
     except soundfile.LibsndfileError as error:

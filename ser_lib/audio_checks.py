@@ -5,15 +5,11 @@ Accepted as they are: clipped recordings, any sampling rate (8 kHz gives a model
 are averaged, so channels of opposite sign cancel out).
 """
 
-from pathlib import Path
-
 import numpy as np
 import torch
 import torchaudio
 
 from ser_lib.audio import trim_silence
-
-AUDIO_SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
 
 # At this level a 16-bit file uses 6 of its bits; the quietest of RAVDESS's 1440 files
 # peaks at -47 dBFS.
@@ -234,36 +230,3 @@ def mono_wav(
             f"full scale 1. Divide them by their full scale (32768 for 16 bits)."
         )
     return torchaudio.functional.resample(wav, sample_rate_hz, wanted_rate_hz)
-
-
-def find_audio(folder: str | Path) -> list[Path]:
-    """List the audio files of a folder and of the folders in it.
-
-    Arguments
-    ---------
-    folder : str | Path
-        The folder.
-
-    Returns
-    -------
-    list[Path]
-        In the order of their paths.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such folder, or no audio file in it.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"There is no folder {folder}.")
-    # macOS leaves files named ._* beside the real ones.
-    names = [p for p in sorted(folder.rglob("*")) if not p.name.startswith("._")]
-    files = [p for p in names if p.is_file()]
-    found = [p for p in files if p.suffix.lower() in AUDIO_SUFFIXES]
-    if not found:
-        raise FileNotFoundError(
-            f"The folder {folder} holds no audio: expected files named "
-            f"{', '.join(AUDIO_SUFFIXES)}, found {len(files)} other files."
-        )
-    return found

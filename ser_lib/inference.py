@@ -16,7 +16,8 @@ from speechbrain.inference.interfaces import Pretrained
 from speechbrain.utils.fetching import FetchConfig
 
 from ser_lib.audio import read_audio
-from ser_lib.audio_checks import check_batch, find_audio, mono_wav, usable_wav
+from ser_lib.audio_checks import check_batch, mono_wav, usable_wav
+from ser_lib.audio_files import find_audio
 from ser_lib.hub import local_model
 from ser_lib.many_files import classify_many
 from ser_lib.model_folder import YAML_FILE, read_facts, read_yaml

@@ -5,6 +5,11 @@ import torch
 
 from ser_lib.audio_checks import mono_wav
 
+# A window is kept in memory. A shorter hop does not hold one period of a voice, so
+# whether there is sound in it cannot be told.
+_LONGEST_WINDOW_S = 600.0
+_SHORTEST_HOP_S = 0.01
+
 
 def check_lengths(window_s: float, hop_s: float, min_duration_s: float) -> None:
     """Refuse windows that are too short, and hops that leave gaps.
@@ -21,25 +26,25 @@ def check_lengths(window_s: float, hop_s: float, min_duration_s: float) -> None:
     Raises
     ------
     ValueError
-        If a window is shorter than that, or the hop is not above zero and at most
-        one window.
+        If a window is shorter than that or longer than 600 s, or the hop is not
+        between 0.01 s and one window.
 
     Example
     -------
     >>> check_lengths(window_s=1.0, hop_s=2.0, min_duration_s=0.1)
     Traceback (most recent call last):
     ...
-    ValueError: hop_s is 2.0; expected above 0 and at most window_s, which is 1.0.
+    ValueError: hop_s is 2.0; expected at least 0.01 and at most window_s (1.0).
     """
-    if not min_duration_s <= window_s < float("inf"):
+    if not min_duration_s <= window_s <= _LONGEST_WINDOW_S:
         raise ValueError(
             f"window_s is {window_s}; expected at least {min_duration_s:.3f}, the "
-            f"shortest audio that the model takes."
+            f"shortest audio that the model takes, and at most {_LONGEST_WINDOW_S:.0f}."
         )
-    if not 0 < hop_s <= window_s:
+    if not _SHORTEST_HOP_S <= hop_s <= window_s:
         raise ValueError(
-            f"hop_s is {hop_s}; expected above 0 and at most window_s, which is "
-            f"{window_s}."
+            f"hop_s is {hop_s}; expected at least {_SHORTEST_HOP_S} and at most "
+            f"window_s ({window_s})."
         )
 
 

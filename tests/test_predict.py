@@ -210,7 +210,7 @@ def test_long_files_are_refused_unless_asked_for(folder):
         (["a.wav", "--window_s", "2"], "--window_s needs --timeline"),
         (["a.wav", "--plot", "pictures"], "--plot needs --timeline"),
         (["a.wav", "--format", "rttm"], "--format rttm needs --timeline"),
-        (["a.wav", "--timeline", "--hop_s", "9"], "hop_s is 9.0; expected above 0"),
+        (["a.wav", "--timeline", "--hop_s", "9"], "hop_s is 9.0; expected at l"),
         (["a.wav", "--timeline", "--min_segment_s", "-1"], "invalid number from 0"),
         (["a.wav", "--batch_size", "0"], "invalid positive int value: '0'"),
         (["a.wav", "--out", "a.wav"], "is an input, too"),
