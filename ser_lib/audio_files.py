@@ -1,6 +1,7 @@
 """Files in a folder and all folders in it: the audio among them."""
 
 import os
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,9 +92,9 @@ def find_files(folder: Path, on_error: OnError = refuse) -> list[Path]:
     """
     files: list[Path] = []
     seen: set[tuple[int, int]] = set()
-    folders, links = [folder], []
+    folders, links = deque([folder]), deque()
     while folders or links:
-        here = folders.pop() if folders else links.pop(0)
+        here = (folders or links).popleft()
         try:
             facts = os.stat(here)
             if (facts.st_dev, facts.st_ino) in seen:

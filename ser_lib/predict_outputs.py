@@ -81,7 +81,7 @@ class RowOutput:
         self._encoder, self._out = encoder, out or Path("standard output")
         self._progress: Progress | None = None
         self._done: set[str] = set()
-        with ExitStack() as opened:
+        with naming(self._out), ExitStack() as opened:
             if out is not None and not _is_standard_output(out) and not is_special(out):
                 self._stream = self._go_on(out, opened, settings, items)
             else:
