@@ -7,7 +7,6 @@ says which samples are taken.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,8 +14,6 @@ import torch
 from ser_lib.audio import trim_silence
 from ser_lib.resampling import check_rate, resample
 from ser_lib.samples import check_samples, mono, within_scale
-
-AUDIO_SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
 
 # At this level a 16-bit file uses 6 of its bits; the quietest of RAVDESS's 1440 files
 # peaks at -47 dBFS.
@@ -220,36 +217,3 @@ def mono_wav(
     check_rate(sample_rate_hz, wanted_rate_hz, name)
     wav = mono(samples, sample_rate_hz, name)
     return resample(wav, sample_rate_hz, wanted_rate_hz, name)
-
-
-def find_audio(folder: str | Path) -> list[Path]:
-    """List the audio files of a folder and of the folders in it.
-
-    Arguments
-    ---------
-    folder : str | Path
-        The folder.
-
-    Returns
-    -------
-    list[Path]
-        In the order of their paths.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such folder, or no audio file in it.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"There is no folder {folder}.")
-    # macOS leaves files named ._* beside the real ones.
-    names = [p for p in sorted(folder.rglob("*")) if not p.name.startswith("._")]
-    files = [p for p in names if p.is_file()]
-    found = [p for p in files if p.suffix.lower() in AUDIO_SUFFIXES]
-    if not found:
-        raise FileNotFoundError(
-            f"The folder {folder} holds no audio: expected files named "
-            f"{', '.join(AUDIO_SUFFIXES)}, found {len(files)} other files."
-        )
-    return found

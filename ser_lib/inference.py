@@ -15,7 +15,8 @@ from speechbrain.inference.interfaces import Pretrained
 from speechbrain.utils.fetching import FetchConfig
 
 from ser_lib.audio import read_audio
-from ser_lib.audio_checks import check_batch, find_audio, mono_wav, usable_wav
+from ser_lib.audio_checks import check_batch, mono_wav, usable_wav
+from ser_lib.audio_files import find_audio
 from ser_lib.many_files import classify_many
 from ser_lib.model_outputs import check_outputs
 from ser_lib.pretrainer import StrictPretrainer

@@ -5,8 +5,10 @@ import torch
 
 from ser_lib.samples import mono
 
-# Shorter hops are a slip: no pause is as short, and each window is classified.
-_MIN_HOP_S = 0.01
+# A window is kept in memory. A shorter hop does not hold one period of a voice, so
+# whether there is sound in it cannot be told.
+_LONGEST_WINDOW_S = 600.0
+_SHORTEST_HOP_S = 0.01
 
 
 def check_lengths(window_s: float, hop_s: float, min_duration_s: float) -> None:
@@ -24,8 +26,8 @@ def check_lengths(window_s: float, hop_s: float, min_duration_s: float) -> None:
     Raises
     ------
     ValueError
-        If a window is shorter than that, or the hop is shorter than 10 ms or longer
-        than a window.
+        If a window is shorter than that or longer than 600 s, or the hop is not
+        between 0.01 s and one window.
 
     Example
     -------
@@ -34,15 +36,15 @@ def check_lengths(window_s: float, hop_s: float, min_duration_s: float) -> None:
     ...
     ValueError: hop_s is 2.0; expected at least 0.01 and at most window_s (1.0).
     """
-    if not min_duration_s <= window_s < float("inf"):
+    if not min_duration_s <= window_s <= _LONGEST_WINDOW_S:
         raise ValueError(
             f"window_s is {window_s}; expected at least {min_duration_s:.3f}, the "
-            f"shortest audio that the model takes."
+            f"shortest audio that the model takes, and at most {_LONGEST_WINDOW_S:.0f}."
         )
-    if not _MIN_HOP_S <= hop_s <= window_s:
+    if not _SHORTEST_HOP_S <= hop_s <= window_s:
         raise ValueError(
-            f"hop_s is {hop_s}; expected at least {_MIN_HOP_S} and at most window_s "
-            f"({window_s})."
+            f"hop_s is {hop_s}; expected at least {_SHORTEST_HOP_S} and at most "
+            f"window_s ({window_s})."
         )
 
 

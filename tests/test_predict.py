@@ -210,13 +210,25 @@ def test_long_files_are_refused_unless_asked_for(folder):
         (["a.wav", "--window_s", "2"], "--window_s needs --timeline"),
         (["a.wav", "--plot", "pictures"], "--plot needs --timeline"),
         (["a.wav", "--format", "rttm"], "--format rttm needs --timeline"),
-        (
-            ["a.wav", "--timeline", "--hop_s", "9"],
-            "hop_s is 9.0; expected at least 0.01",
-        ),
-        (["a.wav", "--timeline", "--hop_s", "1e-9"], "hop_s is 1e-09"),
+        (["a.wav", "--timeline", "--hop_s", "9"], "hop_s is 9.0; expected at l"),
         (["a.wav", "--timeline", "--min_segment_s", "-1"], "invalid number from 0"),
+        (["a.wav", "--timeline", "--hop_s", "1e-9"], "hop_s is 1e-09; expected at l"),
+        (["a.wav", "--timeline", "--hop_s", "nan"], "hop_s is nan; expected at least"),
+        (["a.wav", "--timeline", "--window_s", "inf"], "window_s is inf; expected at"),
+        (["a.wav", "--timeline", "--window_s", "1e308"], "window_s is 1e+308; expect"),
+        (["a.wav", "--timeline", "--min_segment_s", "inf"], "invalid number from 0"),
+        (["a.wav", "--timeline", "--skip_silence_dbfs", "nan"], "invalid level: 'nan'"),
+        (["a.wav", "--timeline", "--skip_silence_dbfs", "6"], "invalid level: '6'"),
+        (["a.wav", "--max_duration_s", "nan"], "invalid positive float value: 'nan'"),
+        (["a.wav", "--max_duration_s", "-1"], "invalid positive float value: '-1'"),
         (["a.wav", "--batch_size", "0"], "invalid positive int value: '0'"),
+        ([""], "is empty; is a variable of the shell unset?"),
+        (["a.wav", ""], "is empty; is a variable of the shell unset?"),
+        (["a.wav", "--out", ""], "argument --out: is empty"),
+        (["a.wav", "--device="], "argument --device: is empty"),
+        (["a.wav", "--timeline", "--plot", ""], "argument --plot: is empty"),
+        (["a.wav", "--out", "x", "--out", "y"], "--out is given twice"),
+        (["a.wav", "--out", "x" * 300], "File name too long"),
         (["a.wav", "--out", "a.wav"], "is an input, too"),
         (["a.wav", "--out", "."], "is a folder; expected a file"),
         (
@@ -237,6 +249,13 @@ def test_wrong_usage_ends_with_2_and_the_reason(
     assert (code, out) == (2, "")
     assert message in err
     assert not any(tmp_path.iterdir())
+
+
+def test_an_empty_argument_is_not_the_current_folder(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    with pytest.raises(SystemExit, match="2"):
+        predict.main(["", "a.wav"])
+    assert "argument MODEL: is empty" in capsys.readouterr().err
 
 
 def test_a_model_that_is_none_ends_with_2_and_the_reason(folder, capsys):

@@ -132,8 +132,9 @@ def test_blocks_of_integers_are_scaled_by_their_full_scale():
     [
         (0.05, 0.05, r"window_s is 0.05; expected at least 0.100"),
         (float("nan"), 1, "window_s is nan"),
+        (601, 1, "window_s is 601; expected .* at most 600"),
         (4, 0, r"hop_s is 0; expected at least 0.01 and at most window_s \(4\)"),
-        (4, 1e-9, "hop_s is 1e-09"),
+        (4, 1e-9, "hop_s is 1e-09; expected at least 0.01"),
         (4, float("nan"), "hop_s is nan"),
         (1, 2, "hop_s is 2"),
     ],

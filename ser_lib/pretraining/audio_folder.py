@@ -13,6 +13,7 @@ from speechbrain.utils.logger import get_logger
 from tqdm import tqdm
 
 from ser_lib.audio import audio_duration_s, read_audio
+from ser_lib.audio_files import find_files
 from ser_lib.files import atomic_path
 
 logger = get_logger(__name__)
@@ -76,7 +77,7 @@ def find_audio(data_folder: str | Path, exclude: Sequence[str] = ()) -> list[str
         raise FileNotFoundError(f"There is no folder {folder}. Give --data_folder.")
     found = sorted(
         path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
+        for path in find_files(folder)
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
     )
     if not found:
