@@ -18,7 +18,6 @@ from ser_lib.predict_inputs import STANDARD_INPUT, Item
 from ser_lib.predict_outputs import Result
 from ser_lib.timeline import Timeline, timeline_file
 from ser_lib.timeline_formats import segment_rows
-from ser_lib.timeline_plot import timeline_figure
 
 if TYPE_CHECKING:
     from ser_lib.inference import EmotionRecognizer
@@ -196,6 +195,9 @@ def _check_finite(timeline: Timeline) -> None:
 
 
 def _draw(timeline: Timeline, path: Path) -> None:
+    # Matplotlib takes half a second to import; most commands draw nothing.
+    from ser_lib.timeline_plot import timeline_figure
+
     with atomic_path(path) as unfinished:
         timeline_figure(timeline).savefig(unfinished)
 

@@ -11,11 +11,11 @@
 Times are in seconds with three decimals.
 """
 
+import csv
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
-
-import pandas as pd
 
 from ser_lib.file_names import printable
 from ser_lib.files import atomic_path
@@ -86,8 +86,12 @@ def csv_text(timeline: Timeline) -> str:
     str
         A line a segment, below the names of the columns.
     """
-    table = pd.DataFrame(segment_rows(timeline))
-    return table.to_csv(index=False, lineterminator="\n")
+    columns = ["start_s", "end_s", "label", "score"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(segment_rows(timeline))
+    return text.getvalue()
 
 
 def json_text(timeline: Timeline) -> str:
