@@ -21,7 +21,7 @@ from ser_lib.model_folder import (
     read_facts,
     read_yaml,
 )
-from ser_lib.upstreams.checkpoints import load_strictly
+from ser_lib.upstreams.weights import load_strictly
 
 logger = logging.getLogger(__name__)
 
