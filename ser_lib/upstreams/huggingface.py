@@ -22,7 +22,7 @@ from speechbrain.integrations.huggingface.wav2vec2 import Wav2Vec2
 from ser_lib.upstreams.encoder import SpeechEncoder
 from ser_lib.upstreams.frames import time_mask
 from ser_lib.upstreams.layers import LayerSum
-from ser_lib.upstreams.padding import mask_group_norm, mask_positions, normalise
+from ser_lib.upstreams.padding import PaddedWaveforms, keep_padding_out, normalise
 
 NEEDED_FILES = ("config.json", "preprocessor_config.json")
 WEIGHT_FILES = (
@@ -155,8 +155,7 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
         # distributed training.
         if hasattr(self.model, "masked_spec_embed"):
             self.model.masked_spec_embed.requires_grad = False
-        self._group_norm = mask_group_norm(self.model.feature_extractor)
-        self._positions = mask_positions(self.model.encoder)
+        keep_padding_out(self.model)
 
     def without_weights(self) -> dict[str, dict]:
         """Describe the encoder, so that it can be built anew without its weights.
@@ -202,26 +201,13 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
         inside = time_mask(n_samples, wavs.shape[1])
         if self.normalize_wav:
             wavs = normalise(wavs, inside)
-        if self._group_norm is not None:
-            config = self.model.config
-            kernel, stride = config.conv_kernel[0], config.conv_stride[0]
-            self._group_norm.n_valid = (n_samples - kernel) // stride + 1
-        counts = self.model._get_feat_extract_output_lengths(n_samples)
-        if self._positions is not None:
-            self._positions.counts = counts
+        wavs = PaddedWaveforms(wavs * inside, n_samples)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze):
             output = self.model(
-                wavs * inside, attention_mask=inside, output_hidden_states=all_states
+                wavs, attention_mask=inside, output_hidden_states=all_states
             )
         states = output.hidden_states if all_states else [output.last_hidden_state]
-        return list(states), counts
-
-    def forget_lengths(self) -> None:
-        """Forget the lengths of the last batch; ``model`` then takes any other."""
-        if self._group_norm is not None:
-            self._group_norm.n_valid = None
-        if self._positions is not None:
-            self._positions.counts = None
+        return list(states), self.model._get_feat_extract_output_lengths(n_samples)
 
 
 @contextmanager
