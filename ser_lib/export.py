@@ -11,7 +11,6 @@ RUN_FOLDER is ``<results>/<experiment>/seed_<seed>``. What OUT then holds is sai
 export wrote, the files of the export are replaced and all others are left alone.
 """
 
-import argparse
 import logging
 import os
 import shutil
@@ -20,6 +19,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from ser_lib.command import CommandParser, path_argument, run_command, text_argument
 from ser_lib.finished_folds import finished_folds, left_out_folds
 from ser_lib.hub import push_to_hub
 from ser_lib.inference import EmotionRecognizer
@@ -179,24 +179,29 @@ def _replace(out: Path, unfinished: Path) -> None:
         os.replace(unfinished / name, out / name)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str]) -> None:
     """Export a finished run as a model folder; see the head of this file.
 
     Arguments
     ---------
-    arguments : Sequence[str] | None
-        Of the command line; ``None`` takes those of the process.
+    arguments : Sequence[str]
+        Of the command line.
     """
-    parser = argparse.ArgumentParser(description=main.__doc__.splitlines()[0])
-    parser.add_argument("run_folder", type=Path, help="output folder of a run")
-    parser.add_argument("out", type=Path, help="the model folder to write")
+    parser = CommandParser("ser_lib.export", __doc__)
+    parser.add_argument("run_folder", type=path_argument, help="output folder of a run")
+    parser.add_argument("out", type=path_argument, help="the model folder to write")
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--fold", type=int, help="which fold; default: the first")
     choice.add_argument(
         "--ensemble", action="store_true", help="average all finished folds"
     )
     parser.add_argument("--onnx", action="store_true", help="also write model.onnx")
-    parser.add_argument("--push_to_hub", metavar="OWNER/NAME", help="upload, private")
+    parser.add_argument(
+        "--push_to_hub",
+        type=text_argument,
+        metavar="OWNER/NAME",
+        help="upload, private",
+    )
     options = parser.parse_args(arguments)
     folds = None if options.fold is None else [options.fold]
     if options.ensemble:
@@ -210,4 +215,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

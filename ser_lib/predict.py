@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from ser_lib.command import run_command
 from ser_lib.file_names import on_one_line
 from ser_lib.predict_inputs import STANDARD_INPUT, Item, list_items
 from ser_lib.predict_options import check_outputs, parse_options
@@ -37,13 +38,13 @@ if TYPE_CHECKING:
     from ser_lib.inference import EmotionRecognizer
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Do what the command line asks for.
 
     Arguments
     ---------
-    arguments : Sequence[str] | None
-        The arguments; None for those of the process.
+    arguments : Sequence[str]
+        Of the command line.
 
     Returns
     -------
@@ -52,16 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = parse_options(arguments, __doc__)
     items = list_items(options.inputs)
-    try:
-        check_outputs(options, items)
-        recognizer = load_recognizer(options.model, options.device)
-        if options.timeline:
-            lengths_s = options.window_s, options.hop_s
-            check_lengths(*lengths_s, recognizer.min_duration_s)
-        output = _open_output(recognizer, options, items)
-    except (OSError, ValueError, RuntimeError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    check_outputs(options, items)
+    recognizer = load_recognizer(options.model, options.device)
+    if options.timeline:
+        lengths_s = options.window_s, options.hop_s
+        check_lengths(*lengths_s, recognizer.min_duration_s)
+    output = _open_output(recognizer, options, items)
     with closing(output), tempfile.TemporaryDirectory() as folder:
         items = [_with_standard_input(item, Path(folder)) for item in items]
         todo = [item for item in items if not output.is_done(item)]
@@ -91,8 +88,10 @@ def load_recognizer(source: str, device: str) -> "EmotionRecognizer":
         The model.
     """
     # SpeechBrain and transformers take seconds to import; wrong usage is told before.
+    from ser_lib.devices import check_device
     from ser_lib.inference import EmotionRecognizer
 
+    check_device(device)
     return EmotionRecognizer.from_hparams(source, run_opts={"device": device})
 
 
@@ -145,4 +144,4 @@ def _write_all(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main, "With --out, the same command resumes.")

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from ser_lib.command import CommandParser, path_argument, text_argument
 from ser_lib.predict_inputs import Item
 from ser_lib.predict_outputs import TIMELINE_SUFFIXES
 from ser_lib.predict_rows import ROW_FORMATS
@@ -18,15 +19,13 @@ _TIMELINE_DEFAULTS = {
 }
 
 
-def parse_options(
-    arguments: Sequence[str] | None, description: str
-) -> argparse.Namespace:
+def parse_options(arguments: Sequence[str], description: str) -> argparse.Namespace:
     """Read the command line; wrong usage ends the program with exit code 2.
 
     Arguments
     ---------
-    arguments : Sequence[str] | None
-        The arguments; None for those of the process.
+    arguments : Sequence[str]
+        Of the command line.
     description : str
         What the help begins with.
 
@@ -41,13 +40,7 @@ def parse_options(
     >>> options.inputs, options.window_s, options.format
     (['a.wav'], 4.0, 'csv')
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m ser_lib.predict",
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.register("action", None, _StoreOnce)
+    parser = CommandParser("ser_lib.predict", description)
     _add_arguments(parser)
     _add_timeline_arguments(parser)
     options = parser.parse_args(arguments)
@@ -62,12 +55,12 @@ def parse_options(
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "model", type=_given, metavar="MODEL", help="model folder or hub id"
+        "model", type=text_argument, metavar="MODEL", help="model folder or hub id"
     )
     parser.add_argument(
         "inputs",
-        type=_given,
         nargs="+",
+        type=text_argument,
         metavar="FILE_OR_FOLDER_OR_CSV",
         help="what to recognise",
     )
@@ -79,7 +72,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out",
-        type=_path,
+        type=path_argument,
         help="file for the rows, or folder for rttm and audacity (default: print them)",
     )
     parser.add_argument(
@@ -92,7 +85,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="without --timeline, longer files are errors (default: 300)",
     )
     parser.add_argument(
-        "--device", type=_given, default="cpu", help="such as cuda (default: cpu)"
+        "--device",
+        type=text_argument,
+        default="cpu",
+        help="such as cuda (default: cpu)",
     )
 
 
@@ -115,36 +111,11 @@ def _add_timeline_arguments(parser: argparse.ArgumentParser) -> None:
         help="join shorter ones (default: 0)",
     )
     group.add_argument(
-        "--plot", type=_path, metavar="FOLDER", help="a picture of each recording"
+        "--plot",
+        type=path_argument,
+        metavar="FOLDER",
+        help="a picture of each recording",
     )
-
-
-class _StoreOnce(argparse.Action):
-    """Stores the value of an option, and refuses a second one."""
-
-    is_given = False
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: object,
-        option_string: str | None = None,
-    ) -> None:
-        if self.is_given:
-            parser.error(f"{option_string} is given twice")
-        self.is_given = True
-        setattr(namespace, self.dest, values)
-
-
-def _given(text: str) -> str:
-    if not text:
-        raise argparse.ArgumentTypeError("is empty; is a variable of the shell unset?")
-    return text
-
-
-def _path(text: str) -> Path:
-    return Path(_given(text))
 
 
 def _positive(kind: type) -> Callable[[str], float]:

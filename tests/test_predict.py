@@ -13,6 +13,7 @@ from predict_runner import columns, rows_of, run, write_three_files
 from stub_recognizer import RATE_HZ, StubRecognizer, square_wave, write_wave
 
 from ser_lib import predict, predict_results
+from ser_lib.command import run_command
 from ser_lib.inference import EmotionRecognizer
 
 
@@ -259,7 +260,9 @@ def test_an_empty_argument_is_not_the_current_folder(folder, monkeypatch, capsys
 
 
 def test_a_model_that_is_none_ends_with_2_and_the_reason(folder, capsys):
-    assert predict.main([str(folder), str(folder)]) == 2
+    with pytest.raises(SystemExit) as stopped:
+        run_command(predict.main, arguments=[str(folder), str(folder)])
+    assert stopped.value.code == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert "is not a model folder: it has no model.json" in err
