@@ -100,7 +100,7 @@ def _open_output(
 ) -> RowOutput | FolderOutput:
     facts = recognizer.facts
     settings = {
-        "model": [facts["members"], facts["hyperparams_sha256"]],
+        "model": [facts["members"], facts["network_sha256"]],
         "format": options.format,
         "timeline": options.timeline,
     }
@@ -116,14 +116,12 @@ def _with_standard_input(item: Item, folder: Path) -> Item:
     """Copy standard input to a file, since WAV readers go back and forth."""
     if item.name != STANDARD_INPUT:
         return item
-    if sys.stdin is None:
-        return replace(item, error="Standard input is closed. Pipe a WAV file into it.")
     path = folder / "standard_input.wav"
     try:
         with open(path, "wb") as f:
             shutil.copyfileobj(sys.stdin.buffer, f)
     except OSError as error:
-        message = f"Standard input cannot be copied to {path}: {error.strerror}."
+        message = f"Standard input cannot be copied: {error.strerror or error}"
         return replace(item, error=message)
     return replace(item, path=path)
 

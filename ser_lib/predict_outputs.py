@@ -148,8 +148,6 @@ def _open_stream(out: Path | None, opened: ExitStack) -> TextIO:
 
 
 def _standard_output() -> TextIO:
-    if sys.stdout is None:
-        raise ValueError("The standard output is closed. Give --out.")
     if isinstance(sys.stdout, TextIOWrapper):
         # Not every terminal has the letters of every name.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -223,12 +223,15 @@ def test_long_files_are_refused_unless_asked_for(folder):
         (["a.wav", "--max_duration_s", "nan"], "invalid positive float value: 'nan'"),
         (["a.wav", "--max_duration_s", "-1"], "invalid positive float value: '-1'"),
         (["a.wav", "--batch_size", "0"], "invalid positive int value: '0'"),
-        ([""], "is empty; is a variable of the shell unset?"),
-        (["a.wav", ""], "is empty; is a variable of the shell unset?"),
-        (["a.wav", "--out", ""], "argument --out: is empty"),
-        (["a.wav", "--device="], "argument --device: is empty"),
-        (["a.wav", "--timeline", "--plot", ""], "argument --plot: is empty"),
-        (["a.wav", "--out", "x", "--out", "y"], "--out is given twice"),
+        ([""], "argument is empty"),
+        (["a.wav", ""], "argument is empty"),
+        (["a.wav", "--out", ""], "argument --out: the argument is empty"),
+        (["a.wav", "--device="], "argument --device: the argument is empty"),
+        (
+            ["a.wav", "--timeline", "--plot", ""],
+            "argument --plot: the argument is empty",
+        ),
+        (["a.wav", "--out", "x", "--out", "y"], "--out is given 2 times"),
         (["a.wav", "--out", "x" * 300], "File name too long"),
         (["a.wav", "--out", "a.wav"], "is an input, too"),
         (["a.wav", "--out", "."], "is a folder; expected a file"),
@@ -256,7 +259,7 @@ def test_an_empty_argument_is_not_the_current_folder(folder, monkeypatch, capsys
     monkeypatch.chdir(folder)
     with pytest.raises(SystemExit, match="2"):
         predict.main(["", "a.wav"])
-    assert "argument MODEL: is empty" in capsys.readouterr().err
+    assert "argument MODEL: the argument is empty" in capsys.readouterr().err
 
 
 def test_a_model_that_is_none_ends_with_2_and_the_reason(folder, capsys):
