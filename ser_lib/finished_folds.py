@@ -133,10 +133,9 @@ def fold_fault(folder: Path, expected: Mapping[str, object]) -> str:
     missing = [name for name in _FOLD_FILES if not (folder / name).is_file()]
     if missing:
         return f"not finished, {', '.join(missing)} missing"
-    try:
-        facts = read_fold_facts(folder)
-    except ValueError as error:
-        return str(error)
+    facts, fault = _read_facts(folder)
+    if fault:
+        return f"{fault}; the next run tests the fold again"
     for name, value in expected.items():
         if facts.get(name) != value:
             words = _DIFFERING.get(name, f"of another {name} ({{}}, now {{}})")
@@ -162,20 +161,22 @@ def read_fold_facts(folder: Path) -> dict:
     ValueError
         If the file is damaged.
     """
-    path = folder / "fold.json"
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}). {remedy(folder)}") from error
-    if not isinstance(facts, dict):
-        raise ValueError(f"{path} is damaged: it holds {facts!r}. {remedy(folder)}")
-    missing = [name for name in FOLD_FACTS if name not in facts]
-    if missing:
-        raise ValueError(
-            f"{path} lacks {', '.join(missing)}: expected {list(FOLD_FACTS)}, found "
-            f"{list(facts)}. {remedy(folder)}"
-        )
+    facts, fault = _read_facts(folder)
+    if fault:
+        raise ValueError(f"{folder}: {fault}. {remedy(folder)}")
     return facts
+
+
+def _read_facts(folder: Path) -> tuple[dict, str]:
+    """Give the facts, and what is wrong with them."""
+    try:
+        facts = json.loads((folder / "fold.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        return {}, f"its fold.json is damaged ({error})"
+    if not isinstance(facts, dict):
+        return {}, f"its fold.json is damaged (it holds {facts!r})"
+    missing = [name for name in FOLD_FACTS if name not in facts]
+    return facts, f"its fold.json lacks {', '.join(missing)}" if missing else ""
 
 
 def remedy(folder: Path) -> str:

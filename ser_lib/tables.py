@@ -28,7 +28,8 @@ def read_csv(path: str | Path, **options: object) -> pd.DataFrame:
     try:
         return pd.read_csv(path, **options)
     except ValueError as error:  # those of pandas do not name the file
-        raise ValueError(f"{path} cannot be read as a table: {error}") from error
+        reason = str(error).strip().rstrip(".")
+        raise ValueError(f"{path} cannot be read as a table: {reason}.") from error
 
 
 def markdown_table(table: pd.DataFrame) -> str:
