@@ -88,7 +88,7 @@ def test_folds_of_other_data_are_left_out_of_an_ensemble_and_named(
     train(table, copy / "results", folds="1")
     main([str(run_folder(copy)), str(tmp_path / "model"), "--ensemble"])
     assert list(read_facts(tmp_path / "model")["members"]) == ["fold_1"]
-    (named,) = [r.getMessage() for r in caplog.records if "fold_2" in r.getMessage()]
-    assert "fold_2 is not in the ensemble: run with other data" in named
+    named = [record.getMessage() for record in caplog.records]
+    assert any("fold_2 is not in the ensemble: run with other" in x for x in named)
     with pytest.raises(FileNotFoundError, match="Fold 2 .*run with other data"):
         main([str(run_folder(copy)), str(tmp_path / "other"), "--fold", "2"])
