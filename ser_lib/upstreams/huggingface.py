@@ -163,6 +163,9 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
         if hasattr(self.model, "masked_spec_embed"):
             self.model.masked_spec_embed.requires_grad = False
         keep_padding_out(self.model)
+        if self.model.feature_extractor.has_group_norm:
+            # Models that are exported hold this norm by a second name.
+            self._group_norm = self.model.feature_extractor.conv_layers[0].layer_norm
 
     def without_weights(self) -> dict[str, dict]:
         """Describe the encoder, so that it can be built anew without its weights.
