@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from transformers import HubertModel
 
 from ser_lib.aggregators import EcapaTdnn, MeanPooling
 from ser_lib.model import EmotionModel
@@ -113,6 +114,15 @@ def test_an_encoder_that_is_not_frozen_has_dropout_in_training(hubert_folder):
     upstream.model.encoder.dropout.p = 0.5
     first, second = (upstream(*padded_batch()).values for _ in range(2))
     assert not torch.equal(first, second)
+
+
+def test_the_names_of_weights_are_those_of_transformers(hubert_folder):
+    # And one more, which models that were exported have.
+    plain = HubertModel.from_pretrained(hubert_folder).state_dict()
+    expected = {f"model.{name}" for name in plain}
+    if "feature_extractor.conv_layers.1.layer_norm.weight" not in plain:
+        expected |= {"_group_norm.weight", "_group_norm.bias"}
+    assert set(HuggingFaceUpstream(hubert_folder).state_dict()) == expected
 
 
 def gradients(upstream: HuggingFaceUpstream, wavs: torch.Tensor) -> dict:

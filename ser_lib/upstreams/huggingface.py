@@ -25,13 +25,24 @@ from ser_lib.upstreams.encoder_description import check_encoder, describe_encode
 from ser_lib.upstreams.frames import time_mask
 from ser_lib.upstreams.layers import LayerSum
 from ser_lib.upstreams.padding import PaddedWaveforms, keep_padding_out, normalise
+from ser_lib.upstreams.pretrained import WEIGHT_FILES, has_weights, load_pretrained
 
 NEEDED_FILES = ("config.json", "preprocessor_config.json")
-WEIGHT_FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
+# What the files of other tasks hold beside the encoder.
+HEADS = (
+    "classifier.",
+    "feature_extractor.bias",
+    "feature_extractor.weight",
+    "final_proj.",
+    "label_embs_concat",
+    "layer_weights",
+    "lm_head.",
+    "objective.",
+    "project_hid.",
+    "project_q.",
+    "projector.",
+    "quantizer.",
+    "tdnn.",
 )
 
 
@@ -76,11 +87,6 @@ def local_encoder(source: str, needed: Sequence[str] = NEEDED_FILES) -> Path:
     return folder
 
 
-def has_weights(folder: Path) -> bool:
-    """Tell whether a folder holds the weights of an encoder."""
-    return any((folder / name).is_file() for name in WEIGHT_FILES)
-
-
 def _from_hub(name: str) -> Path:
     patterns = ["*.json", "*.txt", "model*.safetensors", "pytorch_model*.bin"]
     try:
@@ -116,8 +122,11 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
 
     Raises
     ------
+    FileNotFoundError
+        If the folder or a file of it is missing.
     ValueError
-        If ``layer`` is neither.
+        If ``layer`` is neither, or the weights are not exactly those of the encoder,
+        but for heads of other tasks: see :func:`load_pretrained`.
 
     Example
     -------
@@ -138,14 +147,12 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
         layer: Literal["last", "sum"] = "last",
     ) -> None:
         self._check_layer(layer)
-        # A half-precision checkpoint would stay half without the dtype.
         with _encoder_folder(source) as folder:
             super().__init__(
                 str(folder),
                 save_path=os.devnull,
                 freeze=freeze,
                 freeze_feature_extractor=freeze_feature_extractor,
-                dtype="float32",
             )
         config = self.model.config
         self.frozen = freeze and layer == "last"
@@ -158,6 +165,9 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
         if hasattr(self.model, "masked_spec_embed"):
             self.model.masked_spec_embed.requires_grad = False
         keep_padding_out(self.model)
+        if self.model.feature_extractor.has_group_norm:
+            # Models that are exported hold this norm by a second name.
+            self._group_norm = self.model.feature_extractor.conv_layers[0].layer_norm
 
     def without_weights(self) -> dict[str, dict]:
         """Describe the encoder, so that it can be built anew without its weights.
@@ -174,10 +184,10 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
     def _from_pretrained(self, source: str, *args: str, **kwargs: str) -> None:
         """Load weights, or leave them random where the source has none."""
         if has_weights(Path(source)):
-            super()._from_pretrained(source, *args, **kwargs)
+            self.model = load_pretrained(self.auto_class, source, self.config, HEADS)
         else:
             self.model = self.auto_class.from_config(
-                self.config, dtype=kwargs["dtype"], trust_remote_code=False
+                self.config, dtype="float32", trust_remote_code=False
             )
 
     def load_feature_extractor(self, source: str, cache_dir: str) -> None:

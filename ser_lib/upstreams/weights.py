@@ -1,6 +1,6 @@
 """Weights for a network: all of them, no others, and nothing but finite numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -103,7 +103,7 @@ place of (1, 2).
 def _refuse(
     module: nn.Module, problems: Mapping[str, list[str]], source: str | Path
 ) -> None:
-    found = [f"{kind} {_some(keys)}" for kind, keys in problems.items() if keys]
+    found = [f"{kind} {some_keys(keys)}" for kind, keys in problems.items() if keys]
     if found:
         kind = type(module).__name__
         raise ValueError(f"{source} does not fit the {kind}: {'; '.join(found)}.")
@@ -120,7 +120,24 @@ def _kind(value: object) -> str:
     return "real" if value.is_floating_point() else "integer"
 
 
-def _some(keys: list[str]) -> str:
+def some_keys(keys: Sequence[str]) -> str:
+    """Name the first of some keys, and count the others.
+
+    Arguments
+    ---------
+    keys : Sequence[str]
+        Names of weights.
+
+    Returns
+    -------
+    str
+        For a message.
+
+    Example
+    -------
+    >>> some_keys(["a", "b", "c", "d", "e"])
+    'a, b, c and 2 more'
+    """
     more = len(keys) - SHOWN_KEYS
     shown = ", ".join(keys[:SHOWN_KEYS])
     return f"{shown} and {more} more" if more > 0 else shown
