@@ -3,7 +3,6 @@
 ``python -m ser_lib.folds FOLDER`` audits the folds of a run: see ``ser_lib/audit.py``.
 """
 
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -208,5 +207,6 @@ def chosen_folds(folds: Sequence[Fold], choice: str | int | list) -> list[Fold]:
 
 if __name__ == "__main__":
     from ser_lib.audit import main  # which needs this module
+    from ser_lib.command import run_command
 
-    sys.exit(main())
+    run_command(main)

@@ -12,7 +12,6 @@ line) are joined here, on the YAML nodes, before references resolve:
 The result is one ordinary HyperPyYAML text, which stock ``load_hyperpyyaml`` reads.
 """
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -25,11 +24,13 @@ from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
+from ser_lib import settings_errors
 from ser_lib.setting_checks import check_together, check_values
 from ser_lib.yaml_tree import tag_of, without_comments, without_tags
 
 COMMAND_LINE = "the command line"
 _KINDS = {bool: "True or False", (int, float): "a number", list: "a list"}
+_OBJECT_TAGS = ("!new:", "!name:")
 _NO_VALUE = "(this setting has no value)"
 
 
@@ -142,7 +143,8 @@ class Settings:
             missing = self._placeholders()
             options = " ".join(f"--{key} ..." for key in missing)
             raise ValueError(f"{self.path} needs a value for {missing}: give {options}")
-        return load_hyperpyyaml(wanted)
+        with settings_errors.naming_settings(str(self.path), wanted):
+            return load_hyperpyyaml(wanted)
 
     @cached_property
     def _resolved(self) -> CommentedMap:
@@ -150,7 +152,9 @@ class Settings:
 
     def _resolve(self, **replaced: Any) -> CommentedMap:
         given = {**dict.fromkeys(self._placeholders(), _NO_VALUE), **replaced}
-        resolved = _parse(resolve_references(self.text, given).read(), str(self.path))
+        with settings_errors.naming_settings(str(self.path), self.text):
+            text = resolve_references(self.text, given).read()
+        resolved = _parse(text, str(self.path))
         check_values(resolved, "with all references resolved")
         check_together(resolved)
         return resolved
@@ -159,19 +163,20 @@ class Settings:
         return [k for k, v in self._tree.items() if tag_of(v) == "!PLACEHOLDER"]
 
 
-def _join_file(path: Path) -> CommentedMap:
-    """Join a file onto the files that it extends."""
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no settings file {path}.")
-    layer = _parse(path.read_text(encoding="utf-8"), str(path))
+def _join_file(path: Path, above: tuple[Path, ...] = ()) -> CommentedMap:
+    """Join a file onto the files that it extends; ``above`` extend it."""
+    if path.resolve() in above:
+        raise ValueError(f"{path} extends itself, or a file that extends it.")
+    layer = _parse(settings_errors.read_settings_text(path), str(path))
     check_values(layer, _at(str(path)))
-    below = layer.pop("extends", None)
-    if below is None:
+    names = settings_errors.extended_files(layer.pop("extends", []), path)
+    if not names:
         return layer
-    first, *others = [below] if isinstance(below, str) else below
-    tree = _join_file(path.parent / first)
+    above = (*above, path.resolve())
+    first, *others = names
+    tree = _join_file(path.parent / first, above)
     for name in others:
-        _merge(tree, _join_file(path.parent / name), str(path.parent / name))
+        _merge(tree, _join_file(path.parent / name, above), str(path.parent / name))
     introduced = [key for key in layer if key not in tree]
     _merge(tree, layer, str(path))
     _check_are_used(introduced, tree, path)
@@ -187,7 +192,7 @@ def _merge(
         if key not in base:
             # An empty mapping, such as ``finetuned: {}``, is open to any key.
             if source == COMMAND_LINE or (where and base):
-                raise ValueError(_unknown(name, key, base, source))
+                raise settings_errors.unknown_setting(name, key, base, source)
             base[key] = value
         elif _is_plain_map(base[key]) and base[key] and _is_plain_map(value):
             _merge(base[key], value, source, f"{name}: ")
@@ -202,7 +207,7 @@ def _check_are_used(introduced: list[str], tree: CommentedMap, path: Path) -> No
     for key in introduced:
         if f"<{key}" not in text:
             known = [k for k in tree if k not in introduced]
-            raise ValueError(_unknown(key, key, known, str(path)))
+            raise settings_errors.unknown_setting(key, key, known, str(path))
 
 
 def _in_order_of_reference(tree: CommentedMap) -> CommentedMap:
@@ -235,7 +240,14 @@ def _check_kind(old: Any, new: Any, name: str, source: str) -> None:
             f"({tag_of(old)}). Give a whole object with its tag, or change the keys "
             f"that the object refers to."
         )
-    if tag_of(old) or tag_of(new) or old is None or new is None:
+    if tag_of(new) or new is None:
+        return
+    if tag_of(old).startswith(_OBJECT_TAGS):
+        raise ValueError(
+            f"{name} {_at(source)} is {new!r}; expected an object with its tag, such "
+            f"as {tag_of(old)}."
+        )
+    if tag_of(old) or old is None:
         return
     for kind, words in _KINDS.items():  # text takes anything: --folds 3
         if isinstance(old, kind):
@@ -251,14 +263,9 @@ def _at(source: str) -> str:
     return f"{'on' if source == COMMAND_LINE else 'in'} {source}"
 
 
-def _unknown(name: str, key: str, known: Any, source: str) -> str:
-    near = difflib.get_close_matches(str(key), [str(k) for k in known], n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else f" Known here: {list(known)}."
-    return f"Unknown setting {name!r} in {source}.{hint}"
-
-
 def _parse(text: str, source: str) -> CommentedMap:
-    tree = YAML().load(text) if text.strip() else CommentedMap()
+    with settings_errors.naming_settings(source, text):
+        tree = YAML().load(text) if text.strip() else CommentedMap()
     if not isinstance(tree, CommentedMap):
         raise ValueError(f"{source} does not hold 'key: value' settings.")
     return without_comments(tree)

@@ -5,6 +5,7 @@ and one probability for each class. The order of the probability columns is the
 order of the corpus's labels, and it is checked whenever a file is written or read.
 """
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -100,6 +101,39 @@ def read_predictions(path: str | Path, labels: Sequence[str]) -> pd.DataFrame:
         ) from err
     _check(table, labels, str(path))
     return table
+
+
+def read_labels(path: str | Path) -> list[str]:
+    r"""Read the labels of a predictions file from its first line.
+
+    Arguments
+    ---------
+    path : str | Path
+        A predictions CSV file.
+
+    Returns
+    -------
+    list[str]
+        In the order of the columns.
+
+    Raises
+    ------
+    ValueError
+        If it does not begin as :func:`write_predictions` writes it.
+
+    Example
+    -------
+    >>> path = Path(getfixture("tmp_path")) / "predictions.csv"
+    >>> _ = path.write_text("id,speaker,label,prediction,p_sad,p_angry\n")
+    >>> read_labels(path)
+    ['sad', 'angry']
+    """
+    with open(path, newline="", encoding="utf-8") as f:
+        columns = next(csv.reader(f), [])
+    n = len(_TEXT_COLUMNS)
+    labels = [column.removeprefix("p_") for column in columns[n:]]
+    _check_columns(pd.DataFrame(columns=columns), labels, str(path))
+    return labels
 
 
 def _probability_columns(labels: Sequence[str]) -> list[str]:

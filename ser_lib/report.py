@@ -9,13 +9,13 @@ written again at any time:
 The second command also puts the run's rows into the results file of the recipe.
 """
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from ser_lib.command import CommandParser, path_argument, run_command
 from ser_lib.files import atomic_path
 from ser_lib.finished_folds import left_out_folds
 from ser_lib.fold_results import FoldResult, collect, pool
@@ -261,13 +261,13 @@ def _write_text(path: Path, text: str) -> None:
         unfinished.write_text(text, encoding="utf-8")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str]) -> None:
     """Write a report again and print its table; see the head of this file.
 
     Arguments
     ---------
-    arguments : Sequence[str] | None
-        Of the command line; ``None`` takes those of the process.
+    arguments : Sequence[str]
+        Of the command line.
 
     Raises
     ------
@@ -276,9 +276,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ValueError
         If a file of the run is damaged.
     """
-    parser = argparse.ArgumentParser(description=main.__doc__.splitlines()[0])
-    parser.add_argument("output_folder", type=Path, help="folder of a finished run")
-    parser.add_argument("--results", type=Path, help="results.csv to put the run into")
+    parser = CommandParser("ser_lib.report", __doc__)
+    parser.add_argument(
+        "output_folder", type=path_argument, help="folder of a finished run"
+    )
+    parser.add_argument(
+        "--results", type=path_argument, help="results.csv to put the run into"
+    )
     options = parser.parse_args(arguments)
     path = options.output_folder / "report" / "report.json"
     if not path.is_file():
@@ -309,4 +313,4 @@ def _read_report_facts(path: Path) -> dict:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

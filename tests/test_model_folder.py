@@ -7,10 +7,10 @@ import shutil
 import pytest
 from model_folders import FACTS, FBANK, write_folder
 from safetensors.torch import load_file, save_file
+from ser_lib.model_yaml import checked_yaml
 
 from ser_lib.inference import EmotionRecognizer
 from ser_lib.model_folder import read_facts, sha256, write_facts
-from ser_lib.model_yaml import checked_yaml
 
 
 @pytest.fixture(scope="module")

@@ -128,6 +128,8 @@ class SequenceClassificationUpstream(HuggingFaceUpstream):
             If the checkpoint's labels (``id2label`` of its ``config.json``) are not
             ours, or the classifier takes embeddings of another size.
         """
+        if not self._is_loaded:
+            return
         names = [name for _, name in sorted(self.model.config.id2label.items())]
         wanted = [self.label_names.get(label, label) for label in labels]
         if sorted(names) != sorted(wanted):
@@ -142,11 +144,10 @@ class SequenceClassificationUpstream(HuggingFaceUpstream):
                 f"the model {classifier.in_features}. Use this upstream alone, with "
                 f"the mean over time as aggregator."
             )
-        if self._is_loaded:
-            rows = [names.index(name) for name in wanted]
-            classifier.load_state_dict(
-                {key: value[rows] for key, value in self._classifier.items()}
-            )
+        rows = [names.index(name) for name in wanted]
+        classifier.load_state_dict(
+            {key: value[rows] for key, value in self._classifier.items()}
+        )
 
 
 def _load_strictly(folder: str, dtype: str) -> PreTrainedModel:
