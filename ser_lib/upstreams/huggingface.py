@@ -25,7 +25,12 @@ from ser_lib.upstreams.encoder_description import check_encoder, describe_encode
 from ser_lib.upstreams.frames import time_mask
 from ser_lib.upstreams.layers import LayerSum
 from ser_lib.upstreams.padding import PaddedWaveforms, keep_padding_out, normalise
-from ser_lib.upstreams.pretrained import WEIGHT_FILES, has_weights, load_pretrained
+from ser_lib.upstreams.pretrained import (
+    WEIGHT_FILES,
+    has_weights,
+    load_pretrained,
+    named_settings,
+)
 
 NEEDED_FILES = ("config.json", "preprocessor_config.json")
 # What the files of other tasks hold beside the encoder.
@@ -224,13 +229,16 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
 def _encoder_folder(source: str | Mapping[str, dict]) -> Iterator[Path]:
     """Give a folder for SpeechBrain's class, which reads nothing but files."""
     if not isinstance(source, Mapping):
-        yield local_encoder(source)
+        folder = local_encoder(source)
+        with named_settings(folder):
+            yield folder
         return
     check_encoder(source)
     with tempfile.TemporaryDirectory() as folder:
         for name in NEEDED_FILES:
             Path(folder, name).write_text(json.dumps(source[name]), encoding="utf-8")
-        yield Path(folder)
+        with named_settings("the description of the encoder"):
+            yield Path(folder)
 
 
 def _receptive_field(kernels: list[int], strides: list[int]) -> int:
