@@ -43,7 +43,7 @@ class EmotionRecognizer(Pretrained):
     run_opts : Mapping | None
         SpeechBrain's run options, such as ``{"device": "cuda"}``.
     freeze_params : bool
-        Whether gradients are off; the model is in eval mode in any case.
+        Whether gradients are off; the model recognises in eval mode in any case.
     """
 
     HPARAMS_NEEDED = ["pretrainer"]
@@ -65,6 +65,10 @@ class EmotionRecognizer(Pretrained):
         self.min_duration_s: float = max(
             self.facts["min_duration_s"], least_samples / self.sample_rate_hz
         )
+
+    def train(self, mode: bool = True) -> "EmotionRecognizer":
+        """Stay in eval mode, whoever asks: batch norms must not learn from inputs."""
+        return super().train(False)
 
     @classmethod
     def from_hparams(
@@ -169,6 +173,7 @@ class EmotionRecognizer(Pretrained):
     def _batch(
         self, wavs: torch.Tensor, wav_lens: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        self.eval()  # a part may have been put into training mode
         wavs = torch.atleast_2d(wavs)
         wav_lens = torch.ones(len(wavs)) if wav_lens is None else wav_lens
         check_batch(wavs, wav_lens, self.sample_rate_hz, self.min_duration_s)
