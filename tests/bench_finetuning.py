@@ -17,6 +17,7 @@ On a CPU, against that recipe, from a checkout of SpeechBrain
         speechbrain/recipes/IEMOCAP/emotion_recognition/train_with_wav2vec2.py
     ... --durations manifest.csv                            (column duration_s)
     ... --batch_size 4                                      (as theirs, in place of 16)
+    ... --frozen_states_gb 4                                (frozen convolutions once)
 
 Both train the same encoder on the same noise in 32-bit floats, each with its own
 settings, on one thread and on two: epochs in turns, after one of each that is not
@@ -161,7 +162,9 @@ def compare(
 ) -> None:
     """Print the throughput of both recipes and its ratio."""
     torch.set_num_threads(n_threads)
-    settings = {} if options.batch_size is None else {"batch_size": options.batch_size}
+    names = "batch_size", "frozen_states_gb"
+    given = {name: getattr(options, name) for name in names}
+    settings = {name: value for name, value in given.items() if value is not None}
     with encoder_folder(shape) as encoder, tempfile.TemporaryDirectory() as folder:
         utterances = write_noise(Path(folder), durations_s)
         data = Path(folder), encoder, utterances
@@ -205,6 +208,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--speechbrain_script", type=Path, metavar="PATH")
     parser.add_argument("--batch_size", type=int, help="ours, beside SpeechBrain's")
+    parser.add_argument("--frozen_states_gb", type=float, help="ours, default: none")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--epochs", type=int, default=3, help="of which the median")
     options = parser.parse_args()
