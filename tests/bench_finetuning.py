@@ -202,7 +202,7 @@ def drawn_durations_s(options: argparse.Namespace, n: int) -> np.ndarray:
 def main() -> None:
     """Print a line for each shape."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--utterances", type=int, help="default: 3556, or 64 on a CPU")
+    parser.add_argument("--utterances", type=int, help="default: 3556, or 256 on a CPU")
     parser.add_argument("--durations", type=Path, help="CSV with a column duration_s")
     parser.add_argument("--shapes", nargs="+", choices=SHAPES)
     parser.add_argument("--device", default="cuda")
@@ -214,7 +214,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.manual_seed(0)
     if options.speechbrain_script is not None:
-        durations_s = drawn_durations_s(options, options.utterances or 64)
+        durations_s = drawn_durations_s(options, options.utterances or 256)
         for shape in options.shapes or ["tiny", "base_4_layers"]:
             for n_threads in options.threads:
                 compare(shape, durations_s, n_threads, options)
