@@ -53,10 +53,11 @@ def findings_of(case: Case, folder: Path, outcome: Outcome) -> list[str]:
     return found
 
 
-def told(case: Case, outcome: Outcome, finding: str) -> str:
+def told(case: Case, outcome: Outcome, findings: list[str]) -> str:
     """One line of a report: the input, what was expected, what came."""
     last = _last_line(outcome.stderr)
-    return f"{case.title}: {finding}" + (f" ({_shortened(last)})" if last else "")
+    text = f"{_shortened(case.title)}: {'; '.join(findings)}"
+    return text + (f" (stderr ends with: {_shortened(last)})" if last else "")
 
 
 def _last_line(text: str) -> str:
