@@ -22,7 +22,7 @@ from pathlib import Path
 
 os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "MPLBACKEND": "agg"}
 
-from fuzz import audio
+from fuzz import audio, models, names, settings, tables
 from fuzz.case import Case, Common
 from fuzz.common import common_in, make
 from fuzz.forked import run_all
@@ -31,6 +31,10 @@ from fuzz.verdict import findings_of, told
 # What gives the cases of each kind, and its share of them.
 KINDS = {
     "audio": (audio.cases, 0.3),
+    "tables": (tables.cases, 0.2),
+    "settings": (settings.cases, 0.2),
+    "models": (models.cases, 0.2),
+    "names": (names.cases, 0.1),
 }
 # What the commands import; they are forked with all of it.
 _IMPORTED = (
