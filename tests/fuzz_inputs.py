@@ -22,7 +22,17 @@ from pathlib import Path
 
 os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "MPLBACKEND": "agg"}
 
-from fuzz import audio, models, names, settings, tables
+from fuzz import (
+    audio,
+    encoders,
+    lines,
+    models,
+    names,
+    processes,
+    runs,
+    settings,
+    tables,
+)
 from fuzz.case import Case, Common
 from fuzz.common import common_in, make
 from fuzz.forked import run_all
@@ -35,6 +45,10 @@ KINDS = {
     "settings": (settings.cases, 0.2),
     "models": (models.cases, 0.2),
     "names": (names.cases, 0.1),
+    "runs": (runs.cases, 0.1),
+    "lines": (lines.cases, 0.1),
+    "encoders": (encoders.cases, 0.03),
+    "processes": (processes.cases, 0.03),
 }
 # What the commands import; they are forked with all of it.
 _IMPORTED = (
@@ -101,7 +115,8 @@ def _try_all(root: Path, options: argparse.Namespace) -> tuple[Counter, Counter]
             n_tried[kind] += 1
             if found := findings_of(case, folder, outcome):
                 n_found[kind] += 1
-                print(f"{kind} {index}: {told(case, outcome, found)}", flush=True)
+                text = told(case, outcome, found).replace(str(root), "...")
+                print(f"{kind} {index}: {text}", flush=True)
             if options.index is not None:
                 print(f"{outcome.stdout}\n{outcome.stderr}\n{outcome}")
             shutil.rmtree(folder)

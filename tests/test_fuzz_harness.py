@@ -90,7 +90,8 @@ def _planted(root: Path):
 
 
 if __name__ == "__main__":
-    forked.HANG_S, verdict.MOST_RSS_BYTES = 3.0, 300_000_000
+    forked.HANG_S, forked.REAL_START_S = 3.0, 0.0
+    verdict.MOST_RSS_BYTES = 300_000_000
     below = Path(sys.argv[1])
     for _, case, folder, outcome in forked.run_all(enumerate(_planted(below)), below):
         texts = verdict.findings_of(case, folder, outcome)

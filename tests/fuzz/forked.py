@@ -19,6 +19,7 @@ from pathlib import Path
 from fuzz.case import Case, Outcome
 
 HANG_S = 10.0
+REAL_START_S = 20.0  # what an interpreter of its own may take to import everything
 MOST_RSS_BYTES = 2 * 1024**3
 # Above what is a finding, so that most of it is measured, and far below the machine's.
 _MOST_ADDED_BYTES = 3 * 1024**3
@@ -53,13 +54,14 @@ class _Child:
         """Kill it when it hangs."""
         if not self.begun.exists():
             return
-        now, cpu_s = time.monotonic(), _cpu_s(self.pid)
+        now, used_s = time.monotonic(), cpu_s(self.pid)
         if self.cpu_before_s is None:
-            self.cpu_before_s, self.moved_at = cpu_s, now
-        if cpu_s > self.cpu_s:
-            self.cpu_s, self.moved_at = cpu_s, now
-        spent_s = cpu_s - self.cpu_before_s
-        if max(spent_s, now - self.moved_at) > HANG_S and not self.hung:
+            self.cpu_before_s, self.moved_at = used_s, now
+        if used_s > self.cpu_s:
+            self.cpu_s, self.moved_at = used_s, now
+        limit_s = HANG_S + self.case.real * REAL_START_S
+        spent_s = used_s - self.cpu_before_s
+        if max(spent_s, now - self.moved_at) > limit_s and not self.hung:
             self.hung = True
             _kill_group(self.pid)
 
@@ -197,8 +199,19 @@ def _kill_group(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
-def _cpu_s(pid: int) -> float:
-    """Processor time of a process and of those children of it that have ended."""
+def cpu_s(pid: int) -> float:
+    """Processor time of a process and of those children of it that have ended.
+
+    Arguments
+    ---------
+    pid : int
+        Its number.
+
+    Returns
+    -------
+    float
+        In seconds; 0 if it has ended.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -14,9 +14,9 @@ from fuzz.rows import read_rows, sound_rows
 _ODD = (
     "a b", "a\nb", "a\rb", "a\r\nb", 'a"b', "a'b", "a,b", "-a", "--out", "=1+1", "@a",
     "+a", "#a", "a;b", "a\tb", "é", "e\u0301", "怒り", "😡", "\udcff\udcfe", "a\udce9",
-    "$HOME", "`a`", "{a}", "%s", "a\\b", "~", "*", "[a]", "CON", ".a", "a.", " ", "a" * 246,
-    "é" * 123, "a" * 240, "\x01", "\x7f", "\u202e", "\ufeff", "\u2028", "\x85", "\x0b",
-    "<a>", "!a", "&a", "null", "fold_1", "a.csv", "nan",
+    "$HOME", "`a`", "{a}", "%s", "a\\b", "~", "*", "[a]", "CON", ".a", "a.", " ",
+    "a" * 246, "é" * 123, "a" * 240, "\x01", "\x7f", "\u202e", "\ufeff", "\u2028",
+    "\x85", "\x0b", "<a>", "!a", "&a", "null", "fold_1", "a.csv", "nan",
 )  # fmt: skip
 _DRAWN = st.text(
     st.characters(exclude_characters="/\0", exclude_categories=("Cs",)),
