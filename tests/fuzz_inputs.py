@@ -32,15 +32,18 @@ ENVIRONMENT = {
 
 def main() -> int:
     """Try inputs; give the exit code."""
-    options = _parse_options()
+    parser = _parser()
+    options = parser.parse_args()
     os.environ |= ENVIRONMENT
     sys.path.insert(1, str(REPOSITORY))
     # After the environment is set, since numpy reads it and may start threads.
     from fuzz import session
 
+    kinds = options.only.split(",") if options.only else list(session.KINDS)
+    if unknown := [kind for kind in kinds if kind not in session.KINDS]:
+        parser.error(f"--only: there is no kind {unknown}, only {[*session.KINDS]}")
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="fuzz_inputs_") as root:
-        kinds = options.only.split(",") if options.only else list(session.KINDS)
         chosen = session.Choice(kinds, options.n, options.seed, options.index)
         n_tried, n_found = session.try_all(Path(root), chosen)
     print("\nkind          inputs  with findings")
@@ -51,7 +54,7 @@ def main() -> int:
     return 1 if n_found else 0
 
 
-def _parse_options() -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -59,7 +62,7 @@ def _parse_options() -> argparse.Namespace:
     parser.add_argument("--n", type=int, default=400, help="number of inputs")
     parser.add_argument("--only", help="kinds, such as audio,tables (default: all)")
     parser.add_argument("--index", type=int, help="this one alone, of one kind")
-    return parser.parse_args()
+    return parser
 
 
 if __name__ == "__main__":
