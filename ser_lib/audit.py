@@ -11,7 +11,6 @@ What it does not name is forbidden. An utterance may never be in two parts.
 ``python -m ser_lib.folds FOLDER`` audits the folds that a run has written.
 """
 
-import argparse
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +27,9 @@ from ser_lib.audit_rules import (
     counted,
     value_of,
 )
-from ser_lib.folds import CORPUS_FILE, Fold, read_folds
+from ser_lib.command import CommandParser, path_argument
+from ser_lib.fold_files import CORPUS_FILE, fold_folders, read_folds
+from ser_lib.folds import Fold
 from ser_lib.hparams import Settings
 from ser_lib.tables import plain_table
 
@@ -167,27 +168,32 @@ def audit_folds(folds: Sequence[Fold], facts: Mapping) -> Audit:
     return Audit(list(folds), labels, findings)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Audit the folds in a run's folder and print what was found.
 
     Arguments
     ---------
-    arguments : Sequence[str] | None
-        Command line; None takes that of the process.
+    arguments : Sequence[str]
+        Of the command line.
 
     Returns
     -------
     int
         1 if something is forbidden, otherwise 0.
     """
-    parser = argparse.ArgumentParser("python -m ser_lib.folds", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("folder", type=Path, help="holds fold_1, fold_2 ...")
-    parser.add_argument("--corpus", type=Path, help="a corpus.yaml with the protocol")
+    parser = CommandParser("ser_lib.folds", __doc__)
+    parser.add_argument("folder", type=path_argument, help="holds fold_1, fold_2 ...")
+    parser.add_argument(
+        "--corpus", type=path_argument, help="a corpus.yaml with the protocol"
+    )
     options = parser.parse_args(arguments)
     source, facts = _protocol(options.folder, options.corpus)
     print(f"Protocol: {source}")
     audit = audit_folds(read_folds(options.folder), facts)
+    of_run = {f"fold_{fold.number}" for fold in audit.folds}
+    others = [p.name for p in fold_folders(options.folder) if p.name not in of_run]
+    if others:
+        print(f"Not folds of this run, so not audited: {', '.join(others)}")
     for fold in audit.folds:
         print(f"\n{audit.tables(fold)}")
     print(f"\n{audit.summary()}")
@@ -201,4 +207,7 @@ def _protocol(folder: Path, corpus_yaml: Path | None) -> tuple[str, Mapping]:
     if path is None:
         return "the strictest (name another one with --corpus)", {}
     # Not a whole experiment, so references would lead nowhere.
-    return str(path), Settings.from_file(path).unresolved()["corpus"]
+    facts = Settings.from_file(path).unresolved().get("corpus")
+    if not isinstance(facts, dict):
+        raise ValueError(f"{path} has no block 'corpus'; expected a corpus.yaml.")
+    return str(path), facts

@@ -22,6 +22,7 @@ from ruamel.yaml import YAML
 
 from ser_lib.artefacts import WITHOUT_EFFECT
 from ser_lib.hparams import COMMAND_LINE, Settings
+from ser_lib.settings_errors import naming_settings, read_settings_text
 from ser_lib.stages import PASSED_ON
 
 TABLE_OPTIONS = ("only", "changes", "plan_only")
@@ -89,7 +90,8 @@ def read_table(path: str | Path, overrides: str) -> tuple[Settings, list[Row]]:
         If the name of an experiment or of a setting is unknown, or a setting is given
         to all experiments that can only belong to one.
     """
-    given = dict(YAML().load(overrides) or {})
+    with naming_settings(COMMAND_LINE, overrides):
+        given = dict(YAML().load(overrides) or {})
     options = {key: given.pop(key) for key in TABLE_OPTIONS if key in given}
     table = Settings.from_file(path, options)
     names = [row["experiment"] for row in table["rows"]]
@@ -149,7 +151,9 @@ def _read_changes(path: str | None, files: Mapping[str, Settings]) -> dict[str, 
         return {}
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no file of changes {path}.")
-    changes = YAML().load(Path(path).read_text(encoding="utf-8"))
+    text = read_settings_text(Path(path))
+    with naming_settings(str(path), text):
+        changes = YAML().load(text)
     blocks = list(changes.values()) if isinstance(changes, Mapping) else [changes]
     if not all(isinstance(block, Mapping) for block in blocks):
         raise ValueError(

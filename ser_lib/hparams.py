@@ -12,7 +12,6 @@ line) are joined here, on the YAML nodes, before references resolve:
 The result is one ordinary HyperPyYAML text, which stock ``load_hyperpyyaml`` reads.
 """
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -23,9 +22,15 @@ from typing import Any
 
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.comments import CommentedMap
+
+from ser_lib import settings_errors
+from ser_lib.setting_checks import check_together, check_values
+from ser_lib.yaml_tree import tag_of, without_comments, without_tags
 
 COMMAND_LINE = "the command line"
+_KINDS = {bool: "True or False", (int, float): "a number", list: "a list"}
+_OBJECT_TAGS = ("!new:", "!name:")
 _NO_VALUE = "(this setting has no value)"
 
 
@@ -76,12 +81,15 @@ class Settings:
         FileNotFoundError
             If the file, or one that it extends, does not exist.
         ValueError
-            If a key is unknown or a value changes its kind.
+            If a key is unknown, a value changes its kind, or a number is out of its
+            range.
         """
         tree = _join_file(Path(path))
         if isinstance(overrides, Mapping):
             overrides = _dump(dict(overrides))
-        _merge(tree, _parse(overrides, COMMAND_LINE), COMMAND_LINE)
+        given = _parse(overrides, COMMAND_LINE)
+        _merge(tree, given, COMMAND_LINE)
+        check_values(given, _at(COMMAND_LINE))
         return cls(_dump(_in_order_of_reference(tree)), path)
 
     def __contains__(self, key: str) -> bool:
@@ -126,7 +134,7 @@ class Settings:
             A tree of dict, list, str, int, float, bool and None, fit for JSON;
             a tagged node becomes ``{"!new:module.Class": arguments}``.
         """
-        return _without_tags(self._tree)
+        return without_tags(self._tree)
 
     def _load(self, keys: list[str], **replaced: Any) -> dict[str, Any]:
         resolved = self._resolve(**replaced) if replaced else self._resolved
@@ -135,7 +143,8 @@ class Settings:
             missing = self._placeholders()
             options = " ".join(f"--{key} ..." for key in missing)
             raise ValueError(f"{self.path} needs a value for {missing}: give {options}")
-        return load_hyperpyyaml(wanted)
+        with settings_errors.naming_settings(str(self.path), wanted):
+            return load_hyperpyyaml(wanted)
 
     @cached_property
     def _resolved(self) -> CommentedMap:
@@ -143,24 +152,31 @@ class Settings:
 
     def _resolve(self, **replaced: Any) -> CommentedMap:
         given = {**dict.fromkeys(self._placeholders(), _NO_VALUE), **replaced}
-        return _parse(resolve_references(self.text, given).read(), str(self.path))
+        with settings_errors.naming_settings(str(self.path), self.text):
+            text = resolve_references(self.text, given).read()
+        resolved = _parse(text, str(self.path))
+        check_values(resolved, "with all references resolved")
+        check_together(resolved)
+        return resolved
 
     def _placeholders(self) -> list[str]:
-        return [k for k, v in self._tree.items() if _tag(v) == "!PLACEHOLDER"]
+        return [k for k, v in self._tree.items() if tag_of(v) == "!PLACEHOLDER"]
 
 
-def _join_file(path: Path) -> CommentedMap:
-    """Join a file onto the files that it extends."""
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no settings file {path}.")
-    layer = _parse(path.read_text(encoding="utf-8"), str(path))
-    below = layer.pop("extends", None)
-    if below is None:
+def _join_file(path: Path, above: tuple[Path, ...] = ()) -> CommentedMap:
+    """Join a file onto the files that it extends; ``above`` extend it."""
+    if path.resolve() in above:
+        raise ValueError(f"{path} extends itself, or a file that extends it.")
+    layer = _parse(settings_errors.read_settings_text(path), str(path))
+    check_values(layer, _at(str(path)))
+    names = settings_errors.extended_files(layer.pop("extends", []), path)
+    if not names:
         return layer
-    first, *others = [below] if isinstance(below, str) else below
-    tree = _join_file(path.parent / first)
+    above = (*above, path.resolve())
+    first, *others = names
+    tree = _join_file(path.parent / first, above)
     for name in others:
-        _merge(tree, _join_file(path.parent / name), str(path.parent / name))
+        _merge(tree, _join_file(path.parent / name, above), str(path.parent / name))
     introduced = [key for key in layer if key not in tree]
     _merge(tree, layer, str(path))
     _check_are_used(introduced, tree, path)
@@ -176,7 +192,7 @@ def _merge(
         if key not in base:
             # An empty mapping, such as ``finetuned: {}``, is open to any key.
             if source == COMMAND_LINE or (where and base):
-                raise ValueError(_unknown(name, key, base, source))
+                raise settings_errors.unknown_setting(name, key, base, source)
             base[key] = value
         elif _is_plain_map(base[key]) and base[key] and _is_plain_map(value):
             _merge(base[key], value, source, f"{name}: ")
@@ -191,7 +207,7 @@ def _check_are_used(introduced: list[str], tree: CommentedMap, path: Path) -> No
     for key in introduced:
         if f"<{key}" not in text:
             known = [k for k in tree if k not in introduced]
-            raise ValueError(_unknown(key, key, known, str(path)))
+            raise settings_errors.unknown_setting(key, key, known, str(path))
 
 
 def _in_order_of_reference(tree: CommentedMap) -> CommentedMap:
@@ -218,75 +234,45 @@ def _in_order_of_reference(tree: CommentedMap) -> CommentedMap:
 
 def _check_kind(old: Any, new: Any, name: str, source: str) -> None:
     """Refuse a word for a number, a number for a switch, arguments for an object."""
-    if _tag(old) and _is_plain_map(new) and _tag(old) != "!PLACEHOLDER":
+    if tag_of(old) and _is_plain_map(new) and tag_of(old) != "!PLACEHOLDER":
         raise ValueError(
             f"{name} in {source} gives arguments only, but {name} is an object "
-            f"({_tag(old)}). Give a whole object with its tag, or change the keys "
+            f"({tag_of(old)}). Give a whole object with its tag, or change the keys "
             f"that the object refers to."
         )
-    if _tag(old) or _tag(new) or old is None or new is None:
+    if tag_of(new) or new is None:
         return
-    for kind in (bool, (int, float), list):  # text takes anything: --folds 3
+    if tag_of(old).startswith(_OBJECT_TAGS):
+        raise ValueError(
+            f"{name} {_at(source)} is {new!r}; expected an object with its tag, such "
+            f"as {tag_of(old)}."
+        )
+    if tag_of(old) or old is None:
+        return
+    for kind, words in _KINDS.items():  # text takes anything: --folds 3
         if isinstance(old, kind):
             if not isinstance(new, kind) or isinstance(new, bool) != (kind is bool):
                 raise ValueError(
-                    f"{name} in {source} is {new!r} ({type(new).__name__}); "
-                    f"expected {type(old).__name__}, such as {old!r}."
+                    f"{name} {_at(source)} is {new!r}; expected {words}, such as "
+                    f"{old!r}."
                 )
             return
 
 
-def _unknown(name: str, key: str, known: Any, source: str) -> str:
-    near = difflib.get_close_matches(str(key), [str(k) for k in known], n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else f" Known here: {list(known)}."
-    return f"Unknown setting {name!r} in {source}.{hint}"
+def _at(source: str) -> str:
+    return f"{'on' if source == COMMAND_LINE else 'in'} {source}"
 
 
 def _parse(text: str, source: str) -> CommentedMap:
-    tree = YAML().load(text) if text.strip() else CommentedMap()
+    with settings_errors.naming_settings(source, text):
+        tree = YAML().load(text) if text.strip() else CommentedMap()
     if not isinstance(tree, CommentedMap):
         raise ValueError(f"{source} does not hold 'key: value' settings.")
-    return _without_comments(tree)
-
-
-def _without_comments(node: Any) -> Any:
-    """Copy a tree without comments, which would stand by the wrong value if merged.
-
-    Aliases keep pointing to one and the same copy.
-    """
-    copies: dict[int, Any] = {}
-
-    def copy(old: Any) -> Any:
-        if not isinstance(old, CommentedMap | CommentedSeq):
-            return old
-        if id(old) not in copies:
-            copies[id(old)] = new = type(old)()
-            if _tag(old):
-                new.yaml_set_ctag(old.tag)
-            if old.fa.flow_style():
-                new.fa.set_flow_style()
-            if isinstance(old, CommentedMap):
-                new.update({key: copy(value) for key, value in old.items()})
-            else:
-                new.extend(copy(value) for value in old)
-        return copies[id(old)]
-
-    return copy(node)
-
-
-def _without_tags(node: Any) -> Any:
-    tag = _tag(node)
-    if isinstance(node, CommentedMap):
-        bare = {str(key): _without_tags(value) for key, value in node.items()}
-    elif isinstance(node, CommentedSeq):
-        bare = [_without_tags(value) for value in node]
-    else:
-        bare = node.value if tag else node
-    return {tag: bare} if tag else bare
+    return without_comments(tree)
 
 
 def _is_plain_map(node: Any) -> bool:
-    return isinstance(node, CommentedMap) and not _tag(node)
+    return isinstance(node, CommentedMap) and not tag_of(node)
 
 
 def _is_plain(value: Any) -> bool:
@@ -295,12 +281,6 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, list):
         return all(_is_plain(item) for item in value)
     return value is None or isinstance(value, str | int | float)
-
-
-def _tag(node: Any) -> str:
-    """Return the node's own tag, such as ``!new:torch.nn.Linear``, or nothing."""
-    tag = getattr(node, "tag", None)
-    return str(tag.value) if tag is not None and tag.value else ""
 
 
 def _dump(tree: Mapping) -> str:

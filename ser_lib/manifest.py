@@ -94,12 +94,23 @@ def read_manifest(path: str | Path) -> list[Utterance]:
     -------
     list[Utterance]
         The rows, in the order of the file.
+
+    Raises
+    ------
+    ValueError
+        If the file is something else.
     """
-    with open(path, newline="", encoding="utf-8") as f:
-        return [
-            Utterance(**{**row, "duration_s": float(row["duration_s"])})
-            for row in csv.DictReader(f)
-        ]
+    try:
+        with open(path, newline="", encoding="utf-8") as f:
+            return [
+                Utterance(**{**row, "duration_s": float(row["duration_s"])})
+                for row in csv.DictReader(f)
+            ]
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise ValueError(
+            f"{path} is not a part of a fold as a run writes it (train.csv, valid.csv, "
+            f"test.csv): {type(error).__name__}: {error}."
+        ) from error
 
 
 def validate(

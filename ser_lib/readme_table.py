@@ -11,7 +11,6 @@ The markers of this README are:
     <!-- results: end -->
 """
 
-import argparse
 import re
 import sys
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ser_lib.command import CommandParser, path_argument, run_command
 from ser_lib.files import atomic_path
 from ser_lib.results import read_results
 from ser_lib.tables import markdown_table, mean_and_sd, with_interval
@@ -77,6 +77,9 @@ def results_block(results: pd.DataFrame) -> str:
     ValueError
         If a run has no row ``pooled`` or no fold.
     """
+    missing = {"experiment", "seed", "fold"} - {*results.columns}
+    if missing:
+        raise ValueError(f"The results file has no column {sorted(missing)}.")
     lines = []
     for (experiment, seed), rows in results.groupby(["experiment", "seed"]):
         pooled, folds = rows[rows["fold"] == "pooled"], rows[rows["fold"] != "pooled"]
@@ -112,7 +115,10 @@ def _ua_of_each_fold(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def _updated_text(readme_path: Path, results_csv: str | Path) -> str:
-    readme = readme_path.read_text(encoding="utf-8")
+    try:
+        readme = readme_path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{readme_path} is not text in UTF-8.") from error
     begins, ends = list(re.finditer(_BEGIN, readme)), list(re.finditer(_END, readme))
     if len(begins) != 1 or len(ends) != 1 or begins[0].end() > ends[0].start():
         raise ValueError(
@@ -125,21 +131,23 @@ def _updated_text(readme_path: Path, results_csv: str | Path) -> str:
     return f"{before}\n{results_block(read_results(results_csv))}\n\n{after}"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Update or check the README of a recipe; see the head of this file.
 
     Arguments
     ---------
-    arguments : Sequence[str] | None
-        Of the command line; ``None`` takes those of the process.
+    arguments : Sequence[str]
+        Of the command line.
 
     Returns
     -------
     int
         Exit status: 1 if ``--check`` finds the README out of date, else 0.
     """
-    parser = argparse.ArgumentParser(description=main.__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="holds README.md and results.csv")
+    parser = CommandParser("ser_lib.readme_table", __doc__)
+    parser.add_argument(
+        "folder", type=path_argument, help="holds README.md and results.csv"
+    )
     parser.add_argument("--check", action="store_true", help="change nothing")
     options = parser.parse_args(arguments)
     readme_path = options.folder / "README.md"
@@ -159,4 +167,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -5,14 +5,15 @@ takes the place of the recordings in tests, and wherever one wants to see a reci
 before the corpus is there. Results on it say nothing about real speech.
 """
 
-import argparse
 import csv
+from collections.abc import Sequence
 from itertools import cycle, product
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from ser_lib.command import CommandParser, path_argument, run_command
 from ser_lib.corpora import ravdess, savee
 from ser_lib.made_up_speech import SAMPLE_RATE_HZ, make_speaker, random_numbers, speak
 
@@ -181,12 +182,19 @@ def _write(path: Path, wav: np.ndarray, sample_rate_hz: int = SAMPLE_RATE_HZ) ->
     soundfile.write(path, wav, sample_rate_hz)
 
 
-def _main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m ser_lib.stand_ins")
+def main(arguments: Sequence[str]) -> None:
+    """Write a stand-in; see the head of this file.
+
+    Arguments
+    ---------
+    arguments : Sequence[str]
+        Of the command line.
+    """
+    parser = CommandParser("ser_lib.stand_ins", __doc__)
     parser.add_argument("corpus", choices=["savee", "ravdess", "table"])
-    parser.add_argument("folder")
+    parser.add_argument("folder", type=path_argument)
     parser.add_argument("--small", action="store_true", help="fewer or simpler files")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     if args.corpus == "savee":
         path = write_savee(args.folder, sentences=2 if args.small else 15)
     elif args.corpus == "ravdess":
@@ -200,4 +208,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    run_command(main)

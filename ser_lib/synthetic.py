@@ -5,8 +5,7 @@ the same oddities, ten speakers, four emotions that can be heard but overlap.
 Results on it say that the machinery works, and nothing about real speech.
 """
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ import numpy as np
 import soundfile
 from numpy.random import Generator
 
+from ser_lib.command import CommandParser, path_argument, run_command
 from ser_lib.made_up_speech import (
     SAMPLE_RATE_HZ,
     make_speaker,
@@ -179,5 +179,19 @@ def _write_dialog(session_folder: Path, dialog: str, turns: list[_Turn]) -> None
     (categorical / f"{dialog}_e2_cat.txt").write_text(f"{turns[0].id} :Neutral; ()\n")
 
 
+def main(arguments: Sequence[str]) -> None:
+    """Write the miniature corpus.
+
+    Arguments
+    ---------
+    arguments : Sequence[str]
+        Of the command line.
+    """
+    parser = CommandParser("ser_lib.synthetic", __doc__)
+    parser.add_argument("folder", type=path_argument, help="folder to write")
+    folder = parser.parse_args(arguments).folder
+    print(f"Wrote made-up speech to {write_miniature_iemocap(folder)}")
+
+
 if __name__ == "__main__":
-    print(f"Wrote made-up speech to {write_miniature_iemocap(sys.argv[1])}")
+    run_command(main)

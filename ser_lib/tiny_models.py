@@ -6,7 +6,6 @@ python -m ser_lib.tiny_models classifier FOLDER         (of neu, hap, ang and sa
 python -m ser_lib.tiny_models bert FOLDER MANIFEST.csv    (words of its column text)
 """
 
-import argparse
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -28,6 +27,7 @@ from transformers import (
     Wav2Vec2Model,
 )
 
+from ser_lib.command import CommandParser, path_argument, run_command
 from ser_lib.manifest import read_manifest
 
 _SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -246,19 +246,26 @@ def _write_untrained(
     model.save_pretrained(folder)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str]) -> None:
     """Write a tiny untrained encoder; see the head of this file.
 
     Arguments
     ---------
-    arguments : Sequence[str] | None
-        Of the command line; ``None`` takes those of the process.
+    arguments : Sequence[str]
+        Of the command line.
     """
-    parser = argparse.ArgumentParser(description=main.__doc__.splitlines()[0])
+    parser = CommandParser("ser_lib.tiny_models", __doc__)
     parser.add_argument("kind", choices=[*_SPEECH_MODELS, "classifier", "bert"])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("manifest", nargs="?", help="for bert: a manifest with texts")
+    parser.add_argument("folder", type=path_argument)
+    parser.add_argument(
+        "manifest",
+        nargs="?",
+        type=path_argument,
+        help="for bert: a manifest with texts",
+    )
     options = parser.parse_args(arguments)
+    if options.folder.exists() and not options.folder.is_dir():
+        parser.error(f"{options.folder} is a file; expected a folder to write")
     if options.kind == "classifier":
         write_tiny_classifier(options.folder, ["neu", "hap", "ang", "sad"])
     elif options.kind != "bert":
@@ -272,4 +279,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -9,6 +9,7 @@ from unittest.mock import patch
 from stub_recognizer import StubRecognizer, write_wave
 
 from ser_lib import predict
+from ser_lib.command import run_command
 
 
 def run(*arguments, recognizer=None) -> tuple[int, str, str]:
@@ -18,9 +19,10 @@ def run(*arguments, recognizer=None) -> tuple[int, str, str]:
     out, err = io.StringIO(), io.StringIO()
     with loader, redirect_stdout(out), redirect_stderr(err):
         try:
-            code = predict.main(["MODEL", *map(str, arguments)])
-        except SystemExit as wrong_usage:
-            code = wrong_usage.code
+            run_command(predict.main, arguments=["MODEL", *map(str, arguments)])
+            code = 0
+        except SystemExit as stopped:
+            code = stopped.code
     return code, out.getvalue(), err.getvalue()
 
 

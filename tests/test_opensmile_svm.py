@@ -55,5 +55,7 @@ def test_the_labels_of_the_test_part_change_nothing(script):
 
 def test_a_missing_opensmile_says_what_to_install(script, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "opensmile", None)
-    with pytest.raises(SystemExit, match=r"pip install -r extra_requirements\.txt"):
+    with pytest.raises(
+        ModuleNotFoundError, match=r"pip install -r extra_requirements\.txt"
+    ):
         script.compute_features([], tmp_path, "eGeMAPSv02", tmp_path / "f.npz")

@@ -13,9 +13,9 @@ from ser_lib.upstreams.checkpoints import (
     Unread,
     entries,
     load_legacy,
-    load_strictly,
     local_checkpoint,
 )
+from ser_lib.upstreams.weights import load_strictly
 
 
 def save(folder: Path, content: object, **options) -> Path:
@@ -119,6 +119,36 @@ def test_keys_that_do_not_fit_are_named_by_kind_and_the_rest_counted():
         load_strictly(network, state, "old.ckpt")
     assert str(refusal.value) == expected
     assert network[0].bias.equal(before)  # nothing is half loaded
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ([0.5, torch.nan], "not finite bias"),
+        ([torch.inf, 0.5], "not finite bias"),
+        ([1e300, 0.5], "not finite bias"),  # double precision: infinite in single
+        ([1, 2], "of another kind bias torch.int64 in place of torch.float32"),
+        ([True, False], "of another kind bias torch.bool in place of torch.float32"),
+        ([1j, 2], "of another kind bias torch.complex64 in place of torch.float32"),
+    ],
+    ids=str,
+)
+def test_weights_that_are_not_finite_real_numbers_are_named(value, problem):
+    network = torch.nn.Linear(2, 2)
+    dtype = torch.float64 if value[0] == 1e300 else None
+    state = {"weight": torch.ones(2, 2), "bias": torch.tensor(value, dtype=dtype)}
+    with pytest.raises(ValueError) as refusal:
+        load_strictly(network, state, "old.ckpt")
+    assert str(refusal.value) == f"old.ckpt does not fit the Linear: {problem}."
+    assert not network.weight.equal(state["weight"])  # nothing is half loaded
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_precision_are_taken(dtype):
+    network = torch.nn.Linear(1, 1)
+    state = {"weight": torch.full((1, 1), 0.5), "bias": torch.full((1,), 0.25)}
+    load_strictly(network, {k: v.to(dtype) for k, v in state.items()}, "old.ckpt")
+    assert network(torch.ones(1)).item() == 0.75
 
 
 def test_a_folder_with_one_checkpoint_is_enough(tmp_path):

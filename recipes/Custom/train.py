@@ -9,19 +9,18 @@ it stopped. This file is the same in every corpus folder: the steps are in
 ser_lib/experiment.py, the settings in hparams/ and corpus.yaml.
 """
 
-import sys
+from collections.abc import Sequence
 
-from speechbrain import parse_arguments
-from speechbrain.utils.distributed import ddp_init_group
+from ser_lib.command import RESUMES, run_command
 
-from ser_lib.experiment import run
-from ser_lib.hparams import Settings
+
+def main(arguments: Sequence[str]) -> None:
+    """Read the settings and run them."""
+    from ser_lib.experiment import run
+    from ser_lib.recipe import run_recipe
+
+    run_recipe(run, arguments, __doc__)
+
 
 if __name__ == "__main__":
-    hparams_file, run_opts, overrides = parse_arguments(sys.argv[1:])
-    settings = Settings.from_file(hparams_file, overrides)
-    if settings["show_hparams"]:
-        print(settings.text)
-    else:
-        ddp_init_group(run_opts)  # does nothing but under torchrun
-        run(settings, run_opts)
+    run_command(main, RESUMES)

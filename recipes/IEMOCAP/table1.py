@@ -10,16 +10,24 @@ run options. The same command again goes on where it stopped. The steps are in
 ser_lib/experiment_table.py.
 """
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from speechbrain import parse_arguments
-from speechbrain.utils.distributed import ddp_init_group
+from ser_lib.command import RESUMES, run_command
 
-from ser_lib.experiment_table import run_table
+
+def main(arguments: Sequence[str]) -> None:
+    """Read the options and run the table."""
+    from ser_lib.experiment_table import run_table
+    from ser_lib.recipe import join_processes, read_command_line
+
+    table_file = str(Path(__file__).with_name("table1.yaml"))
+    table_file, run_opts, overrides = read_command_line(
+        [table_file, *arguments], __doc__
+    )
+    join_processes(run_opts)
+    run_table(table_file, overrides, run_opts)
+
 
 if __name__ == "__main__":
-    table_file = str(Path(__file__).with_name("table1.yaml"))
-    table_file, run_opts, overrides = parse_arguments([table_file, *sys.argv[1:]])
-    ddp_init_group(run_opts)  # does nothing but under torchrun
-    run_table(table_file, overrides, run_opts)
+    run_command(main, RESUMES)

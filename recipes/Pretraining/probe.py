@@ -13,44 +13,35 @@ processes at the same time. SpeechBrain's run options (--precision bf16 ...) can
 given. The steps are in ser_lib/pretraining/probe.py.
 """
 
-import argparse
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from speechbrain import parse_arguments
-from speechbrain.utils.distributed import ddp_init_group
-
-from ser_lib.folds import chosen_folds
-from ser_lib.pretraining.probe import Probe
-from ser_lib.pretraining.probe_table import record
+from ser_lib.command import (
+    RESUMES,
+    CommandParser,
+    path_argument,
+    run_command,
+    text_argument,
+)
 
 HERE = Path(__file__).resolve().parent
 # Those whose default network is large are probed with a tiny one.
 METHODS = "mockingjay,apc,cpc,wav2vec,wav2vec2_tiny,hubert_tiny,data2vec_tiny,delores"
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], allow_abbrev=False
-    )
-    parser.add_argument("--data_folder", type=Path, required=True)
-    parser.add_argument("--methods", default=METHODS)
-    parser.add_argument("--folds", default="1", help="all, one number, or several: 1,3")
-    parser.add_argument(
-        "--experiment", type=Path, default=HERE.parent / "RAVDESS/hparams/superb.yaml"
-    )
-    parser.add_argument("--pretraining", default="", help="settings of pre-training")
-    parser.add_argument("--probe", default="", help="settings of the experiment")
-    parser.add_argument("--results_folder", type=Path, default=Path("results/probe"))
-    parser.add_argument(
-        "--speaker_files",
-        default="*Actor_{speaker}/*",
-        help="which files are a speaker's",
-    )
-    options, rest = parser.parse_known_args()
-    _, run_opts, unknown = parse_arguments([str(options.experiment), *rest])
+
+def main(arguments: Sequence[str]) -> None:
+    """Run every method on every fold that was asked for."""
+    options, rest = _parser().parse_known_args(arguments)
+    from ser_lib.folds import chosen_folds
+    from ser_lib.pretraining.probe import Probe
+    from ser_lib.pretraining.probe_table import record
+    from ser_lib.recipe import join_processes, read_command_line
+
+    rest += ["--debug"] * options.debug  # SpeechBrain has it, too: a short run
+    _, run_opts, unknown = read_command_line([str(options.experiment), *rest], "")
     if unknown:
-        sys.exit(f"Unknown options: {unknown}")
-    ddp_init_group(run_opts)  # does nothing but under torchrun
+        raise ValueError(f"Unknown options: {unknown}")
+    join_processes(run_opts)
     probe = Probe(
         options.experiment,
         options.data_folder,
@@ -68,3 +59,31 @@ if __name__ == "__main__":
             record(row, HERE)
             if row:
                 print(row)
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser("", __doc__)
+    parser.add_argument("--data_folder", type=path_argument, required=True)
+    parser.add_argument("--methods", type=text_argument, default=METHODS)
+    parser.add_argument("--folds", default="1", help="all, one number, or several: 1,3")
+    parser.add_argument(
+        "--experiment",
+        type=path_argument,
+        default=HERE.parent / "RAVDESS/hparams/superb.yaml",
+    )
+    parser.add_argument("--pretraining", default="", help="settings of pre-training")
+    parser.add_argument("--probe", default="", help="settings of the experiment")
+    parser.add_argument(
+        "--results_folder", type=path_argument, default=Path("results/probe")
+    )
+    parser.add_argument(
+        "--speaker_files",
+        type=text_argument,
+        default="*Actor_{speaker}/*",
+        help="which files are a speaker's",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    run_command(main, RESUMES)

@@ -8,19 +8,21 @@ run options (--device, --precision bf16 ...). The same command again goes on whe
 it stopped. The steps are in ser_lib/pretraining/run.py, the settings in hparams/.
 """
 
-import sys
+from collections.abc import Sequence
 
-from speechbrain import parse_arguments
-from speechbrain.utils.distributed import ddp_init_group
+from ser_lib.command import RESUMES, run_command
 
-from ser_lib.hparams import Settings
-from ser_lib.pretraining import pretrain
+
+def main(arguments: Sequence[str]) -> None:
+    """Read the settings, run them and say where the encoder is."""
+    from ser_lib.pretraining import pretrain
+    from ser_lib.recipe import run_recipe
+
+    def run(settings, run_opts):
+        print(f"The encoder is in {pretrain(settings, run_opts)}")
+
+    run_recipe(run, arguments, __doc__)
+
 
 if __name__ == "__main__":
-    hparams_file, run_opts, overrides = parse_arguments(sys.argv[1:])
-    settings = Settings.from_file(hparams_file, overrides)
-    if settings["show_hparams"]:
-        print(settings.text)
-    else:
-        ddp_init_group(run_opts)  # does nothing but under torchrun
-        print(f"The encoder is in {pretrain(settings, run_opts)}")
+    run_command(main, RESUMES)

@@ -14,7 +14,6 @@ part. The rows go to results.csv in the output folder; ``--results results.csv``
 them into that of this folder. openSMILE's licence allows research and evaluation.
 """
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from sklearn.svm import SVC
 from tqdm import tqdm
 
 from ser_lib.audio import read_audio
+from ser_lib.command import CommandParser, path_argument, run_command
 from ser_lib.experiment import prepare
 from ser_lib.files import atomic_path
 from ser_lib.fold_results import FoldResult
@@ -64,13 +64,13 @@ def compute_features(
 
     Raises
     ------
-    SystemExit
+    ModuleNotFoundError
         If openSMILE is not installed.
     """
     try:
         import opensmile
     except ModuleNotFoundError as error:
-        raise SystemExit(
+        raise ModuleNotFoundError(
             "openSMILE is missing: python -m pip install -r extra_requirements.txt"
         ) from error
     if path.is_file():
@@ -124,15 +124,17 @@ def _accuracy(model: Pipeline, part: Sequence[Utterance], vectors: Vectors) -> f
     return model.score([vectors[u.id] for u in part], [u.label for u in part])
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str]) -> None:
     """Run all folds and print their table."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--data_folder", type=Path, required=True)
+    parser = CommandParser("", __doc__)
+    parser.add_argument("--data_folder", type=path_argument, required=True)
     parser.add_argument(
         "--features", choices=["ComParE_2016", "eGeMAPSv02"], default="ComParE_2016"
     )
-    parser.add_argument("--results_folder", type=Path, default=Path("results"))
-    parser.add_argument("--results", type=Path, help="a results.csv to put the rows in")
+    parser.add_argument("--results_folder", type=path_argument, default=Path("results"))
+    parser.add_argument(
+        "--results", type=path_argument, help="a results.csv to put the rows in"
+    )
     options = parser.parse_args(arguments)
     experiment = f"opensmile_{options.features}_svm"
     given = {"data_folder": str(options.data_folder), "experiment": experiment}
@@ -158,4 +160,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

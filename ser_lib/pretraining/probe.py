@@ -22,6 +22,7 @@ from ser_lib.hparams import Settings
 from ser_lib.metrics import figures
 from ser_lib.predictions import read_predictions
 from ser_lib.pretraining.run import pretrain
+from ser_lib.settings_errors import naming_settings
 from ser_lib.upstreams.families import FAMILIES
 from ser_lib.upstreams.huggingface import HuggingFaceUpstream
 
@@ -163,7 +164,7 @@ def excluded_by(fold: Fold, pattern: str) -> list[str]:
         A pattern for each test speaker, in order.
     """
     speakers = sorted({utterance.speaker for utterance in fold.test})
-    return [pattern.format(speaker=speaker) for speaker in speakers]
+    return [pattern.replace("{speaker}", speaker) for speaker in speakers]
 
 
 def encoder_settings(
@@ -247,7 +248,8 @@ def probe_row(
 
 
 def _read_settings(text: str, option: str) -> dict[str, Any]:
-    settings = YAML(typ="safe").load(text) if text.strip() else {}
+    with naming_settings(f"--{option}", text):
+        settings = YAML(typ="safe").load(text) if text.strip() else {}
     if not isinstance(settings, dict):
         raise ValueError(
             f"--{option} is {text!r}; expected settings such as "

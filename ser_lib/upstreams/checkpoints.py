@@ -1,4 +1,4 @@
-"""Old checkpoints: found, read without running their code, and loaded strictly.
+"""Old checkpoints: found, and read without running their code.
 
 A checkpoint of PyTorch is a pickle, which can name any class and call it. Here it is
 read with ``weights_only=True``: tensors, plain Python values and
@@ -19,10 +19,8 @@ from huggingface_hub.errors import (
     HFValidationError,
     LocalEntryNotFoundError,
 )
-from torch import nn
 
 SUFFIXES = (".ckpt", ".pt", ".pth", ".tar")
-SHOWN_KEYS = 3
 
 # Schedules that early s3prl runs left in the state of their optimiser.
 _SCHEDULES = (
@@ -229,55 +227,3 @@ another encoder, or of another version?
             f"another encoder, or of another version?"
         )
     return [content[name] for name in names]
-
-
-def load_strictly(
-    module: nn.Module, state: Mapping[str, torch.Tensor], source: str | Path
-) -> None:
-    """Load weights, all of them and no others.
-
-    Arguments
-    ---------
-    module : torch.nn.Module
-        The network.
-    state : Mapping[str, torch.Tensor]
-        Weights by the names of the module's own ``state_dict``.
-    source : str | Path
-        The file they come from, for the message.
-
-    Raises
-    ------
-    ValueError
-        If keys are missing, unexpected or of another shape; the first of each are
-        named.
-
-    Example
-    -------
-    >>> layer = nn.Linear(2, 1)
-    >>> load_strictly(layer, {"weight": torch.ones(1, 2)}, "old.ckpt")
-    Traceback (most recent call last):
-    ...
-    ValueError: old.ckpt does not fit the Linear: missing bias.
-    """
-    own = {key: tuple(value.shape) for key, value in module.state_dict().items()}
-    given = {key: tuple(getattr(value, "shape", ())) for key, value in state.items()}
-    problems = {
-        "missing": [key for key in own if key not in given],
-        "unexpected": [key for key in given if key not in own],
-        "of another shape": [
-            f"{key} {given[key]} in place of {own[key]}"
-            for key in own
-            if key in given and given[key] != own[key]
-        ],
-    }
-    found = [f"{kind} {_some(keys)}" for kind, keys in problems.items() if keys]
-    if found:
-        kind = type(module).__name__
-        raise ValueError(f"{source} does not fit the {kind}: {'; '.join(found)}.")
-    module.load_state_dict(state, strict=True)
-
-
-def _some(keys: list[str]) -> str:
-    more = len(keys) - SHOWN_KEYS
-    shown = ", ".join(keys[:SHOWN_KEYS])
-    return f"{shown} and {more} more" if more > 0 else shown

@@ -9,13 +9,10 @@ from typing import Literal
 import torch
 from torch import nn
 
-from ser_lib.upstreams.checkpoints import (
-    load_legacy,
-    load_strictly,
-    local_checkpoint,
-)
+from ser_lib.upstreams.checkpoints import load_legacy, local_checkpoint
 from ser_lib.upstreams.encoder import SpeechEncoder
 from ser_lib.upstreams.layers import LayerSum
+from ser_lib.upstreams.weights import load_strictly
 
 
 class NativeUpstream(SpeechEncoder):

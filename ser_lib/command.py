@@ -1,0 +1,303 @@
+"""What all commands have in common: how they end, and how they read their options.
+
+``run_command`` calls the main function of a command. A mistake of its user, an
+interruption, a full disk or a closed pipe ends in one message, never in a traceback;
+a bug keeps its traceback. The exit codes are
+
+==== =================================================================
+0    all went well
+1    a bug, or what the command itself says (such as: a file failed)
+2    a mistake in what was given: options, settings, files, disk space
+130  interrupted by Ctrl-C
+141  the reader of a pipe has gone (``| head``)
+==== =================================================================
+
+Nothing heavy is imported here, so that wrong usage is told at once.
+"""
+
+import argparse
+import contextlib
+import errno
+import io
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TextIO
+
+from ser_lib import __version__
+
+RESUMES = "The same command resumes."
+STARTS_AGAIN = "The same command starts again."
+
+BUG = 1
+MISTAKE = 2
+INTERRUPTED = 128 + 2  # SIGINT, as a shell has it
+READER_IS_GONE = 128 + 13  # SIGPIPE
+
+_OURS = str(Path(__file__).resolve().parent)
+# How torch and safetensors, which give no errno, tell that a file was not written.
+_FULL_DISK_TEXTS = ("No space left on device", "PytorchStreamWriter failed writing")
+
+Main = Callable[[Sequence[str]], int | None]
+
+
+def run_command(
+    main: Main, again: str = STARTS_AGAIN, arguments: Sequence[str] | None = None
+) -> None:
+    """Call the main function of a command; end the process unless all went well.
+
+    Arguments
+    ---------
+    main : Callable
+        Takes the arguments of the command line and gives an exit code (None for 0).
+        What takes long to import is best imported in it, so that Ctrl-C meanwhile is
+        told as well as later.
+    again : str
+        What the same command does after an interruption or a full disk.
+    arguments : Sequence[str] | None
+        The arguments; None for those of the process. With ``--debug`` among them,
+        mistakes show their traceback, too.
+
+    Raises
+    ------
+    SystemExit
+        With the exit code, if it is not 0.
+
+    Example
+    -------
+    >>> run_command(lambda arguments: print(*arguments), arguments=["well"])
+    well
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    debug = "--debug" in arguments
+    # A log line that cannot be written (full disk, closed pipe) gets no traceback.
+    logging.raiseExceptions = debug
+    _replace_closed_streams()
+    try:
+        code = main(arguments) or 0
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last to see it
+        message, code = _explain(error, main, again)
+        if debug or code == BUG:
+            message = f"{''.join(traceback.format_exception(error))}\n{message}"
+        _tell(message)
+    _give_up_closed_pipes()
+    if code:
+        sys.exit(code)
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser of options that is strict where argparse is not, the same everywhere.
+
+    Options cannot be abbreviated nor given twice, and there is ``--debug``.
+
+    Arguments
+    ---------
+    module : str
+        Name of the command's module, for ``python -m``; empty for a script.
+    description : str
+        The help; its line breaks are kept.
+
+    Example
+    -------
+    >>> parser = CommandParser("ser_lib.example", "An example.")
+    >>> _ = parser.add_argument("--out", type=path_argument)
+    >>> parser.parse_args(["--out", "a.csv"]).out.name
+    'a.csv'
+    """
+
+    def __init__(self, module: str, description: str) -> None:
+        super().__init__(
+            prog=f"python -m {module}" if module else None,
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        self.add_argument(
+            "--debug",
+            action="store_true",
+            help="show the Python traceback of an error, too",
+        )
+
+    def parse_known_args(
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Read the arguments as argparse does; refuse an option given twice."""
+        args = sys.argv[1:] if args is None else list(args)
+        options = args[: args.index("--")] if "--" in args else args
+        names = [option.split("=")[0] for option in options]
+        for name in self._option_string_actions:
+            if names.count(name) > 1:
+                self.error(f"{name} is given {names.count(name)} times; give it once")
+        return super().parse_known_args(args, namespace)
+
+
+def text_argument(text: str) -> str:
+    """Read an argument that must not be empty, as ``type=`` of an option.
+
+    Arguments
+    ---------
+    text : str
+        The argument.
+
+    Returns
+    -------
+    str
+        The argument as it is.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If nothing is in it, as with ``"$UNSET"`` in a shell.
+    """
+    if not text.strip():
+        raise argparse.ArgumentTypeError(
+            "the argument is empty (is a variable of the shell not set?)"
+        )
+    return text
+
+
+def path_argument(text: str) -> Path:
+    """Read a path that must not be empty: an empty one would be the current folder.
+
+    Arguments
+    ---------
+    text : str
+        The argument.
+
+    Returns
+    -------
+    Path
+        The path.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        As for :func:`text_argument`.
+    """
+    return Path(text_argument(text))
+
+
+def _explain(error: BaseException, main: Main, again: str) -> tuple[str, int]:
+    """Give a message and an exit code for what ended a command."""
+    if isinstance(error, KeyboardInterrupt):
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one ends it at once
+        return f"Interrupted. {again}", INTERRUPTED
+    if isinstance(error, BrokenPipeError) and _reader_is_gone():
+        return "", READER_IS_GONE
+    if _is_full_disk(error):
+        return f"{_text(error)}. Make space. {again}", MISTAKE
+    if _is_users_mistake(error, main):
+        return _text(error), MISTAKE
+    return _how_to_report(), BUG
+
+
+def _is_users_mistake(error: BaseException, main: Main) -> bool:
+    """Tell whether our code, or the system for a named file, refuses something.
+
+    A ValueError out of a library is a bug: we should have asked before.
+    """
+    if isinstance(error, OSError) and error.filename is not None:
+        return True
+    if not isinstance(error, ValueError | OSError | ModuleNotFoundError):
+        return False
+    *_, (frame, _line) = traceback.walk_tb(error.__traceback__)
+    raised_in = frame.f_code.co_filename
+    return raised_in.startswith(_OURS) or raised_in == main.__code__.co_filename
+
+
+def _is_full_disk(error: BaseException | None) -> bool:
+    while error is not None:
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        if full or any(text in str(error) for text in _FULL_DISK_TEXTS):
+            return True
+        error = error.__cause__
+    return False
+
+
+def _text(error: BaseException) -> str:
+    """Give the message; that of the system as other programs show it."""
+    if isinstance(error, OSError) and error.strerror:
+        names = [os.fsdecode(n) for n in (error.filename, error.filename2) if n]
+        return ": ".join([*names, error.strerror])
+    return str(error) or type(error).__name__
+
+
+def _how_to_report() -> str:
+    packages = []
+    for name in ("torch", "speechbrain", "transformers"):
+        try:
+            packages.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            packages.append(f"no {name}")
+    return (
+        f"This looks like a bug. Please report it with the lines above, the command "
+        f"and these versions: Python {sys.version.split()[0]}, ser_lib {__version__}, "
+        f"{', '.join(packages)}."
+    )
+
+
+def _tell(message: str) -> None:
+    """Write to standard error and, if a run has one by now, to its log file."""
+    if not message:
+        return
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun
+        message = f"[process {os.environ.get('RANK')}] {message}"
+    record = logging.makeLogRecord({"msg": "%s", "args": (message,), "name": __name__})
+    record.levelno, record.levelname = logging.ERROR, "ERROR"
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)
+    with contextlib.suppress(OSError):  # there is nobody else to tell it
+        print(message, file=sys.stderr, flush=True)
+
+
+class _ClosedStream(io.FileIO):
+    """Takes the place of a standard stream that was closed (``>&-``) when we began.
+
+    Otherwise the next file that is opened would take its number, and get what C
+    libraries write to the stream.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(os.devnull, "r+")
+        self._message = f"Standard {name} is closed, and this command needs it."
+
+    def readinto(self, buffer: bytearray) -> int:
+        raise OSError(self._message)
+
+    def write(self, data: bytes) -> int:
+        raise OSError(self._message)
+
+
+def _replace_closed_streams() -> None:
+    if sys.stdin is None:
+        sys.stdin = io.TextIOWrapper(io.BufferedReader(_ClosedStream("input")))
+    if sys.stdout is None:
+        sys.stdout = io.TextIOWrapper(_ClosedStream("output"), write_through=True)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")
+
+
+def _reader_is_gone() -> bool:
+    return not all(_can_flush(stream) for stream in (sys.stdout, sys.stderr))
+
+
+def _can_flush(stream: TextIO) -> bool:
+    try:
+        stream.flush()
+    except OSError:
+        return False
+    return True
+
+
+def _give_up_closed_pipes() -> None:
+    """Keep Python from a traceback for text that could not be written."""
+    for stream in (sys.stdout, sys.stderr):
+        if not _can_flush(stream):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
