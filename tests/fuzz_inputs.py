@@ -16,6 +16,7 @@ temporary folder, which is removed at the end. pytest runs nothing of this.
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -42,6 +43,7 @@ def main() -> int:
     kinds = options.only.split(",") if options.only else list(session.KINDS)
     if unknown := [kind for kind in kinds if kind not in session.KINDS]:
         parser.error(f"--only: there is no kind {unknown}, only {[*session.KINDS]}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Ended by a signal."))
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="fuzz_inputs_") as root:
         chosen = session.Choice(kinds, options.n, options.seed, options.index)

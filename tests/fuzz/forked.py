@@ -124,6 +124,7 @@ def _become(case: Case, folder: Path, begun: Path) -> None:
     """Be the command; never return, since the parent's frames are below this one."""
     try:
         os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.chdir(folder)
         _redirect(folder)
         try:

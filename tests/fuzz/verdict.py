@@ -55,9 +55,16 @@ def findings_of(case: Case, folder: Path, outcome: Outcome) -> list[str]:
 
 def told(case: Case, outcome: Outcome, findings: list[str]) -> str:
     """One line of a report: the input, what was expected, what came."""
-    last = _last_line(outcome.stderr)
+    last = _exception(outcome.stderr) or _last_line(outcome.stderr)
     text = f"{_shortened(case.title)}: {'; '.join(findings)}"
-    return text + (f" (stderr ends with: {_shortened(last)})" if last else "")
+    return text + (f" ({_shortened(last)})" if last else "")
+
+
+def _exception(text: str) -> str:
+    """The line of the last traceback that names the error."""
+    _, _, after = text.rpartition(TRACEBACK)
+    lines = [line for line in after.splitlines()[1:] if line[:1].strip()]
+    return lines[0] if TRACEBACK in text and lines else ""
 
 
 def _last_line(text: str) -> str:
