@@ -5,4 +5,13 @@ utterance embedding -> classifier -> predictions -> metrics -> report.
 The modules of this package stand for the steps; ``experiment.py`` runs them.
 """
 
+import sys
+
 __version__ = "0.1.0"
+
+# A command imports its libraries, which takes seconds, before its main function can
+# catch Ctrl-C. Python calls the program so until it has found the command's module.
+if sys.argv[:1] == ["-m"]:
+    from ser_lib.command import tell_interruption
+
+    sys.excepthook = tell_interruption

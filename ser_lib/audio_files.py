@@ -5,8 +5,6 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from ser_lib.file_names import printable
-
 AUDIO_SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
 
 # Called with a folder that cannot be read, and a message that names it.
@@ -55,13 +53,13 @@ def find_audio(folder: str | Path, on_error: OnError = refuse) -> list[Path]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"There is no folder {printable(str(folder))}.")
+        raise FileNotFoundError(f"There is no folder {folder}.")
     # macOS leaves files named ._* beside the real ones.
     files = [p for p in find_files(folder, on_error) if not p.name.startswith("._")]
     found = [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES]
     if not found:
         raise FileNotFoundError(
-            f"The folder {printable(str(folder))} holds no audio: expected files named "
+            f"The folder {folder} holds no audio: expected files named "
             f"{', '.join(AUDIO_SUFFIXES)}, found {len(files)} other files."
         )
     return found
@@ -102,8 +100,7 @@ def find_files(folder: Path, on_error: OnError = refuse) -> list[Path]:
             seen.add((facts.st_dev, facts.st_ino))
             entries = _entries(here)
         except OSError as error:
-            name = printable(str(here))
-            on_error(here, f"The folder {name} cannot be read: {error.strerror}.")
+            on_error(here, f"The folder {here} cannot be read: {error.strerror}.")
             continue
         for entry in entries:
             kind = links if entry.is_symlink() else folders

@@ -7,7 +7,6 @@ is written in a side folder and renamed when it is complete, and renamed out of 
 way before it is deleted.
 """
 
-import errno
 import logging
 import shutil
 from collections.abc import Iterable, Mapping
@@ -20,6 +19,8 @@ from speechbrain.utils.checkpoints import (
     average_checkpoints,
 )
 from speechbrain.utils.logger import get_logger
+
+from ser_lib.files import is_full_disk
 
 logger = get_logger(__name__)
 
@@ -81,7 +82,9 @@ class AtomicCheckpointer(Checkpointer):
                 _move_and_delete(whole)
             saved.path.rename(whole)
         except (OSError, RuntimeError) as error:
-            raise _explain_full_disk(error, final_folder) from error
+            if not is_full_disk(error):
+                raise
+            raise _full_disk_error(final_folder) from error
         finally:
             self.checkpoints_dir = final_folder
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -101,18 +104,12 @@ def _move_and_delete(folder: Path) -> None:
     shutil.rmtree(doomed)
 
 
-def _explain_full_disk(error: Exception, folder: Path) -> Exception:
-    """Say what to do when a disk is full; torch reports it as a RuntimeError."""
-    is_full = getattr(error, "errno", None) == errno.ENOSPC
-    torch_write_failed = isinstance(error, RuntimeError) and "write" in str(error)
-    if not is_full and not torch_write_failed:
-        return error
+def _full_disk_error(folder: Path) -> OSError:
     free_mb = shutil.disk_usage(folder).free / 1e6
     return OSError(
-        errno.ENOSPC,
         f"No space for a checkpoint in {folder} ({free_mb:.0f} MB free). The earlier "
         f"checkpoints are whole: make space, or move the results folder, and start "
-        f"the same command again; it goes on from the last one",
+        f"the same command again; it goes on from the last one."
     )
 
 

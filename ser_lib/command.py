@@ -17,19 +17,21 @@ Nothing heavy is imported here, so that wrong usage is told at once.
 
 import argparse
 import contextlib
-import errno
 import io
 import logging
 import os
+import select
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import TracebackType
 from typing import Any, TextIO
 
 from ser_lib import __version__
+from ser_lib.files import is_full_disk
 
 RESUMES = "The same command resumes."
 STARTS_AGAIN = "The same command starts again."
@@ -40,8 +42,6 @@ INTERRUPTED = 128 + 2  # SIGINT, as a shell has it
 READER_IS_GONE = 128 + 13  # SIGPIPE
 
 _OURS = str(Path(__file__).resolve().parent)
-# How torch and safetensors, which give no errno, tell that a file was not written.
-_FULL_DISK_TEXTS = ("No space left on device", "PytorchStreamWriter failed writing")
 
 Main = Callable[[Sequence[str]], int | None]
 
@@ -137,6 +137,26 @@ class CommandParser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
 
+def tell_interruption(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Show an exception as Python does, but for Ctrl-C: the ``sys.excepthook``.
+
+    Arguments
+    ---------
+    kind : type
+        Class of the exception.
+    error : BaseException
+        The exception.
+    trace : TracebackType | None
+        Where it was raised.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        print(f"Interrupted. {STARTS_AGAIN}", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
 def text_argument(text: str) -> str:
     """Read an argument that must not be empty, as ``type=`` of an option.
 
@@ -190,7 +210,7 @@ def _explain(error: BaseException, main: Main, again: str) -> tuple[str, int]:
         return f"Interrupted. {again}", INTERRUPTED
     if isinstance(error, BrokenPipeError) and _reader_is_gone():
         return "", READER_IS_GONE
-    if _is_full_disk(error):
+    if is_full_disk(error):
         return f"{_text(error)}. Make space. {again}", MISTAKE
     if _is_users_mistake(error, main):
         return _text(error), MISTAKE
@@ -209,15 +229,6 @@ def _is_users_mistake(error: BaseException, main: Main) -> bool:
     *_, (frame, _line) = traceback.walk_tb(error.__traceback__)
     raised_in = frame.f_code.co_filename
     return raised_in.startswith(_OURS) or raised_in == main.__code__.co_filename
-
-
-def _is_full_disk(error: BaseException | None) -> bool:
-    while error is not None:
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        if full or any(text in str(error) for text in _FULL_DISK_TEXTS):
-            return True
-        error = error.__cause__
-    return False
 
 
 def _text(error: BaseException) -> str:
@@ -285,7 +296,12 @@ def _replace_closed_streams() -> None:
 
 
 def _reader_is_gone() -> bool:
-    return not all(_can_flush(stream) for stream in (sys.stdout, sys.stderr))
+    """Tell a closed pipe from a connection that is lost, to a worker for instance."""
+    poll = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        poll.register(stream, select.POLLERR)
+    gone = select.POLLERR | select.POLLHUP
+    return any(event & gone for _fd, event in poll.poll(0))
 
 
 def _can_flush(stream: TextIO) -> bool:

@@ -19,7 +19,14 @@ from typing import BinaryIO
 from filelock import FileLock, Timeout
 
 UNFINISHED = ".unfinished."  # what the temporary names begin with
-_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL_DISK_CODES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# How torch and safetensors, which give no errno, tell that a file was not written.
+_FULL_DISK_TEXTS = (
+    "No space left on device",
+    "PytorchStreamWriter failed writing",
+    "iostream error",
+    "unexpected pos",
+)
 _LONGEST_SUFFIX = 16
 
 logger = logging.getLogger(__name__)
@@ -157,9 +164,32 @@ def naming(path: Path, unfinished: Path | None = None) -> Iterator[None]:
         yield
     except OSError as error:
         is_named = unfinished is not None and error.filename == str(unfinished)
-        if is_named or (error.errno in _DISK_IS_FULL and error.filename is None):
+        if is_named or (error.errno in _FULL_DISK_CODES and error.filename is None):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Tell whether a file could not be written because its disk, or a quota, is full.
+
+    Arguments
+    ---------
+    error : BaseException
+        What came of writing it.
+
+    Returns
+    -------
+    bool
+        Whether it is so.
+
+    Example
+    -------
+    >>> is_full_disk(OSError(errno.ENOSPC, "No space left on device"))
+    True
+    """
+    if getattr(error, "errno", None) in _FULL_DISK_CODES:
+        return True
+    return any(text in str(error) for text in _FULL_DISK_TEXTS)
 
 
 @contextmanager

@@ -69,7 +69,7 @@ class Settings:
             The uppermost settings file.
         overrides : str | Mapping
             Settings that replace those of the files: YAML text, as
-            ``speechbrain.parse_arguments`` returns it, or a mapping.
+            ``arguments.read_arguments`` returns it, or a mapping.
 
         Returns
         -------

@@ -10,7 +10,6 @@
 belong together, is refused with the name of the part.
 """
 
-import hashlib
 import json
 import re
 import reprlib
@@ -21,6 +20,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from ser_lib import __version__
+from ser_lib.checksums import network_sha256, sha256
 from ser_lib.model import EmotionModel
 from ser_lib.model_description import check_network
 from ser_lib.strict_json import read_json
@@ -143,22 +143,6 @@ def write_facts(folder: Path, facts: Mapping, members: Mapping[str, dict]) -> di
     return about
 
 
-def network_sha256(network: Mapping) -> str:
-    """Hash a description; the order of its keys and the spaces do not matter.
-
-    Arguments
-    ---------
-    network : Mapping
-        As in ``model.json``.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
-    return hashlib.sha256(json.dumps(network, sort_keys=True).encode()).hexdigest()
-
-
 def read_facts(folder: str | Path) -> dict:
     """Read ``model.json`` and check that it says what a model needs.
 
@@ -247,52 +231,6 @@ def _check_labels_and_members(path: Path, facts: Mapping) -> None:
     ]
     if without:
         raise ValueError(f"{path} is damaged: {without} have no sha256.")
-
-
-def sha256(path: Path) -> str:
-    """Hash a file.
-
-    Arguments
-    ---------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
-    with open(path, "rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
-
-
-def check_sum(path: Path, expected: str) -> None:
-    """Compare a file of a model folder with its checksum.
-
-    Arguments
-    ---------
-    path : Path
-        The file.
-    expected : str
-        Its SHA-256, as ``model.json`` has it.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If it is missing, or has another.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"The model folder {path.parent} is incomplete: it has no {path.name}. "
-            f"Copy, download or export it again."
-        )
-    found = sha256(path)
-    if found != expected:
-        raise ValueError(
-            f"{path} was changed or damaged: its SHA-256 is {found[:12]}..., "
-            f"{FACTS_FILE} expects {str(expected)[:12]}.... Copy, download or export "
-            f"the folder again."
-        )
 
 
 def check_same(path: Path, key: str, found: object, facts: Mapping) -> None:

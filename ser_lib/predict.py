@@ -9,8 +9,9 @@ MODEL is a folder that ``python -m ser_lib.export`` wrote, or a hub id. What fol
 audio files, folders (all audio in and below them), CSV files with a column ``path``
 (relative to the CSV file), or ``-`` for a WAV file on standard input. A file that
 cannot be used gives a row with an error, and the rest go on. The same command started
-again goes on where it stopped. Exit code: 0, all went well; 1, a file failed; 2, wrong
-usage or no model.
+again goes on where it stopped; recordings that were changed since are done again. A
+second run with the same --out waits for the first. Exit code: 0, all went well; 1, a
+file or folder failed; 2, wrong usage or no model.
 """
 
 import shutil

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from speechbrain.utils.fetching import FetchConfig
 
+from ser_lib.checksums import check_sum
 from ser_lib.hub import local_model
 from ser_lib.model import EmotionModel
 from ser_lib.model_description import build_model
@@ -18,7 +19,6 @@ from ser_lib.model_folder import (
     PACKAGES,
     WITNESSED,
     check_same,
-    check_sum,
     read_facts,
 )
 from ser_lib.strict_json import MAX_BYTES, parse_json

@@ -258,7 +258,7 @@ def _keep_frozen_states(hparams: dict, upstreams: Upstreams) -> None:
             "every epoch, so nothing could be used again. Give one or the other."
         )
     for upstream in upstreams.values():
-        if isinstance(upstream, SpeechEncoder) and upstream.freeze:
+        if isinstance(upstream, SpeechEncoder) and upstream.has_frozen_states:
             upstream.keep_states(hparams["frozen_states_gb"])
 
 

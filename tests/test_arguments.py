@@ -4,6 +4,7 @@ import pytest
 
 from ser_lib.arguments import read_arguments
 from ser_lib.hparams import Settings
+from ser_lib.recipe import read_command_line
 
 FILE = "recipes/Custom/hparams/fbank_ecapa.yaml"
 
@@ -63,3 +64,9 @@ def test_run_options_go_to_speechbrain_wherever_they_stand():
     assert (options.debug, options.precision, options.device) == (True, "bf16", "cpu")
     assert options.overridden_args >= {"debug", "precision", "device"}
     assert read_arguments([FILE])[2] == ""
+
+
+def test_the_scripts_of_the_recipes_read_their_command_line_so():
+    with pytest.raises(ValueError, match="--seed is given twice"):
+        read_command_line([FILE, "--seed", "1", "--seed", "2"], "")
+    assert read_command_line([FILE, "--note", "a # b"], "")[2] == "note: 'a # b'\n"

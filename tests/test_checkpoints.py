@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from ser_lib import checkpoints
 from ser_lib.checkpoints import (
     AtomicCheckpointer,
     average_states,
@@ -99,14 +98,38 @@ def test_a_save_that_fails_leaves_the_earlier_checkpoints_and_says_the_disk_is_f
     assert epochs(checkpointer.list_checkpoints()) == [1]
 
 
-def test_a_full_disk_that_torch_reports_as_a_runtime_error_is_recognised(tmp_path):
-    error = RuntimeError("[enforce fail at inline_container.cc] . PytorchStreamWriter")
-    told = checkpoints._explain_full_disk(
-        RuntimeError(f"{error} failed writing file data/0: file write failed"), tmp_path
-    )
-    assert isinstance(told, OSError)
-    other = RuntimeError("shape mismatch")
-    assert checkpoints._explain_full_disk(other, tmp_path) is other
+@pytest.mark.parametrize(
+    "message",
+    [
+        "[enforce fail at inline_container.cc:672] . unexpected pos 270592 vs 270484",
+        "[enforce fail at inline_container.cc] . PytorchStreamWriter failed writing "
+        "file data/0: file write failed",
+        "basic_ios::clear: iostream error",
+    ],
+)
+def test_a_full_disk_that_torch_reports_as_a_runtime_error_is_recognised(
+    tmp_path, monkeypatch, message
+):
+    checkpointer = saved_epochs(tmp_path, [0.5])
+
+    def full_disk(*args, **kwargs):
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(OSError, match="No space for a checkpoint"):
+        checkpointer.save_checkpoint(name="epoch002", meta={"epoch": 2})
+
+
+def test_another_error_of_saving_stays_what_it_is(tmp_path, monkeypatch):
+    checkpointer = saved_epochs(tmp_path, [0.5])
+
+    def wrong(*args, **kwargs):
+        raise RuntimeError("cannot pickle")
+
+    monkeypatch.setattr(torch, "save", wrong)
+    with pytest.raises(RuntimeError, match="cannot pickle") as raised:
+        checkpointer.save_checkpoint(name="epoch002", meta={"epoch": 2})
+    assert raised.value.__cause__ is None
 
 
 def test_what_a_killed_save_or_delete_leaves_behind_is_not_taken_for_a_checkpoint(

@@ -237,3 +237,37 @@ def test_a_file_that_is_cut_off_is_refused_by_its_name(tmp_path, file, share):
     (tmp_path / file).write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(ValueError, match=rf"{file} \(\d+ bytes\) cannot be read"):
         load(tmp_path, "hubert")
+
+
+@pytest.mark.parametrize("name", ["hubert", "bert"])
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("hidden_size", None),
+        ("hidden_size", [1, 2]),
+        ("hidden_size", 0),
+        ("intermediate_size", -1),
+        ("num_attention_heads", 0),
+        ("hidden_act", "text"),
+        ("dtype", []),
+        ("dtype", "text"),
+        ("model_type", []),
+    ],
+)
+def test_a_setting_of_a_wrong_kind_names_the_folder(tmp_path, name, setting, value):
+    config = write(tmp_path, name) / "config.json"
+    content = json.loads(config.read_text())
+    config.write_text(json.dumps({**content, setting: value}))
+    with pytest.raises(ValueError, match=f"settings in {tmp_path} .* make no encoder"):
+        load(tmp_path, name)
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "[]", '"text"'])
+@pytest.mark.parametrize("name", ["hubert", "bert"])
+def test_settings_that_are_none_at_all_name_the_folder(tmp_path, name, text):
+    write(tmp_path, name)
+    for file in ("preprocessor_config.json", "tokenizer_config.json", "config.json"):
+        if (tmp_path / file).exists():
+            (tmp_path / file).write_text(text)
+            with pytest.raises(ValueError, match=f"settings in {tmp_path} .* make no"):
+                load(tmp_path, name)

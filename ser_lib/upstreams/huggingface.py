@@ -24,8 +24,18 @@ from ser_lib.upstreams.encoder import SpeechEncoder
 from ser_lib.upstreams.encoder_description import check_encoder, describe_encoder
 from ser_lib.upstreams.frames import time_mask
 from ser_lib.upstreams.layers import LayerSum
-from ser_lib.upstreams.padding import PaddedWaveforms, keep_padding_out, normalise
-from ser_lib.upstreams.pretrained import WEIGHT_FILES, has_weights, load_pretrained
+from ser_lib.upstreams.padding import (
+    Convolved,
+    PaddedWaveforms,
+    keep_padding_out,
+    normalise,
+)
+from ser_lib.upstreams.pretrained import (
+    WEIGHT_FILES,
+    has_weights,
+    load_pretrained,
+    named_settings,
+)
 
 NEEDED_FILES = ("config.json", "preprocessor_config.json")
 # What the files of other tasks hold beside the encoder.
@@ -208,29 +218,53 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
         has it; the output is. Layer drop, where the encoder has it, leaves some states
         out in training if ``layer`` is ``last``.
         """
+        if self._cache is None or self.freeze:
+            given = self._padded(wavs, n_samples)
+        else:
+            (frames,), _ = self._cache.states(self._convolve, wavs, n_samples)
+            given = Convolved(frames.transpose(1, 2))
         inside = time_mask(n_samples, wavs.shape[1])
-        if self.normalize_wav:
-            wavs = normalise(wavs, inside)
-        wavs = PaddedWaveforms(wavs * inside, n_samples)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze):
             output = self.model(
-                wavs, attention_mask=inside, output_hidden_states=all_states
+                given, attention_mask=inside, output_hidden_states=all_states
             )
         states = output.hidden_states if all_states else [output.last_hidden_state]
         return list(states), self.model._get_feat_extract_output_lengths(n_samples)
+
+    @property
+    def has_frozen_states(self) -> bool:
+        """Whether the encoder or its convolutions are frozen."""
+        return self.freeze or self.freeze_feature_extractor
+
+    def _padded(self, wavs: torch.Tensor, n_samples: torch.Tensor) -> PaddedWaveforms:
+        inside = time_mask(n_samples, wavs.shape[1])
+        if self.normalize_wav:
+            wavs = normalise(wavs, inside)
+        return PaddedWaveforms(wavs * inside, n_samples)
+
+    def _convolve(
+        self, wavs: torch.Tensor, n_samples: torch.Tensor
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Give what the convolutions make of waveforms, as the lowest state."""
+        frames = self.model.feature_extractor(self._padded(wavs, n_samples))
+        counts = self.model._get_feat_extract_output_lengths(n_samples)
+        return [frames.transpose(1, 2)], counts
 
 
 @contextmanager
 def _encoder_folder(source: str | Mapping[str, dict]) -> Iterator[Path]:
     """Give a folder for SpeechBrain's class, which reads nothing but files."""
     if not isinstance(source, Mapping):
-        yield local_encoder(source)
+        folder = local_encoder(source)
+        with named_settings(folder):
+            yield folder
         return
     check_encoder(source)
     with tempfile.TemporaryDirectory() as folder:
         for name in NEEDED_FILES:
             Path(folder, name).write_text(json.dumps(source[name]), encoding="utf-8")
-        yield Path(folder)
+        with named_settings("the description of the encoder"):
+            yield Path(folder)
 
 
 def _receptive_field(kernels: list[int], strides: list[int]) -> int:

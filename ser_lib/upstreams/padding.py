@@ -32,6 +32,18 @@ class PaddedWaveforms(NamedTuple):
     n_samples: torch.Tensor
 
 
+class Convolved(NamedTuple):
+    """What the convolutions gave: they hand it on as it is.
+
+    Arguments
+    ---------
+    frames : (batch, channels, time) torch.Tensor
+        Frames.
+    """
+
+    frames: torch.Tensor
+
+
 class PaddedConvolutions(nn.Module):
     """The convolutions of an encoder, which are told the lengths with each call.
 
@@ -52,12 +64,12 @@ class PaddedConvolutions(nn.Module):
         if self.has_group_norm:
             assert norm.num_groups == norm.num_channels, "one channel a group, surely"
 
-    def forward(self, wavs: torch.Tensor | PaddedWaveforms) -> torch.Tensor:
+    def forward(self, wavs: torch.Tensor | PaddedWaveforms | Convolved) -> torch.Tensor:
         """Turn waveforms into frames.
 
         Arguments
         ---------
-        wavs : (batch, samples) torch.Tensor | PaddedWaveforms
+        wavs : (batch, samples) torch.Tensor | PaddedWaveforms | Convolved
             A tensor stands for waveforms of one length.
 
         Returns
@@ -65,6 +77,8 @@ class PaddedConvolutions(nn.Module):
         (batch, channels, time) torch.Tensor
             Frames; what stands after an utterance's last frame is arbitrary.
         """
+        if isinstance(wavs, Convolved):
+            return wavs.frames
         if isinstance(wavs, torch.Tensor):
             wavs = PaddedWaveforms(wavs, None)
         x, (first, *others) = wavs.values[:, None], self.conv_layers

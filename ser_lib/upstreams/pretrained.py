@@ -7,10 +7,12 @@ larger model, are its business.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import PreTrainedConfig, PreTrainedModel
@@ -28,6 +30,45 @@ WEIGHT_FILES = (
 UNUSED = "masked_spec_embed"
 # Buffers of older versions, which are not loaded.
 _INTEGERS = ("position_ids", "token_type_ids", "num_batches_tracked")
+
+
+# What settings of a wrong kind make transformers raise.
+_WRONG_SETTINGS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    StrictDataclassError,
+    TypeError,
+    json.JSONDecodeError,
+)
+
+
+@contextmanager
+def named_settings(folder: str | Path) -> Iterator[None]:
+    """Say where the settings stand that make no encoder.
+
+    Arguments
+    ---------
+    folder : str | Path
+        Holds ``config.json`` and its likes.
+
+    Raises
+    ------
+    ValueError
+        If transformers stumbles over them.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except _WRONG_SETTINGS as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"The settings in {folder} (config.json and the other JSON files) make no "
+            f"encoder ({type(error).__name__}: {reason}). Copy or download them again."
+        ) from error
 
 
 def has_weights(folder: Path) -> bool:

@@ -7,7 +7,7 @@ from speechbrain.integrations.huggingface.textencoder import TextEncoder
 
 from ser_lib.upstreams.frames import Frames
 from ser_lib.upstreams.huggingface import local_encoder
-from ser_lib.upstreams.pretrained import load_pretrained
+from ser_lib.upstreams.pretrained import load_pretrained, named_settings
 
 # What the files of other tasks hold beside the encoder.
 HEADS = (
@@ -62,11 +62,9 @@ class TextUpstream(TextEncoder):
     hop_samples = None  # tokens have no times
 
     def __init__(self, source: str, freeze: bool = False) -> None:
-        super().__init__(
-            str(local_encoder(source, NEEDED_TEXT_FILES)),
-            save_path=os.devnull,
-            freeze=freeze,
-        )
+        folder = local_encoder(source, NEEDED_TEXT_FILES)
+        with named_settings(folder):
+            super().__init__(str(folder), save_path=os.devnull, freeze=freeze)
         self.frozen = freeze
         self.dim = self.model.config.hidden_size
         # The pooler reads the first token only; unused, it would stop distributed
