@@ -60,6 +60,8 @@ class Case:
         Says what else was not as promised; nothing if all was.
     real : bool
         Whether an interpreter of its own runs it, which takes seconds to start.
+    may_be_silent : bool
+        Whether it needs no message where its exit code is not 0.
     """
 
     title: str
@@ -67,6 +69,7 @@ class Case:
     codes: frozenset[int] | set[int]
     check: Callable[[Path, Outcome], str] = nothing_more
     real: bool = False
+    may_be_silent: bool = False
 
 
 @dataclass(frozen=True)

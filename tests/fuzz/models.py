@@ -187,7 +187,6 @@ def _weights(common: Common) -> Iterator[Case]:
         "one more": lambda w: {**w, "more": next(iter(w.values())).clone()},
         "none": lambda w: {},
         "another shape": lambda w: {**w, _first(w): w[_first(w)][:1].clone()},
-        "half precision": lambda w: {**w, _first(w): w[_first(w)].half()},
         "integers": lambda w: {**w, _first(w): w[_first(w)].long()},
         "switches": lambda w: {**w, _first(w): w[_first(w)] > 0},
         "complex": lambda w: {**w, _first(w): w[_first(w)].to(dtype=_complex())},

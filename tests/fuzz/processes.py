@@ -88,27 +88,8 @@ def _output_streams(common: Common) -> Iterator[Case]:
             return command
 
         yield _real(f"{name}: stdout is closed", closed, {OK, USER_ERROR})
-        yield _silent(f"{name} | true", without_reader, READER_IS_GONE)
-
-
-def _silent(title: str, prepare: Callable[[Path], list], codes: set[int]) -> Case:
-    """A command that may end without a word; it goes on in a shell that speaks."""
-
-    def prepare_shell(folder: Path) -> list:
-        command = [str(part) for part in prepare(folder)]
-        module = [] if command[0].endswith(".py") else ["-m"]
-        run = [sys.executable, *module, *command]
-        script = folder / "shell.py"
-        script.write_text(
-            f"import subprocess, sys\n"
-            f"code = subprocess.run({run!r}).returncode\n"
-            f"print('this is the end of it', file=sys.stderr)\n"
-            f"sys.exit(code if code >= 0 else 128 - code)\n"
-        )
-        return [script]
-
-    shell_codes = {code if code >= 0 else 128 - code for code in codes}
-    return Case(title, prepare_shell, shell_codes, real=True)
+        title = f"{name} | true"
+        yield _real(title, without_reader, READER_IS_GONE, may_be_silent=True)
 
 
 def _interrupted(prepare: Callable, after_cpu_s: float) -> Callable[[Path], list]:

@@ -44,7 +44,7 @@ def findings_of(case: Case, folder: Path, outcome: Outcome) -> list[str]:
         found.append(f"expected exit code {expected}, found {outcome.code}")
     if TRACEBACK in printed:
         found.append("expected no traceback, found one")
-    elif outcome.code != OK and len(_last_line(outcome.stderr).split()) < _FEWEST_WORDS:
+    elif not (outcome.code == OK or case.may_be_silent or _has_message(outcome)):
         found.append("expected a message on stderr, found next to none")
     if (folder / CANARY).exists():
         found.append("expected that nothing of the input is run, found that it was")
@@ -58,6 +58,10 @@ def told(case: Case, outcome: Outcome, findings: list[str]) -> str:
     last = _exception(outcome.stderr) or _last_line(outcome.stderr)
     text = f"{_shortened(case.title)}: {'; '.join(findings)}"
     return text + (f" ({_shortened(last)})" if last else "")
+
+
+def _has_message(outcome: Outcome) -> bool:
+    return len(_last_line(outcome.stderr).split()) >= _FEWEST_WORDS
 
 
 def _exception(text: str) -> str:
