@@ -27,7 +27,7 @@ from ser_lib.audit_rules import (
     counted,
     value_of,
 )
-from ser_lib.command import CommandParser, path_argument
+from ser_lib.command_line import CommandParser, path_argument
 from ser_lib.fold_files import CORPUS_FILE, fold_folders, read_folds
 from ser_lib.folds import Fold
 from ser_lib.hparams import Settings

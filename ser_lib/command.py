@@ -1,4 +1,4 @@
-"""What all commands have in common: how they end, and how they read their options.
+"""How all commands end.
 
 ``run_command`` calls the main function of a command. A mistake of its user, an
 interruption, a full disk or a closed pipe ends in one message, never in a traceback;
@@ -15,11 +15,11 @@ a bug keeps its traceback. The exit codes are
 Nothing heavy is imported here, so that wrong usage is told at once.
 """
 
-import argparse
 import contextlib
 import io
 import logging
 import os
+import re
 import select
 import signal
 import sys
@@ -28,7 +28,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import TextIO
 
 from ser_lib import __version__
 from ser_lib.files import is_full_disk
@@ -41,6 +41,8 @@ MISTAKE = 2
 INTERRUPTED = 128 + 2  # SIGINT, as a shell has it
 READER_IS_GONE = 128 + 13  # SIGPIPE
 
+# What is in the message of an exception that a worker of a DataLoader has raised.
+_OF_WORKER = "\nOriginal Traceback (most recent call last):\n"
 _OURS = str(Path(__file__).resolve().parent)
 
 Main = Callable[[Sequence[str]], int | None]
@@ -91,52 +93,6 @@ def run_command(
         sys.exit(code)
 
 
-class CommandParser(argparse.ArgumentParser):
-    """A parser of options that is strict where argparse is not, the same everywhere.
-
-    Options cannot be abbreviated nor given twice, and there is ``--debug``.
-
-    Arguments
-    ---------
-    module : str
-        Name of the command's module, for ``python -m``; empty for a script.
-    description : str
-        The help; its line breaks are kept.
-
-    Example
-    -------
-    >>> parser = CommandParser("ser_lib.example", "An example.")
-    >>> _ = parser.add_argument("--out", type=path_argument)
-    >>> parser.parse_args(["--out", "a.csv"]).out.name
-    'a.csv'
-    """
-
-    def __init__(self, module: str, description: str) -> None:
-        super().__init__(
-            prog=f"python -m {module}" if module else None,
-            description=description,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        self.add_argument(
-            "--debug",
-            action="store_true",
-            help="show the Python traceback of an error, too",
-        )
-
-    def parse_known_args(
-        self, args: Sequence[str] | None = None, namespace: Any = None
-    ) -> tuple[argparse.Namespace, list[str]]:
-        """Read the arguments as argparse does; refuse an option given twice."""
-        args = sys.argv[1:] if args is None else list(args)
-        options = args[: args.index("--")] if "--" in args else args
-        names = [option.split("=")[0] for option in options]
-        for name in self._option_string_actions:
-            if names.count(name) > 1:
-                self.error(f"{name} is given {names.count(name)} times; give it once")
-        return super().parse_known_args(args, namespace)
-
-
 def tell_interruption(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
@@ -155,52 +111,6 @@ def tell_interruption(
         print(f"Interrupted. {STARTS_AGAIN}", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)
-
-
-def text_argument(text: str) -> str:
-    """Read an argument that must not be empty, as ``type=`` of an option.
-
-    Arguments
-    ---------
-    text : str
-        The argument.
-
-    Returns
-    -------
-    str
-        The argument as it is.
-
-    Raises
-    ------
-    argparse.ArgumentTypeError
-        If nothing is in it, as with ``"$UNSET"`` in a shell.
-    """
-    if not text.strip():
-        raise argparse.ArgumentTypeError(
-            "the argument is empty (is a variable of the shell not set?)"
-        )
-    return text
-
-
-def path_argument(text: str) -> Path:
-    """Read a path that must not be empty: an empty one would be the current folder.
-
-    Arguments
-    ---------
-    text : str
-        The argument.
-
-    Returns
-    -------
-    Path
-        The path.
-
-    Raises
-    ------
-    argparse.ArgumentTypeError
-        As for :func:`text_argument`.
-    """
-    return Path(text_argument(text))
 
 
 def _explain(error: BaseException, main: Main, again: str) -> tuple[str, int]:
@@ -226,9 +136,16 @@ def _is_users_mistake(error: BaseException, main: Main) -> bool:
         return True
     if not isinstance(error, ValueError | OSError | ModuleNotFoundError):
         return False
-    *_, (frame, _line) = traceback.walk_tb(error.__traceback__)
-    raised_in = frame.f_code.co_filename
+    raised_in = _raised_in(error)
     return raised_in.startswith(_OURS) or raised_in == main.__code__.co_filename
+
+
+def _raised_in(error: BaseException) -> str:
+    """Give the file whose code raised an exception, perhaps in another process."""
+    if _OF_WORKER in str(error):
+        return re.findall(r'^  File "(.+)", line \d+', str(error), re.MULTILINE)[-1]
+    *_, (frame, _line) = traceback.walk_tb(error.__traceback__)
+    return frame.f_code.co_filename
 
 
 def _text(error: BaseException) -> str:
@@ -236,6 +153,8 @@ def _text(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         names = [os.fsdecode(n) for n in (error.filename, error.filename2) if n]
         return ": ".join([*names, error.strerror])
+    if _OF_WORKER in str(error):
+        return str(error).rpartition(f"\n{type(error).__name__}: ")[2].strip()
     return str(error) or type(error).__name__
 
 

@@ -19,7 +19,8 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from ser_lib.command import CommandParser, path_argument, run_command, text_argument
+from ser_lib.command import run_command
+from ser_lib.command_line import CommandParser, path_argument, text_argument
 from ser_lib.finished_folds import finished_folds, left_out_folds
 from ser_lib.hub import push_to_hub
 from ser_lib.inference import EmotionRecognizer

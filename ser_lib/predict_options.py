@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from ser_lib.command import CommandParser, path_argument, text_argument
+from ser_lib.command_line import CommandParser, path_argument, text_argument
 from ser_lib.predict_inputs import Item
 from ser_lib.predict_outputs import TIMELINE_SUFFIXES
 from ser_lib.predict_rows import ROW_FORMATS

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ser_lib.command import CommandParser, path_argument, run_command
+from ser_lib.command import run_command
+from ser_lib.command_line import CommandParser, path_argument
 from ser_lib.files import atomic_path
 from ser_lib.results import read_results
 from ser_lib.tables import markdown_table, mean_and_sd, with_interval

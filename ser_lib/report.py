@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ser_lib.command import CommandParser, path_argument, run_command
+from ser_lib.command import run_command
+from ser_lib.command_line import CommandParser, path_argument
 from ser_lib.files import atomic_path
 from ser_lib.finished_folds import left_out_folds
 from ser_lib.fold_results import FoldResult, collect, pool

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ser_lib.command import CommandParser, path_argument, run_command
+from ser_lib.command import run_command
+from ser_lib.command_line import CommandParser, path_argument
 from ser_lib.corpora import ravdess, savee
 from ser_lib.made_up_speech import SAMPLE_RATE_HZ, make_speaker, random_numbers, speak
 

@@ -13,7 +13,8 @@ import numpy as np
 import soundfile
 from numpy.random import Generator
 
-from ser_lib.command import CommandParser, path_argument, run_command
+from ser_lib.command import run_command
+from ser_lib.command_line import CommandParser, path_argument
 from ser_lib.made_up_speech import (
     SAMPLE_RATE_HZ,
     make_speaker,

@@ -27,7 +27,8 @@ from transformers import (
     Wav2Vec2Model,
 )
 
-from ser_lib.command import CommandParser, path_argument, run_command
+from ser_lib.command import run_command
+from ser_lib.command_line import CommandParser, path_argument
 from ser_lib.manifest import read_manifest
 
 _SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -16,13 +16,8 @@ given. The steps are in ser_lib/pretraining/probe.py.
 from collections.abc import Sequence
 from pathlib import Path
 
-from ser_lib.command import (
-    RESUMES,
-    CommandParser,
-    path_argument,
-    run_command,
-    text_argument,
-)
+from ser_lib.command import RESUMES, run_command
+from ser_lib.command_line import CommandParser, path_argument, text_argument
 
 HERE = Path(__file__).resolve().parent
 # Those whose default network is large are probed with a tiny one.

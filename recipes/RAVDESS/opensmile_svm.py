@@ -25,7 +25,8 @@ from sklearn.svm import SVC
 from tqdm import tqdm
 
 from ser_lib.audio import read_audio
-from ser_lib.command import CommandParser, path_argument, run_command
+from ser_lib.command import run_command
+from ser_lib.command_line import CommandParser, path_argument
 from ser_lib.experiment import prepare
 from ser_lib.files import atomic_path
 from ser_lib.fold_results import FoldResult
