@@ -2,7 +2,12 @@
 
 import torch
 import torch.nn.functional as F
-from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
+from speechbrain.lobes.models.ECAPA_TDNN import (
+    ECAPA_TDNN,
+    Res2NetBlock,
+    SERes2NetBlock,
+    TDNNBlock,
+)
 from speechbrain.nnet.CNN import Conv1d
 from torch import nn
 
@@ -150,12 +155,11 @@ class EcapaTdnn(nn.Module):
         if self.stem is not None:
             input_size = self.stem.output_size
         self.ecapa = ECAPA_TDNN(input_size, lin_neurons=embedding_size, **ecapa)
-        self._counts: torch.Tensor | None = None
-        reaches = [1]
-        for module in self.ecapa.modules():
-            if isinstance(module, Conv1d) and module.kernel_size > 1:
-                module.register_forward_pre_hook(self._mirror_ends)
-                reaches.append(1 + module.dilation * (module.kernel_size - 1) // 2)
+        reaches = [
+            1 + module.dilation * (module.kernel_size - 1) // 2
+            for module in self.ecapa.modules()
+            if isinstance(module, Conv1d)
+        ]
         # A mirror image needs that many frames; fewer are repeated.
         self.min_frames = max(reaches)
 
@@ -178,16 +182,27 @@ class EcapaTdnn(nn.Module):
         values = self._normalise(frames)
         if self.stem is not None:
             values = self.stem(Frames(values, frames.counts)).values
-        if frames.counts.min() < values.shape[1]:
+        return self._embed(Frames(values, frames.counts))
+
+    def _embed(self, frames: Frames) -> torch.Tensor:
+        """Do what the forward pass of SpeechBrain's network does, ends mirrored."""
+        values, counts = frames
+        x = values.transpose(1, 2)  # (batch, channels, time)
+        source = _mirrored_steps(counts, x.shape[-1], self.min_frames - 1)
+        if source is not None:
             # Room for the mirror image of the longest, as of all others.
-            values = F.pad(values, (0, 0, 0, self.min_frames - 1))
-            self._counts = frames.counts
+            x = F.pad(x, (0, self.min_frames - 1))
         # Half a frame less, so that rounding never lets a padded frame in: the
         # network compares t < length * n_steps.
-        lengths = (frames.counts - 0.5) / values.shape[1]
-        embeddings = self.ecapa(values, lengths)
-        self._counts = None
-        return embeddings.squeeze(1)
+        lengths = (counts - 0.5) / x.shape[-1]
+        first, *others = self.ecapa.blocks
+        x, outputs = _tdnn(first, x, source), []
+        for block in others:
+            x = _se_res2net(block, x, source, lengths)
+            outputs.append(x)
+        x = _tdnn(self.ecapa.mfa, torch.cat(outputs, dim=1), source)
+        x = self.ecapa.asp_bn(self.ecapa.asp(x, lengths=lengths))
+        return self.ecapa.fc(x).squeeze(-1)
 
     def _normalise(self, frames: Frames) -> torch.Tensor:
         values, counts = frames
@@ -202,15 +217,50 @@ class EcapaTdnn(nn.Module):
         mean = (values * inside[..., None]).sum(1, keepdim=True) / counts[:, None, None]
         return values - mean
 
-    def _mirror_ends(self, conv: Conv1d, inputs: tuple[torch.Tensor]) -> torch.Tensor:
-        """Continue every utterance of (batch, channels, time) with its mirror image."""
-        (x,) = inputs
-        if self._counts is None:  # nothing is padded: the network does it itself
-            return x
-        last = self._counts[:, None] - 1
-        t = torch.arange(x.shape[-1], device=x.device)[None]
-        source = torch.where(t > last, (2 * last - t).clamp(min=0), t)
-        return x.gather(2, source[:, None].expand_as(x))
+
+def _mirrored_steps(
+    counts: torch.Tensor, n_steps: int, n_mirrored: int
+) -> torch.Tensor | None:
+    """Say which step stands at each step, (batch, 1, time), when ends are mirrored.
+
+    None if nothing is padded: the network then mirrors the ends itself.
+    """
+    if counts.min() == n_steps:
+        return None
+    last = counts[:, None] - 1
+    t = torch.arange(n_steps + n_mirrored, device=counts.device)[None]
+    return torch.where(t > last, (2 * last - t).clamp(min=0), t)[:, None]
+
+
+def _tdnn(
+    block: TDNNBlock, x: torch.Tensor, source: torch.Tensor | None
+) -> torch.Tensor:
+    """Run a TDNN block on (batch, channels, time), every utterance's end mirrored."""
+    if source is not None and block.conv.kernel_size > 1:
+        x = x.gather(2, source.expand_as(x))
+    return block(x)
+
+
+def _res2net(
+    block: Res2NetBlock, x: torch.Tensor, source: torch.Tensor | None
+) -> torch.Tensor:
+    first, *others = x.chunk(block.scale, dim=1)
+    outputs = [first]
+    for i, (part, inner) in enumerate(zip(others, block.blocks, strict=True)):
+        part = part if i == 0 else part + outputs[-1]
+        outputs.append(_tdnn(inner, part, source))
+    return torch.cat(outputs, dim=1)
+
+
+def _se_res2net(
+    block: SERes2NetBlock,
+    x: torch.Tensor,
+    source: torch.Tensor | None,
+    lengths: torch.Tensor,
+) -> torch.Tensor:
+    residual = x if block.shortcut is None else block.shortcut(x)
+    x = _res2net(block.res2net_block, block.tdnn1(x), source)
+    return block.se_block(block.tdnn2(x), lengths) + residual
 
 
 def _repeat_short(frames: Frames, min_frames: int) -> Frames:

@@ -6,23 +6,21 @@ that differs in something harmless (workers, logging, folders) gets the same.
 """
 
 import hashlib
-import json
-from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from speechbrain.utils.run_opts import RunOptions
 
+from ser_lib.digests import digest
 from ser_lib.distributed import n_processes
-from ser_lib.folds import Fold
 from ser_lib.hparams import Settings
 from ser_lib.stages import stage_settings
 from ser_lib.upstreams.checkpoints import SUFFIXES, local_checkpoint
 from ser_lib.upstreams.huggingface import NEEDED_FILES, WEIGHT_FILES, local_encoder
 
 # Raised by hand when a change of the code moves figures (see CHANGELOG.md).
-FIGURES_VERSION = 1
+FIGURES_VERSION = 2
 
 TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "vocab.txt")
 
@@ -106,23 +104,6 @@ def _settings_key(settings: Settings, options: tuple[tuple[str, Any], ...]) -> s
     return digest([FIGURES_VERSION, kept, options])
 
 
-def fold_digest(fold: Fold) -> str:
-    """Hash the rows of a fold's three parts.
-
-    Arguments
-    ---------
-    fold : Fold
-        The fold.
-
-    Returns
-    -------
-    str
-        12 hexadecimal digits.
-    """
-    parts = (fold.train, fold.valid, fold.test)
-    return digest([[asdict(u) for u in part] for part in parts])
-
-
 def encoder_digest(source: str | None) -> str:
     """Hash the files of an encoder, so that its place does not matter.
 
@@ -160,28 +141,6 @@ def _is_checkpoint(source: str) -> bool:
         return holds_one and not (path / "config.json").is_file()
     is_local = path.is_absolute() or source.startswith((".", "~"))
     return path.is_file() or (source.count("/") > 1 and not is_local)
-
-
-def digest(content: Any) -> str:
-    """Hash a tree of plain Python values.
-
-    Arguments
-    ---------
-    content : Any
-        Anything that JSON can hold.
-
-    Returns
-    -------
-    str
-        12 hexadecimal digits of SHA-256; the order of mappings does not matter.
-
-    Example
-    -------
-    >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
-    True
-    """
-    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @lru_cache  # keys are made several times a fold, and encoders have gigabytes

@@ -1,13 +1,17 @@
 """Audio files: their length, their samples, and what can be wrong with them."""
 
+import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import soundfile
 import torch
-import torchaudio
+
+from ser_lib.resampling import check_rate, resample, resampled_samples
+from ser_lib.samples import mono
 
 # libsndfile shortens a cut-off WAV to what is there and only says so in its log.
 _CUT_OFF_DATA = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
@@ -33,10 +37,8 @@ def audio_duration_s(path: str | Path, sample_rate_hz: int) -> float:
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is empty, cut off or no audio file.
+    FileNotFoundError, PermissionError, ValueError
+        See :func:`open_audio`; also if its sampling rate is not usable.
 
     Example
     -------
@@ -46,22 +48,32 @@ def audio_duration_s(path: str | Path, sample_rate_hz: int) -> float:
     0.25
     """
     with open_audio(path) as audio:
+        check_rate(audio.samplerate, sample_rate_hz, str(path))
         # Only decoding shows that a FLAC is cut off; its last sample is enough.
-        audio.seek(audio.frames - 1)
+        _skip_to(audio, audio.frames - 1)
         audio.read(1)
-        resampled_samples = -(-audio.frames * sample_rate_hz // audio.samplerate)
-    return resampled_samples / sample_rate_hz
+        rates_hz = audio.samplerate, sample_rate_hz
+        return resampled_samples(audio.frames, *rates_hz) / sample_rate_hz
 
 
-def read_audio(path: str | Path, sample_rate_hz: int) -> torch.Tensor:
-    """Read an audio file as one channel at the wanted sampling rate.
+def read_audio(
+    path: str | Path,
+    sample_rate_hz: int | None,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+) -> torch.Tensor:
+    """Read an audio file, or a part of it, as one channel at the wanted sampling rate.
 
     Arguments
     ---------
     path : str | Path
-        A WAV or FLAC file; its channels are averaged.
-    sample_rate_hz : int
-        The file is resampled to this rate if it has another.
+        A WAV or FLAC file (anything that libsndfile reads); its channels are averaged.
+    sample_rate_hz : int | None
+        The file is resampled to this rate if it has another; None leaves its own.
+    start_s : float
+        Where to begin.
+    duration_s : float | None
+        How much to read; None reads to the end.
 
     Returns
     -------
@@ -70,11 +82,11 @@ def read_audio(path: str | Path, sample_rate_hz: int) -> torch.Tensor:
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
+    FileNotFoundError, PermissionError
+        See :func:`open_audio`.
     ValueError
-        If the file is empty, cut off, damaged or no audio file, or holds samples
-        that are not finite.
+        If the file is empty, cut off, damaged or no audio file, its sampling rate is
+        not usable, or its samples are not (see ``samples.py``).
 
     Example
     -------
@@ -84,12 +96,23 @@ def read_audio(path: str | Path, sample_rate_hz: int) -> torch.Tensor:
     torch.Size([16])
     """
     with open_audio(path) as audio:
-        channels = torch.from_numpy(audio.read(dtype="float32", always_2d=True))
-        wav = channels.mean(dim=1)
-        file_rate_hz = audio.samplerate
-    if not torch.isfinite(wav).all():
-        raise ValueError(f"{path} holds samples that are not finite (NaN or infinity).")
-    return torchaudio.functional.resample(wav, file_rate_hz, sample_rate_hz)
+        rate_hz, n_samples = audio.samplerate, audio.frames
+        wanted_rate_hz = rate_hz if sample_rate_hz is None else sample_rate_hz
+        check_rate(rate_hz, wanted_rate_hz, str(path))
+        _skip_to(audio, round(start_s * rate_hz))
+        if duration_s is not None:
+            n_samples = round(duration_s * rate_hz)
+        samples = audio.read(n_samples, dtype="float32", always_2d=True)
+    wav = mono(samples, rate_hz, str(path), start_s)
+    return resample(wav, rate_hz, wanted_rate_hz, str(path))
+
+
+def _skip_to(audio: soundfile.SoundFile, sample: int) -> None:
+    """Go from the beginning to a sample; GSM and some others only go by decoding."""
+    if audio.seekable():
+        audio.seek(sample)
+    else:
+        audio.read(sample)
 
 
 def trim_silence(
@@ -135,6 +158,54 @@ def trim_silence(
     return wav[max(start, 0) : end]
 
 
+def file_facts(path: str | Path) -> os.stat_result:
+    """Look up a file, and say why if there is none.
+
+    Arguments
+    ---------
+    path : str | Path
+        An audio file, or a link to one.
+
+    Returns
+    -------
+    os.stat_result
+        Its size and times.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    PermissionError
+        If its folder may not be entered.
+    ValueError
+        If it is a folder, a pipe, a socket or a device.
+    """
+    path = Path(path)
+    try:
+        facts = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        link = f" It is a link to {os.readlink(path)}." if path.is_symlink() else ""
+        message = f"The audio file {path} does not exist.{link}"
+        raise FileNotFoundError(message) from error
+    except PermissionError as error:
+        raise _not_permitted(path) from error
+    if stat.S_ISDIR(facts.st_mode):
+        raise ValueError(f"{path} is a folder; expected an audio file.")
+    if not stat.S_ISREG(facts.st_mode):
+        raise ValueError(
+            f"{path} is a pipe, a socket or a device; expected an audio file. Write "
+            f"what it gives to a file first."
+        )
+    return facts
+
+
+def _not_permitted(path: str | Path) -> PermissionError:
+    return PermissionError(
+        f"The audio file {path} may not be read: permission denied. Change its "
+        f"permissions or those of its folder."
+    )
+
+
 @contextmanager
 def open_audio(path: str | Path) -> Iterator[soundfile.SoundFile]:
     """Open a whole, non-empty file; turn libsndfile's errors into ones that say why.
@@ -151,23 +222,37 @@ def open_audio(path: str | Path) -> Iterator[soundfile.SoundFile]:
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
+    FileNotFoundError, PermissionError
+        See :func:`file_facts`; also if the file may not be read.
     ValueError
-        If it is empty, cut off or not an audio file.
+        If it is empty, cut off, damaged or not an audio file.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"The audio file {path} does not exist.")
-    if Path(path).stat().st_size == 0:
+    if file_facts(path).st_size == 0:
         raise ValueError(f"The audio file {path} is empty (0 bytes). Copy it again.")
     try:
-        with soundfile.SoundFile(path) as audio:
+        file = open(path, "rb")
+    except PermissionError as error:
+        raise _not_permitted(path) from error
+    with file, _opened(path, file.fileno()) as audio:
+        try:
             _check_whole(path, audio)
             yield audio
+        except soundfile.LibsndfileError as error:
+            raise ValueError(
+                f"{path} cannot be read as audio: it is cut off or damaged (libsndfile "
+                f"says: {error.error_string}). Copy it again."
+            ) from error
+
+
+def _opened(path: str | Path, descriptor: int) -> soundfile.SoundFile:
+    # Not by its path, since soundfile takes no names that are not UTF-8.
+    try:
+        return soundfile.SoundFile(descriptor, closefd=False)
     except soundfile.LibsndfileError as error:
         raise ValueError(
-            f"{path} cannot be read as audio: it is cut off, damaged or not an audio "
-            f"file at all (libsndfile says: {error.error_string}). Copy it again."
+            f"{path} cannot be read as audio: it is not an audio file, its encoding is "
+            f"not supported, or its header is damaged (libsndfile says: "
+            f"{error.error_string}). Convert it to WAV or FLAC, or copy it again."
         ) from error
 
 

@@ -1,25 +1,23 @@
 """What is refused as input of a model: nothing gets a label that holds no speech.
 
-Accepted as they are: clipped recordings, any sampling rate (8 kHz gives a model of
-16 kHz an empty upper band, 192 kHz is brought down) and any number of channels (they
-are averaged, so channels of opposite sign cancel out).
+Accepted as they are: clipped recordings, sampling rates from 1 kHz to 1 MHz (8 kHz
+gives a model of 16 kHz an empty upper band, 192 kHz is brought down) and any number of
+channels (they are averaged, so channels of opposite sign cancel out). ``samples.py``
+says which samples are taken.
 """
 
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torchaudio
 
 from ser_lib.audio import trim_silence
-
-AUDIO_SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
+from ser_lib.resampling import check_rate, resample
+from ser_lib.samples import check_samples, mono, within_scale
 
 # At this level a 16-bit file uses 6 of its bits; the quietest of RAVDESS's 1440 files
 # peaks at -47 dBFS.
 SILENCE_DBFS = -60.0
-# Samples in float are far below this, 16-bit integers turned into float far above.
-_MOST_FULL_SCALES = 16.0
 
 
 def check_wav(
@@ -30,7 +28,7 @@ def check_wav(
     Arguments
     ---------
     wav : (samples,) torch.Tensor
-        The waveform; full scale is 1.
+        The waveform, as ``audio.read_audio`` or :func:`mono_wav` gives it.
     sample_rate_hz : int
         Its sampling rate.
     name : str
@@ -42,7 +40,7 @@ def check_wav(
     ------
     ValueError
         If it is empty, shorter than ``min_duration_s``, or silent (no sample above
-        -60 dBFS once its mean is taken off), or holds NaN or infinity.
+        -60 dBFS once its mean is taken off).
 
     Example
     -------
@@ -57,12 +55,6 @@ def check_wav(
         )
     if len(wav) == 0:
         raise ValueError(f"{name} is empty: it holds not one sample of audio.")
-    not_finite = torch.nonzero(~torch.isfinite(wav))
-    if len(not_finite):
-        raise ValueError(
-            f"{name} holds {len(not_finite)} samples that are not finite (NaN or "
-            f"infinity), the first after {int(not_finite[0]) / sample_rate_hz:.3f} s."
-        )
     check_duration(len(wav), sample_rate_hz, name, min_duration_s)
     peak = (wav - wav.mean()).abs().max()
     peak_dbfs = 20 * float(torch.log10(peak))
@@ -141,42 +133,45 @@ def check_batch(
     wav_lens: torch.Tensor,
     sample_rate_hz: int,
     min_duration_s: float,
+    names: Sequence[str],
 ) -> None:
     """Refuse a padded batch that a model cannot read; silence may be in it.
 
     Arguments
     ---------
     wavs : (batch, samples) torch.Tensor
-        Padded waveforms.
+        Padded waveforms; floats with full scale 1.
     wav_lens : (batch,) torch.Tensor
         Relative lengths.
     sample_rate_hz : int
         Their sampling rate.
     min_duration_s : float
         Shortest duration that is accepted.
+    names : Sequence[str]
+        What the messages call the utterances.
 
     Raises
     ------
     ValueError
-        If the shapes are others, a length is above 1, an utterance is too short, or
-        there is NaN or infinity anywhere.
+        If the shapes are others, a length is not a share, an utterance is too short,
+        or samples are refused (see ``samples.check_samples``).
     """
-    if wavs.ndim != 2 or wav_lens.shape != wavs.shape[:1] or (wav_lens > 1).any():
+    if (
+        wavs.ndim != 2
+        or wav_lens.shape != wavs.shape[:1]
+        or not ((wav_lens >= 0) & (wav_lens <= 1)).all()  # NaN is neither
+    ):
         raise ValueError(
             f"wavs have the shape {tuple(wavs.shape)}, wav_lens are "
             f"{wav_lens.tolist()}; expected (batch, samples), and for each utterance "
             f"its share of the samples, at most 1."
         )
     counts = torch.round(wav_lens.double() * wavs.shape[1]).long()
-    for row, n_samples in enumerate(counts.tolist()):
-        name = f"Utterance {row} of the batch"
+    for name, n_samples in zip(names, counts.tolist(), strict=True):
         check_duration(n_samples, sample_rate_hz, name, min_duration_s)
-    finite = torch.isfinite(wavs).all(dim=1)
-    if not finite.all():
-        raise ValueError(
-            f"The utterances {torch.nonzero(~finite).flatten().tolist()} of the batch "
-            f"hold samples that are not finite (NaN or infinity)."
-        )
+    if not within_scale(wavs):  # looked at as a whole, which is once a batch
+        for name, wav in zip(names, wavs, strict=True):
+            check_samples(wav, sample_rate_hz, name)
 
 
 def mono_wav(
@@ -190,8 +185,7 @@ def mono_wav(
     Arguments
     ---------
     samples : (samples,) or (samples, channels) np.ndarray | torch.Tensor
-        Float with full scale 1, or integers, whose full scale is that of their type;
-        channels are averaged.
+        See ``samples.mono``.
     sample_rate_hz : int
         Sampling rate of the array.
     wanted_rate_hz : int
@@ -207,63 +201,19 @@ def mono_wav(
     Raises
     ------
     ValueError
-        If the shape is another, or float samples lie far beyond full scale.
+        If the shape is another, or the samples or the rate are refused.
 
     Example
     -------
     >>> mono_wav(np.array([[16384, 0], [-32768, -32768]], np.int16), 16000, 16000)
     tensor([ 0.2500, -1.0000])
     """
-    wav = torch.as_tensor(samples).detach().cpu()
-    if wav.ndim not in (1, 2) or (wav.ndim == 2 and wav.shape[1] > wav.shape[0] > 0):
+    shape = tuple(np.shape(samples))
+    if len(shape) == 2 and shape[1] > shape[0] > 0:
         raise ValueError(
-            f"{name} has the shape {tuple(wav.shape)}; expected (samples,) or "
-            f"(samples, channels)."
+            f"{name} has the shape {shape}; expected (samples,) or (samples, "
+            f"channels), with at least as many samples as channels."
         )
-    if not wav.is_floating_point():
-        limits = torch.iinfo(wav.dtype)
-        middle = (limits.max + 1 + limits.min) // 2  # 128 where there is no sign
-        wav = (wav.double() - middle) / (limits.max + 1 - middle)
-    wav = wav.float()
-    wav = wav.mean(dim=1) if wav.ndim == 2 else wav
-    finite = wav[torch.isfinite(wav)]
-    highest = float(finite.abs().max()) if len(finite) else 0.0
-    if highest > _MOST_FULL_SCALES:
-        raise ValueError(
-            f"{name} reaches {highest:.0f}; expected float samples with "
-            f"full scale 1. Divide them by their full scale (32768 for 16 bits)."
-        )
-    return torchaudio.functional.resample(wav, sample_rate_hz, wanted_rate_hz)
-
-
-def find_audio(folder: str | Path) -> list[Path]:
-    """List the audio files of a folder and of the folders in it.
-
-    Arguments
-    ---------
-    folder : str | Path
-        The folder.
-
-    Returns
-    -------
-    list[Path]
-        In the order of their paths.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such folder, or no audio file in it.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"There is no folder {folder}.")
-    # macOS leaves files named ._* beside the real ones.
-    names = [p for p in sorted(folder.rglob("*")) if not p.name.startswith("._")]
-    files = [p for p in names if p.is_file()]
-    found = [p for p in files if p.suffix.lower() in AUDIO_SUFFIXES]
-    if not found:
-        raise FileNotFoundError(
-            f"The folder {folder} holds no audio: expected files named "
-            f"{', '.join(AUDIO_SUFFIXES)}, found {len(files)} other files."
-        )
-    return found
+    check_rate(sample_rate_hz, wanted_rate_hz, name)
+    wav = mono(samples, sample_rate_hz, name)
+    return resample(wav, sample_rate_hz, wanted_rate_hz, name)

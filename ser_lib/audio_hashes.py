@@ -13,10 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import soundfile
 from tqdm import tqdm
 
-from ser_lib.audio import read_audio
+from ser_lib.audio import file_facts, read_audio
 from ser_lib.files import atomic_path
 from ser_lib.manifest import Utterance
 
@@ -29,6 +28,7 @@ class _Row(NamedTuple):
     path: str
     size_bytes: str
     modified_ns: str
+    changed_ns: str
     audio_hash: str
 
 
@@ -52,6 +52,7 @@ def audio_hash(path: str | Path) -> str:
 
     Example
     -------
+    >>> import soundfile
     >>> folder = Path(getfixture("tmp_path"))
     >>> soundfile.write(folder / "a.wav", [0.5, 0.25], 16000)
     >>> soundfile.write(folder / "copy.flac", [[0.5, 0.5], [0.25, 0.25]], 16000)
@@ -59,7 +60,7 @@ def audio_hash(path: str | Path) -> str:
     True
     """
     # At its own rate, because the last digits of resampling differ between machines.
-    wav = read_audio(path, soundfile.info(path).samplerate)
+    wav = read_audio(path, sample_rate_hz=None)
     return hashlib.sha256(wav.numpy().astype("<f4").tobytes()).hexdigest()[:16]
 
 
@@ -68,8 +69,9 @@ def with_audio_hashes(
 ) -> list[Utterance]:
     """Fill in the audio hashes of a corpus.
 
-    A file is decoded only if the cache does not know it by path, size and time of
-    its last change.
+    A file is decoded only if the cache does not know it by path, size and the times at
+    which its content and its entry in the file system were last changed. Programs that
+    copy can set back the first of these times, but not the second.
 
     Arguments
     ---------
@@ -87,10 +89,8 @@ def with_audio_hashes(
 
     Raises
     ------
-    FileNotFoundError
-        If an audio file does not exist.
-    ValueError
-        If one is cut off or damaged.
+    FileNotFoundError, PermissionError, ValueError
+        If an audio file is missing or refused, see ``audio.read_audio``.
     """
     known = _read_cache(Path(cache_path))
     files = [_as_it_is_now(Path(data_folder, u.path)) for u in utterances]
@@ -110,11 +110,10 @@ def with_audio_hashes(
 
 
 def _as_it_is_now(path: Path) -> _Row:
-    if not path.is_file():
-        raise FileNotFoundError(f"The audio file {path} does not exist.")
-    facts = path.stat()
+    facts = file_facts(path)
+    numbers = facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
     # All text, as it comes back from the file.
-    return _Row(str(path.absolute()), str(facts.st_size), str(facts.st_mtime_ns), "")
+    return _Row(str(path.absolute()), *map(str, numbers), audio_hash="")
 
 
 def _known_hash(known: Mapping[str, _Row], file: _Row) -> str | None:
@@ -128,7 +127,10 @@ def _read_cache(path: Path) -> dict[str, _Row]:
     if not path.is_file():
         return {}
     with open(path, newline="", encoding="utf-8") as f:
-        return {row["path"]: _Row(**row) for row in csv.DictReader(f)}
+        rows = csv.DictReader(f)
+        # One of an earlier version knows less of the files: they are hashed again.
+        is_current = rows.fieldnames == list(_Row._fields)
+        return {row["path"]: _Row(**row) for row in rows} if is_current else {}
 
 
 def _write_cache(path: Path, rows: Mapping[str, _Row]) -> None:

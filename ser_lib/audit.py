@@ -28,7 +28,8 @@ from ser_lib.audit_rules import (
     value_of,
 )
 from ser_lib.command_line import CommandParser, path_argument
-from ser_lib.folds import CORPUS_FILE, Fold, read_folds
+from ser_lib.fold_files import CORPUS_FILE, fold_folders, read_folds
+from ser_lib.folds import Fold
 from ser_lib.hparams import Settings
 from ser_lib.tables import plain_table
 
@@ -189,6 +190,10 @@ def main(arguments: Sequence[str]) -> int:
     source, facts = _protocol(options.folder, options.corpus)
     print(f"Protocol: {source}")
     audit = audit_folds(read_folds(options.folder), facts)
+    of_run = {f"fold_{fold.number}" for fold in audit.folds}
+    others = [p.name for p in fold_folders(options.folder) if p.name not in of_run]
+    if others:
+        print(f"Not folds of this run, so not audited: {', '.join(others)}")
     for fold in audit.folds:
         print(f"\n{audit.tables(fold)}")
     print(f"\n{audit.summary()}")

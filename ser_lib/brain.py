@@ -24,6 +24,7 @@ from ser_lib.distributed import (
     unwrapped,
 )
 from ser_lib.features import frames_of_batch
+from ser_lib.model_outputs import check_outputs
 from ser_lib.predictions import prediction_table
 from ser_lib.resumable_brain import ResumableBrain
 from ser_lib.step_log import STEPS_FILE, Step, log_steps
@@ -110,11 +111,17 @@ class EmotionBrain(ResumableBrain):
         -------
         () torch.Tensor
             Mean over the batch.
+
+        Raises
+        ------
+        ValueError
+            If logits that are to be validated or tested are not finite.
         """
         logits, targets = predictions.float(), batch.label.to(self.device)
         if stage == Stage.TRAIN:
             smoothing = self.hparams.label_smoothing
             return F.cross_entropy(logits, targets, label_smoothing=smoothing)
+        check_outputs(logits, batch.id, "logits")
         losses = F.cross_entropy(logits, targets, reduction="none")
         columns = logits.softmax(-1).cpu(), losses.cpu(), targets.cpu()
         self._seen += zip(batch.id, *columns, strict=True)

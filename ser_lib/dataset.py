@@ -25,8 +25,8 @@ class AudioReader:
         Cut leading and trailing frames that are this much below the loudest one;
         None leaves the audio as it is.
     keep_in_memory : bool
-        Keep what was read, as 16-bit integers, for later epochs (about 2 MB a
-        minute). Worth it for small corpora whose files are slow to decode.
+        Keep what was read for later epochs (about 4 MB a minute, in each worker).
+        Worth it for small corpora whose files are slow to decode.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class AudioReader:
         self.data_folder = Path(data_folder)
         self.sample_rate_hz = sample_rate_hz
         self.trim_silence_db = trim_silence_db
-        self._read = lru_cache(None)(self._read_int16) if keep_in_memory else None
+        self._kept = lru_cache(None)(self._read) if keep_in_memory else None
 
     def __call__(self, path: str) -> torch.Tensor:
         """Read one utterance.
@@ -52,18 +52,17 @@ class AudioReader:
         Returns
         -------
         (samples,) torch.Tensor
-            The waveform, in [-1, 1].
+            The waveform.
         """
-        if self._read is not None:
-            return self._read(path).float() / 32767
+        if self._kept is not None:
+            return self._kept(path).clone()  # what is made of it may be changed
+        return self._read(path)
+
+    def _read(self, path: str) -> torch.Tensor:
         wav = read_audio(self.data_folder / path, self.sample_rate_hz)
         if self.trim_silence_db is not None:
             wav = trim_silence(wav, self.sample_rate_hz, self.trim_silence_db)
         return wav
-
-    def _read_int16(self, path: str) -> torch.Tensor:
-        wav = AudioReader(self.data_folder, self.sample_rate_hz, self.trim_silence_db)
-        return (wav(path).clamp(-1, 1) * 32767).round().to(torch.int16)
 
 
 class LengthBucketSampler(Sampler):

@@ -6,22 +6,20 @@ first one writes. In a single process, everything here does nothing.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from speechbrain.utils.distributed import (
     ddp_barrier,
     if_main_process,
     is_distributed_initialized,
 )
-from speechbrain.utils.logger import get_logger
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-logger = get_logger(__name__)
+from ser_lib.files import make_folder, one_at_a_time
 
 
 def process_rank() -> int:
@@ -45,19 +43,12 @@ def locked(folder: Path) -> Iterator[None]:
     folder : Path
         The folder; it is made where it is missing.
     """
-    lock = FileLock(folder / "lock")
-    if if_main_process():
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=1)
-        except Timeout:
-            logger.warning("Another run is at work in %s: waiting for it.", folder)
-            lock.acquire()
-    ddp_barrier()
-    try:
+    with ExitStack() as held:
+        if if_main_process():
+            make_folder(folder)
+            held.enter_context(one_at_a_time(folder / "lock", folder))
+        ddp_barrier()
         yield
-    finally:
-        lock.release()
     ddp_barrier()
 
 

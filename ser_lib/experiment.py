@@ -6,7 +6,6 @@ been, tested once (``test_fold``) unless it has been, and the folds make a repor
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 from speechbrain import create_experiment_directory
@@ -14,12 +13,15 @@ from speechbrain.utils.distributed import ddp_barrier, if_main_process
 from speechbrain.utils.logger import get_logger
 from speechbrain.utils.run_opts import RunOptions
 
-from ser_lib.artefacts import digest, fold_digest, settings_key
+from ser_lib.artefacts import settings_key
 from ser_lib.audio_hashes import with_audio_hashes
 from ser_lib.audit import audit_folds
+from ser_lib.digests import digest
 from ser_lib.export import export_run
 from ser_lib.files import atomic_path
-from ser_lib.folds import Fold, chosen_folds, write_folds
+from ser_lib.finished_folds import fold_fault
+from ser_lib.fold_files import write_folds
+from ser_lib.folds import Fold, chosen_folds, fold_digest
 from ser_lib.hparams import Settings
 from ser_lib.manifest import validate
 from ser_lib.overview import describe
@@ -192,28 +194,6 @@ def fold_facts(settings: Settings, fold: Fold, run_opts: RunOptions) -> dict:
     }
 
 
-def is_tested(folder: Path, facts: Mapping) -> bool:
-    """Tell whether a fold has predictions, from these settings and this data.
-
-    Arguments
-    ---------
-    folder : Path
-        Folder of the fold.
-    facts : Mapping
-        As made by :func:`fold_facts`.
-
-    Returns
-    -------
-    bool
-        False, too, if there are figures of other settings or other data.
-    """
-    path = folder / "fold.json"
-    if not path.is_file():
-        return False
-    known = json.loads(path.read_text(encoding="utf-8"))
-    return {**known, **facts} == known
-
-
 def test_fold(
     settings: Settings, fold: Fold, run_opts: RunOptions, folder: Path
 ) -> None:
@@ -231,13 +211,15 @@ def test_fold(
         Gets predictions.csv, history.csv and, last, fold.json.
     """
     facts = fold_facts(settings, fold, run_opts)
-    if is_tested(folder, facts):
+    fault = fold_fault(folder, facts)
+    if not fault:
         logger.info("Fold %d is finished: nothing to do.", fold.number)
         return
     facts_path = folder / "fold.json"
     ddp_barrier()  # all have looked
-    if if_main_process():  # other settings or other data: these figures are stale
-        facts_path.unlink(missing_ok=True)
+    if if_main_process() and facts_path.is_file():
+        logger.warning("The results of fold %d are replaced: %s", fold.number, fault)
+        facts_path.unlink()
     brain, loaders = train_fold(settings, fold, run_opts)
     predictions = brain.predict(loaders["test"], settings["averaged_checkpoints"])
     if not if_main_process():

@@ -12,9 +12,10 @@ from pathlib import Path
 import pandas as pd
 from speechbrain.utils.run_opts import RunOptions
 
-from ser_lib.experiment import fold_facts, is_tested, prepare
+from ser_lib.experiment import fold_facts, prepare
 from ser_lib.experiment_rows import Row
 from ser_lib.features import FrameStore, expected_frames
+from ser_lib.finished_folds import fold_fault
 from ser_lib.folds import Fold, chosen_folds
 from ser_lib.hparams import Settings
 from ser_lib.model import EmotionModel
@@ -120,7 +121,7 @@ def finished_folds(
     return [
         fold.number
         for fold in folds
-        if is_tested(
+        if not fold_fault(
             output_folder / f"fold_{fold.number}", fold_facts(settings, fold, run_opts)
         )
     ]

@@ -72,7 +72,7 @@ def read_table(path: str | Path, overrides: str) -> tuple[Settings, list[Row]]:
     path : str | Path
         The table file; the settings files are in ``hparams`` beside it.
     overrides : str
-        YAML text from the command line, as ``speechbrain.parse_arguments`` gives it:
+        YAML text from the command line, as ``arguments.read_arguments`` gives it:
         options of the table (``TABLE_OPTIONS``) and settings of the experiments.
 
     Returns

@@ -24,8 +24,9 @@ from ser_lib.experiment_plan import (
 )
 from ser_lib.experiment_rows import read_table
 from ser_lib.files import atomic_path
+from ser_lib.fold_files import write_folds
 from ser_lib.fold_results import FoldResult, collect
-from ser_lib.folds import write_folds
+from ser_lib.folds import fold_digest
 from ser_lib.hparams import Settings
 from ser_lib.results import result_rows
 from ser_lib.table_figure import table_figure
@@ -72,10 +73,10 @@ def run_missing(plans: Sequence[RowPlan], run_opts: RunOptions) -> None:
     """
     for number, plan in enumerate(plans, start=1):
         settings = plan.row.settings
-        if not plan.to_do:
-            continue
         if if_main_process():
             write_folds(plan.folds, settings["corpus"], settings["output_folder"])
+        if not plan.to_do:
+            continue
         run_folds(settings, plan.folds, run_opts, f"[{number}/{len(plans)}] ")
         if if_main_process():
             report(settings, run_opts)
@@ -101,8 +102,8 @@ def finished_results(plan: RowPlan, run_opts: RunOptions) -> list[FoldResult]:
     if not finished:
         return []
     labels, key = settings["corpus"]["labels"], result_key(settings, run_opts)
-    results = collect(settings["output_folder"], labels, key)
-    return [result for result in results if result.fold in finished]
+    digests = {fold.number: fold_digest(fold) for fold in plan.folds}
+    return collect(settings["output_folder"], labels, key, digests)
 
 
 def write_table(

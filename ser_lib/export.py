@@ -7,24 +7,42 @@
     python -m ser_lib.export RUN_FOLDER OUT --push_to_hub OWNER/NAME
 
 RUN_FOLDER is ``<results>/<experiment>/seed_<seed>``. What OUT then holds is said in
-``ser_lib/model_folder.py``; ``ser_lib/inference.py`` reads it.
+``ser_lib/model_folder.py``; ``ser_lib/inference.py`` reads it. In a folder that an
+export wrote, the files of the export are replaced and all others are left alone.
 """
 
+import logging
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-from ser_lib import upstreams
 from ser_lib.command import run_command
 from ser_lib.command_line import CommandParser, path_argument, text_argument
+from ser_lib.finished_folds import finished_folds, left_out_folds
 from ser_lib.hub import push_to_hub
 from ser_lib.inference import EmotionRecognizer
 from ser_lib.model import EmotionModel
 from ser_lib.model_card import model_card
-from ser_lib.model_folder import FACTS_FILE, write_facts, write_member
+from ser_lib.model_description import check_made_of
+from ser_lib.model_folder import (
+    CARD_FILE,
+    FACTS_FILE,
+    ONNX_FILE,
+    OWN_FILES,
+    WEIGHT_FILES,
+    write_facts,
+    write_member,
+)
 from ser_lib.onnx_export import check_installed, write_onnx
-from ser_lib.trained import finished_folds, load_trained
+from ser_lib.strict_json import read_json
+from ser_lib.trained import load_trained, read_fold_facts
+
+logger = logging.getLogger(__name__)
+
+UNFINISHED = ".unfinished_export"
 
 
 def export_run(
@@ -40,8 +58,8 @@ def export_run(
     run_folder : str | Path
         The output folder of a run.
     out : str | Path
-        The model folder; one that an export wrote is replaced, when the new one is
-        complete.
+        The model folder. In one that an export wrote, the files of the export are
+        replaced when all new ones are complete; others stay.
     folds : Sequence[int] | None
         One number, or several for an ensemble; None takes the first finished fold.
     onnx : bool
@@ -67,80 +85,99 @@ def export_run(
     if onnx:
         check_installed()
     folds = folds or finished_folds(run_folder)[:1] or [1]
+    _check_one_run({fold: read_fold_facts(run_folder, fold) for fold in folds})
     with _complete_folder(out) as folder:
-        members, settings_keys = {}, {}
+        members = {}
         for fold in folds:
             model, facts = load_trained(run_folder, fold)
-            _check_upstreams(model, run_folder)
-            settings_keys[fold] = facts["settings_key"]
+            _check_reads_speech(model, run_folder)
+            check_made_of(model, run_folder)
             members[f"fold_{fold}"] = write_member(folder, model, facts)
-        _check_one_run(settings_keys, run_folder)
         about = write_facts(folder, facts, members)
         card = model_card(run_folder, about, has_onnx=onnx)
-        (folder / "README.md").write_text(card, encoding="utf-8")
+        (folder / CARD_FILE).write_text(card, encoding="utf-8")
         # Whatever is handed out has been loaded once by those who will load it.
         recognizer = EmotionRecognizer.from_hparams(folder, run_opts={"device": "cpu"})
         if onnx:
-            write_onnx(recognizer, folder / "model.onnx")
+            write_onnx(recognizer, folder / ONNX_FILE)
     return out
 
 
 def _check_out(out: Path) -> None:
-    if not out.exists() or (out / FACTS_FILE).is_file():
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    if not out.is_dir() or any(out.iterdir()):
+    if not out.is_dir() or not _is_ours(out):
         raise FileExistsError(
-            f"{out} is there and is no model folder. Give a new name; nothing was "
-            f"changed."
+            f"{out.resolve()} is there and is not a model folder. Give a new name; "
+            f"nothing was changed."
         )
 
 
-def _check_upstreams(model: EmotionModel, run_folder: str | Path) -> None:
+def _is_ours(out: Path) -> bool:
+    """Tell whether an export wrote the folder, or was about to."""
+    if (out / UNFINISHED).is_dir():
+        return True
+    if not (out / FACTS_FILE).is_file():
+        return False
+    try:
+        facts = read_json(out / FACTS_FILE)
+    except ValueError:  # not by an export, which writes it whole
+        return False
+    return isinstance(facts, dict) and {"format", "members"} <= set(facts)
+
+
+def _check_reads_speech(model: EmotionModel, run_folder: str | Path) -> None:
     texts = [name for name, u in model.upstreams.items() if u.reads == "text"]
     if texts:
         raise ValueError(
             f"The model of {run_folder} reads transcripts ({', '.join(texts)}); a "
             f"model folder is used on audio alone. Export one that reads speech alone."
         )
-    for name, upstream in model.upstreams.items():
-        kind = type(upstream)
-        if getattr(upstreams, kind.__name__, None) is not kind:
-            raise ValueError(
-                f"The model of {run_folder} cannot be exported: its upstream {name} is "
-                f"of a class of your own, {kind.__module__}.{kind.__qualname__}. A "
-                f"model folder builds the classes of ser_lib.upstreams alone, so that "
-                f"nobody who gets it runs foreign code. Use the run itself "
-                f"(ser_lib.trained.load_trained), or put the class into "
-                f"ser_lib/upstreams, with a method without_weights."
-            )
 
 
-def _check_one_run(settings_keys: Mapping[int, str], run_folder: str | Path) -> None:
-    if len(set(settings_keys.values())) > 1:
+def _check_one_run(facts: Mapping[int, Mapping]) -> None:
+    keys = {fold: about["settings_key"] for fold, about in facts.items()}
+    if len(set(keys.values())) > 1:
         raise ValueError(
-            f"The folds of {run_folder} were run with different settings (settings_key "
-            f"{dict(settings_keys)}). Run the older ones again."
+            f"The folds were run with different settings (settings_key {keys}) and "
+            f"make no ensemble. Start the run again with --folds for the older ones."
         )
 
 
 @contextmanager
 def _complete_folder(out: Path) -> Iterator[Path]:
-    """Give a folder beside ``out``; put it in its place when it is complete."""
-    unfinished = out.with_name(f".unfinished.{out.name}")
-    replaced = out.with_name(f".replaced.{out.name}")
-    if replaced.exists() and not out.exists():  # killed between the two renames below
-        replaced.rename(out)
-    for leftover in (unfinished, replaced):
-        shutil.rmtree(leftover, ignore_errors=True)
+    """Give a folder within ``out``; put its files in their places when it is complete.
+
+    After a kill on the way, the old model loads, or none until it is exported again.
+    """
+    is_new, is_complete = not out.exists(), False
+    unfinished = out / UNFINISHED
+    shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
         yield unfinished
-        if out.exists():
-            out.rename(replaced)
-        unfinished.rename(out)
-        shutil.rmtree(replaced, ignore_errors=True)
+        is_complete = True
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        if not is_complete:
+            shutil.rmtree(unfinished)
+            if is_new:
+                out.rmdir()
+    _replace(out, unfinished)
+    unfinished.rmdir()
+
+
+def _replace(out: Path, unfinished: Path) -> None:
+    """Weights first: the old ``model.json`` refuses them. The new one comes last."""
+    new = {path.name for path in unfinished.iterdir()}
+    weights = {name for name in new if fnmatchcase(name, WEIGHT_FILES)}
+    for name in sorted(weights):
+        os.replace(unfinished / name, out / name)
+    for path in out.iterdir():
+        is_own = any(fnmatchcase(path.name, pattern) for pattern in OWN_FILES)
+        if is_own and path.name not in new:
+            path.unlink()
+    for name in [*sorted(new - weights - {FACTS_FILE}), FACTS_FILE]:
+        os.replace(unfinished / name, out / name)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -167,11 +204,13 @@ def main(arguments: Sequence[str]) -> None:
         help="upload, private",
     )
     options = parser.parse_args(arguments)
-    folds = [options.fold] if options.fold else None
+    folds = None if options.fold is None else [options.fold]
     if options.ensemble:
         folds = finished_folds(options.run_folder)
+        for name, reason in left_out_folds(options.run_folder).items():
+            logger.warning("%s is not in the ensemble: %s", name, reason)
     out = export_run(options.run_folder, options.out, folds, options.onnx)
-    print(f"The model folder is {out}; its card is {out / 'README.md'}")
+    print(f"The model folder is {out}; its card is {out / CARD_FILE}")
     if options.push_to_hub:
         print(f"It is on the hub: {push_to_hub(out, options.push_to_hub)}")
 

@@ -2,33 +2,31 @@
 
 A finished fold is a folder ``fold_<k>`` with ``predictions.csv`` (``predictions.py``),
 ``history.csv`` (``epoch``, ``train_loss``, ``valid_loss``, ``valid_accuracy``, ``lr``;
-one row an epoch) and ``fold.json`` (what was run, which epochs were averaged).
+one row an epoch) and ``fold.json`` (what was run, which epochs were averaged). Which of
+them belong to a run is decided in ``finished_folds.py``.
 """
 
-import json
 import logging
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
+from ser_lib.finished_folds import (
+    FOLD_FACTS,
+    finished_folds,
+    left_out_folds,
+    read_fold_facts,
+    remedy,
+)
 from ser_lib.metrics import Figures, figures
 from ser_lib.predictions import read_predictions
+from ser_lib.tables import read_csv
 
 logger = logging.getLogger(__name__)
 
-_FOLD_FILES = ("fold.json", "history.csv", "predictions.csv")
-_FOLD_FACTS = (
-    "experiment",
-    "corpus",
-    "seed",
-    "fold",
-    "settings_key",
-    "averaged_epochs",
-    "valid_accuracy",
-)
 _HISTORY_COLUMNS = ["epoch", "train_loss", "valid_loss", "valid_accuracy", "lr"]
 
 
@@ -67,9 +65,12 @@ class FoldResult:
 
 
 def collect(
-    output_folder: str | Path, labels: Sequence[str], settings_key: str | None = None
+    output_folder: str | Path,
+    labels: Sequence[str],
+    settings_key: str | None = None,
+    digests: Mapping[int, str] | None = None,
 ) -> list[FoldResult]:
-    """Read the finished folds of a run; the others are named in the log.
+    """Read the finished folds of a run; whatever else is there is named in the log.
 
     Arguments
     ---------
@@ -79,6 +80,8 @@ def collect(
         The corpus's labels, in the corpus's order.
     settings_key : str | None
         Take only folds with this key; ``None`` takes all, if they have one key.
+    digests : Mapping[int, str] | None
+        The folds of the run, see :func:`left_out_folds`.
 
     Returns
     -------
@@ -90,94 +93,61 @@ def collect(
     ValueError
         If the files of a fold are unsound, or the folds are not of one run.
     """
-    left_out = left_out_folds(output_folder, settings_key)
-    for fold, reason in left_out.items():
-        logger.warning("fold %d is not in the results: %s", fold, reason)
-    results = [
-        _read_fold(Path(output_folder) / f"fold_{fold}", fold, labels)
-        for fold in _known_folds(output_folder)
-        if fold not in left_out
-    ]
+    for name, reason in left_out_folds(output_folder, settings_key, digests).items():
+        logger.warning("%s is left out: %s", Path(output_folder) / name, reason)
+    folds = finished_folds(output_folder, settings_key, digests)
+    results = [_read_fold(output_folder, fold, labels) for fold in folds]
     _check_one_run(results)
     return results
 
 
-def left_out_folds(
-    output_folder: str | Path, settings_key: str | None = None
-) -> dict[int, str]:
-    """Say which folds have no result to report, and why.
-
-    Known are the folds that have a folder, and those below the highest of them.
-
-    Arguments
-    ---------
-    output_folder : str | Path
-        Holds ``fold_1``, ``fold_2`` and so on.
-    settings_key : str | None
-        Leave out folds with another key; ``None`` accepts any.
-
-    Returns
-    -------
-    dict[int, str]
-        Fold -> reason, in the order of the folds.
-    """
-    reasons = {}
-    for fold in _known_folds(output_folder):
-        folder = Path(output_folder) / f"fold_{fold}"
-        missing = [name for name in _FOLD_FILES if not (folder / name).is_file()]
-        if not folder.is_dir():
-            reasons[fold] = "not begun"
-        elif missing:
-            reasons[fold] = f"not finished, {', '.join(missing)} missing"
-        elif settings_key is not None:
-            found = _read_facts(folder)["settings_key"]
-            if found != settings_key:
-                reasons[fold] = f"run with settings {found}, not {settings_key}"
-    return reasons
-
-
-def _known_folds(output_folder: str | Path) -> list[int]:
-    folders = Path(output_folder).glob("fold_*")
-    numbers = {int(m[1]) for f in folders if (m := re.fullmatch(r"fold_(\d+)", f.name))}
-    return sorted(numbers | set(range(1, max(numbers, default=0))))
-
-
-def _read_facts(folder: Path) -> dict:
-    facts = json.loads((folder / "fold.json").read_text(encoding="utf-8"))
-    missing = [name for name in _FOLD_FACTS if name not in facts]
-    if missing:
-        raise ValueError(
-            f"{folder / 'fold.json'} lacks {', '.join(missing)}: expected "
-            f"{list(_FOLD_FACTS)}, found {list(facts)}."
-        )
-    return facts
-
-
-def _read_fold(folder: Path, fold: int, labels: Sequence[str]) -> FoldResult:
-    facts = _read_facts(folder)
-    if facts["fold"] != fold:
-        raise ValueError(
-            f"{folder / 'fold.json'} is of fold {facts['fold']}, expected fold {fold}."
-        )
-    if len(facts["averaged_epochs"]) != len(facts["valid_accuracy"]):
-        raise ValueError(
-            f"{folder / 'fold.json'}: expected one valid_accuracy for each of the "
-            f"{len(facts['averaged_epochs'])} averaged_epochs, found "
-            f"{len(facts['valid_accuracy'])}."
-        )
-    history = pd.read_csv(folder / "history.csv")
-    if list(history.columns) != _HISTORY_COLUMNS:
-        raise ValueError(
-            f"{folder / 'history.csv'}: expected the columns {_HISTORY_COLUMNS}, found "
-            f"{list(history.columns)}."
-        )
-    predictions = read_predictions(folder / "predictions.csv", labels)
+def _read_fold(
+    output_folder: str | Path, fold: int, labels: Sequence[str]
+) -> FoldResult:
+    folder = Path(output_folder) / f"fold_{fold}"
+    facts = read_fold_facts(folder)
+    try:
+        _check_epochs(facts, folder)
+        history = _read_history(folder / "history.csv")
+        predictions = read_predictions(folder / "predictions.csv", labels)
+    except ValueError as error:
+        raise ValueError(f"{error} {remedy(folder)}") from error
     return FoldResult(
-        **{name: facts[name] for name in _FOLD_FACTS},
+        **{name: facts[name] for name in FOLD_FACTS},
         predictions=predictions,
         history=history,
         figures=figures(predictions, labels),
     )
+
+
+def _check_epochs(facts: Mapping, folder: Path) -> None:
+    epochs, accuracies = facts["averaged_epochs"], facts["valid_accuracy"]
+    if not isinstance(epochs, list) or not isinstance(accuracies, list):
+        raise ValueError(
+            f"{folder / 'fold.json'}: expected lists of averaged_epochs and of "
+            f"valid_accuracy, found {epochs!r} and {accuracies!r}."
+        )
+    if len(epochs) != len(accuracies):
+        raise ValueError(
+            f"{folder / 'fold.json'}: expected one valid_accuracy for each of the "
+            f"{len(epochs)} averaged_epochs, found {len(accuracies)}."
+        )
+
+
+def _read_history(path: Path) -> pd.DataFrame:
+    history = read_csv(path)
+    if list(history.columns) != _HISTORY_COLUMNS:
+        raise ValueError(
+            f"{path}: expected the columns {_HISTORY_COLUMNS}, found "
+            f"{list(history.columns)}."
+        )
+    words = [name for name in history if not is_numeric_dtype(history[name])]
+    if words or history.empty:
+        raise ValueError(
+            f"{path}: expected numbers for at least one epoch, found "
+            f"{len(history)} rows, with text in the columns {words or 'none'}."
+        )
+    return history
 
 
 def _check_one_run(results: Sequence[FoldResult]) -> None:

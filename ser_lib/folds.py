@@ -1,20 +1,16 @@
-"""Folds: which utterances train, validate and test, written down.
+"""Folds: which utterances train, validate and test.
 
 ``python -m ser_lib.folds FOLDER`` audits the folds of a run: see ``ser_lib/audit.py``.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 
 import torch
-from ruamel.yaml import YAML
 
-from ser_lib.files import atomic_path
-from ser_lib.manifest import Utterance, read_manifest, write_manifest
-
-CORPUS_FILE = "corpus.yaml"  # the facts that folds were made and audited by
+from ser_lib.digests import digest
+from ser_lib.manifest import Utterance
 
 
 @dataclass(frozen=True)
@@ -159,78 +155,21 @@ def _check_speaker_lists(speakers: set[str], folds: Sequence[Mapping]) -> None:
         )
 
 
-def write_fold(fold: Fold, folder: str | Path) -> None:
-    """Write the parts as ``train.csv``, ``valid.csv`` and ``test.csv``.
+def fold_digest(fold: Fold) -> str:
+    """Hash the rows of a fold's three parts.
 
     Arguments
     ---------
     fold : Fold
-        The fold to write.
-    folder : str | Path
-        Where to; it is made where it is missing.
-    """
-    for name, part in fold.parts.items():
-        write_manifest(Path(folder) / f"{name}.csv", part)
-
-
-def write_folds(folds: Sequence[Fold], facts: Mapping, folder: str | Path) -> None:
-    """Write all folds, and the facts and protocol of their corpus.
-
-    ``corpus.yaml`` holds values alone, so the folds can be audited anywhere, whatever
-    the settings of the run refer to.
-
-    Arguments
-    ---------
-    folds : Sequence[Fold]
-        The folds; each gets a folder ``fold_<k>``.
-    facts : Mapping
-        The block ``corpus`` of the settings.
-    folder : str | Path
-        The output folder of a run.
-    """
-    for fold in folds:
-        write_fold(fold, Path(folder) / f"fold_{fold.number}")
-    with atomic_path(Path(folder) / CORPUS_FILE) as unfinished:
-        YAML().dump({"corpus": facts}, unfinished)
-
-
-def read_folds(folder: str | Path) -> list[Fold]:
-    """Read the folds that a run has written.
-
-    Arguments
-    ---------
-    folder : str | Path
-        The folder that holds ``fold_1/train.csv`` and so on.
+        The fold.
 
     Returns
     -------
-    list[Fold]
-        In the order of their numbers.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no fold, or if a part of one is missing.
+    str
+        12 hexadecimal digits.
     """
-    folders = {
-        int(path.name.removeprefix("fold_")): path
-        for path in Path(folder).glob("fold_*")
-        if path.name.removeprefix("fold_").isdecimal()
-    }
-    if not folders:
-        raise FileNotFoundError(
-            f"Looked for fold_1, fold_2 ... in {folder}; there is none. Give the "
-            f"output folder of a run, such as results/hubert_ecapa/seed_1986."
-        )
-    return [
-        Fold(
-            number,
-            train=read_manifest(folders[number] / "train.csv"),
-            valid=read_manifest(folders[number] / "valid.csv"),
-            test=read_manifest(folders[number] / "test.csv"),
-        )
-        for number in sorted(folders)
-    ]
+    parts = (fold.train, fold.valid, fold.test)
+    return digest([[asdict(u) for u in part] for part in parts])
 
 
 def chosen_folds(folds: Sequence[Fold], choice: str | int | list) -> list[Fold]:
@@ -251,18 +190,19 @@ def chosen_folds(folds: Sequence[Fold], choice: str | int | list) -> list[Fold]:
     Raises
     ------
     ValueError
-        If a number is not that of a fold.
+        If a number is not that of a fold, or is there twice.
     """
     if choice == "all":
         return list(folds)
     numbers = choice if isinstance(choice, list) else str(choice).split(",")
+    numbers = [str(number).strip() for number in numbers]
     known = {str(fold.number): fold for fold in folds}
-    unknown = [n for n in numbers if str(n).strip() not in known]
-    if unknown:
+    if not numbers or set(numbers) - set(known) or len(set(numbers)) < len(numbers):
         raise ValueError(
-            f"folds: there is no fold {unknown}; choose from {list(known)}."
+            f"folds is {choice!r}; expected all, or some of {', '.join(known)}, each "
+            f"once and with commas between them."
         )
-    return [known[str(n).strip()] for n in numbers]
+    return [known[number] for number in numbers]
 
 
 if __name__ == "__main__":

@@ -22,11 +22,14 @@ from typing import Any
 
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.comments import CommentedMap
 
 from ser_lib import settings_errors
+from ser_lib.setting_checks import check_together, check_values
+from ser_lib.yaml_tree import tag_of, without_comments, without_tags
 
 COMMAND_LINE = "the command line"
+_KINDS = {bool: "True or False", (int, float): "a number", list: "a list"}
 _OBJECT_TAGS = ("!new:", "!name:")
 _NO_VALUE = "(this setting has no value)"
 
@@ -66,7 +69,7 @@ class Settings:
             The uppermost settings file.
         overrides : str | Mapping
             Settings that replace those of the files: YAML text, as
-            ``speechbrain.parse_arguments`` returns it, or a mapping.
+            ``arguments.read_arguments`` returns it, or a mapping.
 
         Returns
         -------
@@ -78,12 +81,15 @@ class Settings:
         FileNotFoundError
             If the file, or one that it extends, does not exist.
         ValueError
-            If a key is unknown or a value changes its kind.
+            If a key is unknown, a value changes its kind, or a number is out of its
+            range.
         """
         tree = _join_file(Path(path))
         if isinstance(overrides, Mapping):
             overrides = _dump(dict(overrides))
-        _merge(tree, _parse(overrides, COMMAND_LINE), COMMAND_LINE)
+        given = _parse(overrides, COMMAND_LINE)
+        _merge(tree, given, COMMAND_LINE)
+        check_values(given, _at(COMMAND_LINE))
         return cls(_dump(_in_order_of_reference(tree)), path)
 
     def __contains__(self, key: str) -> bool:
@@ -128,7 +134,7 @@ class Settings:
             A tree of dict, list, str, int, float, bool and None, fit for JSON;
             a tagged node becomes ``{"!new:module.Class": arguments}``.
         """
-        return _without_tags(self._tree)
+        return without_tags(self._tree)
 
     def _load(self, keys: list[str], **replaced: Any) -> dict[str, Any]:
         resolved = self._resolve(**replaced) if replaced else self._resolved
@@ -147,11 +153,14 @@ class Settings:
     def _resolve(self, **replaced: Any) -> CommentedMap:
         given = {**dict.fromkeys(self._placeholders(), _NO_VALUE), **replaced}
         with settings_errors.naming_settings(str(self.path), self.text):
-            resolved = resolve_references(self.text, given).read()
-        return _parse(resolved, str(self.path))
+            text = resolve_references(self.text, given).read()
+        resolved = _parse(text, str(self.path))
+        check_values(resolved, "with all references resolved")
+        check_together(resolved)
+        return resolved
 
     def _placeholders(self) -> list[str]:
-        return [k for k, v in self._tree.items() if _tag(v) == "!PLACEHOLDER"]
+        return [k for k, v in self._tree.items() if tag_of(v) == "!PLACEHOLDER"]
 
 
 def _join_file(path: Path, above: tuple[Path, ...] = ()) -> CommentedMap:
@@ -159,6 +168,7 @@ def _join_file(path: Path, above: tuple[Path, ...] = ()) -> CommentedMap:
     if path.resolve() in above:
         raise ValueError(f"{path} extends itself, or a file that extends it.")
     layer = _parse(settings_errors.read_settings_text(path), str(path))
+    check_values(layer, _at(str(path)))
     names = settings_errors.extended_files(layer.pop("extends", []), path)
     if not names:
         return layer
@@ -224,29 +234,33 @@ def _in_order_of_reference(tree: CommentedMap) -> CommentedMap:
 
 def _check_kind(old: Any, new: Any, name: str, source: str) -> None:
     """Refuse a word for a number, a number for a switch, arguments for an object."""
-    if _tag(old) and _is_plain_map(new) and _tag(old) != "!PLACEHOLDER":
+    if tag_of(old) and _is_plain_map(new) and tag_of(old) != "!PLACEHOLDER":
         raise ValueError(
             f"{name} in {source} gives arguments only, but {name} is an object "
-            f"({_tag(old)}). Give a whole object with its tag, or change the keys "
+            f"({tag_of(old)}). Give a whole object with its tag, or change the keys "
             f"that the object refers to."
         )
-    if _tag(new) or new is None:
+    if tag_of(new) or new is None:
         return
-    if _tag(old).startswith(_OBJECT_TAGS):
+    if tag_of(old).startswith(_OBJECT_TAGS):
         raise ValueError(
-            f"{name} in {source} is {new!r}; expected an object with its tag, such as "
-            f"{_tag(old)}."
+            f"{name} {_at(source)} is {new!r}; expected an object with its tag, such "
+            f"as {tag_of(old)}."
         )
-    if _tag(old) or old is None:
+    if tag_of(old) or old is None:
         return
-    for kind in (bool, (int, float), list):  # text takes anything: --folds 3
+    for kind, words in _KINDS.items():  # text takes anything: --folds 3
         if isinstance(old, kind):
             if not isinstance(new, kind) or isinstance(new, bool) != (kind is bool):
                 raise ValueError(
-                    f"{name} in {source} is {new!r} ({type(new).__name__}); "
-                    f"expected {type(old).__name__}, such as {old!r}."
+                    f"{name} {_at(source)} is {new!r}; expected {words}, such as "
+                    f"{old!r}."
                 )
             return
+
+
+def _at(source: str) -> str:
+    return f"{'on' if source == COMMAND_LINE else 'in'} {source}"
 
 
 def _parse(text: str, source: str) -> CommentedMap:
@@ -254,47 +268,11 @@ def _parse(text: str, source: str) -> CommentedMap:
         tree = YAML().load(text) if text.strip() else CommentedMap()
     if not isinstance(tree, CommentedMap):
         raise ValueError(f"{source} does not hold 'key: value' settings.")
-    return _without_comments(tree)
-
-
-def _without_comments(node: Any) -> Any:
-    """Copy a tree without comments, which would stand by the wrong value if merged.
-
-    Aliases keep pointing to one and the same copy.
-    """
-    copies: dict[int, Any] = {}
-
-    def copy(old: Any) -> Any:
-        if not isinstance(old, CommentedMap | CommentedSeq):
-            return old
-        if id(old) not in copies:
-            copies[id(old)] = new = type(old)()
-            if _tag(old):
-                new.yaml_set_ctag(old.tag)
-            if old.fa.flow_style():
-                new.fa.set_flow_style()
-            if isinstance(old, CommentedMap):
-                new.update({key: copy(value) for key, value in old.items()})
-            else:
-                new.extend(copy(value) for value in old)
-        return copies[id(old)]
-
-    return copy(node)
-
-
-def _without_tags(node: Any) -> Any:
-    tag = _tag(node)
-    if isinstance(node, CommentedMap):
-        bare = {str(key): _without_tags(value) for key, value in node.items()}
-    elif isinstance(node, CommentedSeq):
-        bare = [_without_tags(value) for value in node]
-    else:
-        bare = node.value if tag else node
-    return {tag: bare} if tag else bare
+    return without_comments(tree)
 
 
 def _is_plain_map(node: Any) -> bool:
-    return isinstance(node, CommentedMap) and not _tag(node)
+    return isinstance(node, CommentedMap) and not tag_of(node)
 
 
 def _is_plain(value: Any) -> bool:
@@ -303,12 +281,6 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, list):
         return all(_is_plain(item) for item in value)
     return value is None or isinstance(value, str | int | float)
-
-
-def _tag(node: Any) -> str:
-    """Return the node's own tag, such as ``!new:torch.nn.Linear``, or nothing."""
-    tag = getattr(node, "tag", None)
-    return str(tag.value) if tag is not None and tag.value else ""
 
 
 def _dump(tree: Mapping) -> str:

@@ -11,9 +11,9 @@ from huggingface_hub.errors import (
 )
 from speechbrain.utils.fetching import FetchConfig
 
-from ser_lib.model_folder import YAML_FILE, read_facts
+from ser_lib.model_folder import FACTS_FILE, OWN_FILES, WEIGHT_FILES, read_facts
 
-NEEDED_PATTERNS = ["model.json", YAML_FILE, "*.safetensors", "custom_interface.py"]
+NEEDED_PATTERNS = [FACTS_FILE, WEIGHT_FILES]
 
 
 def local_model(source: str | Path, fetch_config: FetchConfig | None = None) -> Path:
@@ -71,7 +71,7 @@ def _cached(source: str, options: Mapping) -> Path | None:
         missing = [n for n in read_facts(folder)["members"] if not _file(folder, n)]
     except (LocalEntryNotFoundError, FileNotFoundError):
         return None
-    return None if missing or not (folder / YAML_FILE).is_file() else folder
+    return None if missing else folder
 
 
 def _file(folder: Path, member: str) -> Path | None:
@@ -80,7 +80,9 @@ def _file(folder: Path, member: str) -> Path | None:
 
 
 def push_to_hub(folder: str | Path, name: str) -> str:
-    """Put a model folder on the hub, as a private repository if it is a new one.
+    """Put a model on the hub, as a private repository if it is a new one.
+
+    Files of your own that lie in the folder are not uploaded.
 
     Arguments
     ---------
@@ -102,7 +104,9 @@ def push_to_hub(folder: str | Path, name: str) -> str:
     api = HfApi()
     try:
         address = api.create_repo(name, private=True, exist_ok=True)
-        api.upload_folder(repo_id=name, folder_path=str(folder))
+        api.upload_folder(
+            repo_id=name, folder_path=str(folder), allow_patterns=list(OWN_FILES)
+        )
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise OSError(
             f"The hub did not take {folder} as {name} ({type(error).__name__}: "

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hyperpyyaml import load_hyperpyyaml
 from speechbrain.inference.interfaces import Pretrained
 from speechbrain.utils.fetching import FetchConfig
 
 from ser_lib.audio import read_audio
-from ser_lib.audio_checks import check_batch, find_audio, mono_wav, usable_wav
-from ser_lib.hub import local_model
+from ser_lib.audio_checks import check_batch, mono_wav, usable_wav
+from ser_lib.audio_files import find_audio
 from ser_lib.many_files import classify_many
-from ser_lib.model_folder import YAML_FILE, read_facts, read_yaml
-from ser_lib.model_yaml import checked_yaml
+from ser_lib.model_outputs import check_outputs
+from ser_lib.pretrainer import StrictPretrainer
+from ser_lib.samples import scaled
 from ser_lib.timeline import Timeline, timeline_file
 from ser_lib.windows import Window, stream
 
@@ -43,7 +43,7 @@ class EmotionRecognizer(Pretrained):
     run_opts : Mapping | None
         SpeechBrain's run options, such as ``{"device": "cuda"}``.
     freeze_params : bool
-        Whether gradients are off; the model is in eval mode in any case.
+        Whether gradients are off; the model recognises in eval mode in any case.
     """
 
     HPARAMS_NEEDED = ["pretrainer"]
@@ -65,6 +65,10 @@ class EmotionRecognizer(Pretrained):
         self.min_duration_s: float = max(
             self.facts["min_duration_s"], least_samples / self.sample_rate_hz
         )
+
+    def train(self, mode: bool = True) -> "EmotionRecognizer":
+        """Stay in eval mode, whoever asks: batch norms must not learn from inputs."""
+        return super().train(False)
 
     @classmethod
     def from_hparams(
@@ -92,19 +96,21 @@ class EmotionRecognizer(Pretrained):
         Raises
         ------
         FileNotFoundError, ValueError
-            If a file is missing, damaged, of another model, or asks for code.
+            If a file is missing, damaged, of another model, or asks for anything but
+            a network of this library.
         """
-        folder = local_model(source, fetch_config)
-        text = read_yaml(folder, read_facts(folder))
-        hparams = load_hyperpyyaml(checked_yaml(text, folder / YAML_FILE))
-        hparams["pretrainer"].collect_files(folder)
-        hparams["pretrainer"].load_collected()
-        return cls(modules=hparams["modules"], hparams=hparams, **kwargs)
+        pretrainer = StrictPretrainer()
+        pretrainer.collect_files(source, fetch_config=fetch_config)
+        pretrainer.load_collected()
+        return cls(pretrainer.members, {"pretrainer": pretrainer}, **kwargs)
 
     # ---- batches
 
     def classify_batch(
-        self, wavs: torch.Tensor, wav_lens: torch.Tensor | None = None
+        self,
+        wavs: torch.Tensor,
+        wav_lens: torch.Tensor | None = None,
+        names: Sequence[str] | None = None,
     ) -> Classified:
         """Classify a padded batch.
 
@@ -113,9 +119,12 @@ class EmotionRecognizer(Pretrained):
         Arguments
         ---------
         wavs : (batch, samples) or (samples,) torch.Tensor
-            Waveforms at ``sample_rate_hz``.
+            Waveforms at ``sample_rate_hz``: floats with full scale 1, or integers, see
+            ``samples.scaled``.
         wav_lens : (batch,) torch.Tensor | None
             Relative lengths; None if nothing is padded.
+        names : Sequence[str] | None
+            What errors call the utterances, such as their paths; None numbers them.
 
         Returns
         -------
@@ -131,13 +140,16 @@ class EmotionRecognizer(Pretrained):
         Raises
         ------
         ValueError
-            If an utterance is shorter than ``min_duration_s``, holds NaN or infinity,
-            or the shapes are others.
+            If an utterance is shorter than ``min_duration_s``, its samples are refused
+            (see ``samples.check_samples``), its logits are not finite, or the shapes
+            are others.
         """
-        wavs, wav_lens = self._batch(wavs, wav_lens)
+        wavs, wav_lens, names = self._batch(wavs, wav_lens, names)
         with torch.no_grad(), self.inference_ctx:
-            logits = [member(wavs, wav_lens) for member in self.mods.values()]
-        out_prob = torch.stack(logits).float().softmax(-1).mean(0)
+            members = [member(wavs, wav_lens) for member in self.mods.values()]
+        logits = torch.stack(members).float()
+        check_outputs(logits, names, "logits")
+        out_prob = logits.softmax(-1).mean(0)
         score, index = out_prob.max(dim=-1)
         return out_prob, score, index, [self.labels[i] for i in index.tolist()]
 
@@ -156,23 +168,31 @@ class EmotionRecognizer(Pretrained):
         (batch, embedding_size) torch.Tensor
             One an utterance; those of several members side by side.
         """
-        wavs, wav_lens = self._batch(wavs, wav_lens)
+        wavs, wav_lens, names = self._batch(wavs, wav_lens)
         with torch.no_grad(), self.inference_ctx:
-            embeddings = [
+            members = [
                 member.downstream.embed(member.upstreams(wavs, wav_lens))
                 for member in self.mods.values()
             ]
-        return torch.cat(embeddings, dim=-1).float()
+        embeddings = torch.cat(members, dim=-1).float()
+        check_outputs(embeddings, names, "embeddings")
+        return embeddings
 
     forward = classify_batch
 
     def _batch(
-        self, wavs: torch.Tensor, wav_lens: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        wavs = torch.atleast_2d(wavs)
+        self,
+        wavs: torch.Tensor,
+        wav_lens: torch.Tensor | None,
+        names: Sequence[str] | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor, Sequence[str]]:
+        self.eval()  # a part may have been put into training mode
+        wavs = scaled(torch.atleast_2d(wavs), "The batch")
         wav_lens = torch.ones(len(wavs)) if wav_lens is None else wav_lens
-        check_batch(wavs, wav_lens, self.sample_rate_hz, self.min_duration_s)
-        return wavs.to(self.device).float(), wav_lens.to(self.device)
+        names = names or [f"Utterance {i} of the batch" for i in range(len(wavs))]
+        limits = self.sample_rate_hz, self.min_duration_s
+        check_batch(wavs, wav_lens, *limits, names)
+        return wavs.to(self.device).float(), wav_lens.to(self.device), names
 
     # ---- files and arrays
 
@@ -193,13 +213,11 @@ class EmotionRecognizer(Pretrained):
 
         Raises
         ------
-        FileNotFoundError
-            If there is no such file.
+        FileNotFoundError, PermissionError
+            See ``audio.open_audio``.
         ValueError
             If it cannot be read, or holds nothing that could be recognised.
         """
-        if Path(path).is_dir():
-            raise ValueError(f"{path} is a folder; expected an audio file.")
         return self._usable(read_audio(path, self.sample_rate_hz), str(path))
 
     def _usable(self, wav: torch.Tensor, name: str) -> torch.Tensor:
@@ -219,7 +237,7 @@ class EmotionRecognizer(Pretrained):
         Classified
             As :meth:`classify_batch`, for a batch of one.
         """
-        return self.classify_batch(self.load_audio(path))
+        return self.classify_batch(self.load_audio(path), names=[str(path)])
 
     def classify_array(
         self, samples: np.ndarray | torch.Tensor, sample_rate_hz: int
@@ -229,7 +247,7 @@ class EmotionRecognizer(Pretrained):
         Arguments
         ---------
         samples : (samples,) or (samples, channels) np.ndarray | torch.Tensor
-            See ``audio_checks.mono_wav``.
+            See ``samples.mono``.
         sample_rate_hz : int
             Its sampling rate.
 
@@ -239,7 +257,7 @@ class EmotionRecognizer(Pretrained):
             As :meth:`classify_batch`, for a batch of one.
         """
         wav = mono_wav(samples, sample_rate_hz, self.sample_rate_hz)
-        return self.classify_batch(self._usable(wav, "The array"))
+        return self.classify_batch(self._usable(wav, "The array"), names=["The array"])
 
     def classify_files(
         self,

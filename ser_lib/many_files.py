@@ -64,7 +64,8 @@ def classify_many(
     def read_and_classify(
         worker: "EmotionRecognizer", batch: Sequence[int]
     ) -> "list[Classified]":
-        return classify_wavs(worker, [worker.load_audio(paths[i]) for i in batch])
+        names = [str(paths[i]) for i in batch]
+        return classify_wavs(worker, list(map(worker.load_audio, names)), names)
 
     limits = batch_size, max_batch_s
     results: dict[int, Classified] = {}
@@ -185,7 +186,9 @@ def twin(recognizer: "EmotionRecognizer") -> "EmotionRecognizer":
 
 
 def classify_wavs(
-    recognizer: "EmotionRecognizer", wavs: Sequence[torch.Tensor]
+    recognizer: "EmotionRecognizer",
+    wavs: Sequence[torch.Tensor],
+    names: Sequence[str] | None = None,
 ) -> "list[Classified]":
     """Classify waveforms as one batch.
 
@@ -195,6 +198,8 @@ def classify_wavs(
         The model.
     wavs : Sequence[(samples,) torch.Tensor]
         What ``EmotionRecognizer.load_audio`` gives.
+    names : Sequence[str] | None
+        What errors call them, see ``EmotionRecognizer.classify_batch``.
 
     Returns
     -------
@@ -203,7 +208,7 @@ def classify_wavs(
     """
     counts = torch.tensor([len(wav) for wav in wavs], dtype=torch.float64)
     padded = torch.nn.utils.rnn.pad_sequence(wavs, batch_first=True)
-    values = recognizer.classify_batch(padded, counts / padded.shape[1])
+    values = recognizer.classify_batch(padded, counts / padded.shape[1], names)
     out_prob, score, index, labels = values
     rows = zip(out_prob.split(1), score.split(1), index.split(1), labels, strict=True)
     return [(*tensors, [label]) for *tensors, label in rows]

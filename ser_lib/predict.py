@@ -9,8 +9,9 @@ MODEL is a folder that ``python -m ser_lib.export`` wrote, or a hub id. What fol
 audio files, folders (all audio in and below them), CSV files with a column ``path``
 (relative to the CSV file), or ``-`` for a WAV file on standard input. A file that
 cannot be used gives a row with an error, and the rest go on. The same command started
-again goes on where it stopped. Exit code: 0, all went well; 1, a file failed; 2, wrong
-usage or no model.
+again goes on where it stopped; recordings that were changed since are done again. A
+second run with the same --out waits for the first. Exit code: 0, all went well; 1, a
+file or folder failed; 2, wrong usage or no model.
 """
 
 import shutil
@@ -26,8 +27,9 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from ser_lib.command import run_command
-from ser_lib.predict_inputs import STANDARD_INPUT, Item, list_items, printable
-from ser_lib.predict_options import parse_options
+from ser_lib.file_names import on_one_line
+from ser_lib.predict_inputs import STANDARD_INPUT, Item, list_items
+from ser_lib.predict_options import check_outputs, parse_options
 from ser_lib.predict_outputs import TIMELINE_SUFFIXES, FolderOutput, Result, RowOutput
 from ser_lib.predict_results import WINDOWING, find_labels, find_timelines
 from ser_lib.predict_rows import Encoder, columns_of
@@ -52,12 +54,12 @@ def main(arguments: Sequence[str]) -> int:
     """
     options = parse_options(arguments, __doc__)
     items = list_items(options.inputs)
+    check_outputs(options, items)
     recognizer = load_recognizer(options.model, options.device)
     if options.timeline:
         lengths_s = options.window_s, options.hop_s
         check_lengths(*lengths_s, recognizer.min_duration_s)
-    _check_names(items, options)
-    output = _open_output(recognizer, options)
+    output = _open_output(recognizer, options, items)
     with closing(output), tempfile.TemporaryDirectory() as folder:
         items = [_with_standard_input(item, Path(folder)) for item in items]
         todo = [item for item in items if not output.is_done(item)]
@@ -94,41 +96,21 @@ def load_recognizer(source: str, device: str) -> "EmotionRecognizer":
     return EmotionRecognizer.from_hparams(source, run_opts={"device": device})
 
 
-def _check_names(items: Sequence[Item], options: Namespace) -> None:
-    """Refuse to write two recordings to one place."""
-    if options.format == "audacity" and options.out is None and len(items) > 1:
-        raise ValueError(
-            "--format audacity with several recordings needs --out FOLDER, for a label "
-            "track for each."
-        )
-    has_files = options.format in TIMELINE_SUFFIXES and options.out is not None
-    if not has_files and options.plot is None:
-        return
-    first: dict[str, Item] = {}
-    for item in (item for item in items if not item.error):
-        other = first.setdefault(item.short_name, item)
-        if other is not item:
-            raise ValueError(
-                f"{other.name} and {item.name} would both be written to files named "
-                f"{item.short_name}. Give their common folder as the input."
-            )
-
-
 def _open_output(
-    recognizer: "EmotionRecognizer", options: Namespace
+    recognizer: "EmotionRecognizer", options: Namespace, items: Sequence[Item]
 ) -> RowOutput | FolderOutput:
     facts = recognizer.facts
     settings = {
-        "model": [facts["members"], facts["hyperparams_sha256"]],
+        "model": [facts["members"], facts["network_sha256"]],
         "format": options.format,
         "timeline": options.timeline,
     }
     if options.timeline:
         settings |= {name: getattr(options, name) for name in WINDOWING}
     if options.format in TIMELINE_SUFFIXES:
-        return FolderOutput(options.out, options.format, settings)
+        return FolderOutput(options.out, options.format, settings, items)
     columns = columns_of(recognizer.labels, options.timeline)
-    return RowOutput(options.out, Encoder(columns, options.format), settings)
+    return RowOutput(options.out, Encoder(columns, options.format), settings, items)
 
 
 def _with_standard_input(item: Item, folder: Path) -> Item:
@@ -136,8 +118,12 @@ def _with_standard_input(item: Item, folder: Path) -> Item:
     if item.name != STANDARD_INPUT:
         return item
     path = folder / "standard_input.wav"
-    with open(path, "wb") as f:
-        shutil.copyfileobj(sys.stdin.buffer, f)
+    try:
+        with open(path, "wb") as f:
+            shutil.copyfileobj(sys.stdin.buffer, f)
+    except OSError as error:
+        message = f"Standard input cannot be copied: {error.strerror or error}"
+        return replace(item, error=message)
     return replace(item, path=path)
 
 
@@ -151,7 +137,7 @@ def _write_all(
             output.write(result)
             if result.error:
                 n_failed += 1
-                bar.write(f"Failed: {printable(result.error)}", file=sys.stderr)
+                bar.write(f"Failed: {on_one_line(result.error)}", file=sys.stderr)
             bar.update()
     return n_failed
 

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ser_lib.audio_checks import find_audio
+from ser_lib.audio_files import find_audio
+from ser_lib.file_names import printable, shortened
 
 STANDARD_INPUT = "-"
 
@@ -58,64 +59,59 @@ def list_items(inputs: Iterable[str]) -> list[Item]:
     return list(items.values())
 
 
-def printable(text: str) -> str:
-    r"""Replace what is no text in a file's name, as Linux allows it to be.
-
-    Arguments
-    ---------
-    text : str
-        A name, or a message that holds it.
-
-    Returns
-    -------
-    str
-        Different texts stay different.
-
-    Example
-    -------
-    >>> print(printable("\udcff.wav"))
-    \udcff.wav
-    """
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def _items_of(given: str) -> list[Item]:
     path = Path(given)
     if given == STANDARD_INPUT:
         return [Item(given, path, "standard_input")]
     try:
         if path.is_dir():
-            return [_item(found, found.relative_to(path)) for found in _audio_in(path)]
+            return _items_in(path)
         if path.suffix.lower() == ".csv":
             return [_item(path.parent / cell, Path(cell)) for cell in _cells(path)]
-    except (OSError, ValueError) as error:
-        return [Item(printable(given), path, path.name, str(error))]
+    except (OSError, ValueError, csv.Error) as error:
+        return [_unusable(path, str(error))]
     return [_item(path, Path(path.name))]
 
 
 def _item(path: Path, relative: Path) -> Item:
     """Name the files to be made from an item; they must not leave their folder."""
-    inside = [p for p in relative.parts if p not in (relative.anchor, "..")]
+    inside = [shortened(p) for p in relative.parts if p not in (relative.anchor, "..")]
     return Item(printable(str(path)), path, "/".join(inside))
 
 
-def _audio_in(folder: Path) -> list[Path]:
-    # macOS writes "._a.wav" beside a.wav on foreign disks; it holds no audio.
-    found = [path for path in find_audio(folder) if not path.name.startswith("._")]
-    if not found:
-        raise FileNotFoundError(
-            f"The folder {folder} holds no audio, only files named ._* (made by macOS)."
-        )
-    return found
+def _unusable(path: Path, message: str) -> Item:
+    # A message that says nothing of the file, such as that of a decoder.
+    is_named = path.name in message
+    error = message if is_named else f"{path}: {message}"
+    return Item(printable(str(path)), path, path.name, error)
+
+
+def _items_in(folder: Path) -> list[Item]:
+    """List the audio in a folder, and the folders in it that cannot be read."""
+    unreadable: list[Item] = []
+
+    def note(path: Path, message: str) -> None:
+        unreadable.append(_unusable(path, message))
+
+    try:
+        found = find_audio(folder, note)
+    except FileNotFoundError as error:
+        return unreadable or [_unusable(folder, str(error))]
+    items = [_item(path, path.relative_to(folder)) for path in found]
+    return sorted([*items, *unreadable], key=lambda item: item.path)
 
 
 def _cells(path: Path) -> list[str]:
-    with open(path, encoding="utf-8-sig", newline="") as f:
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is a device or FIFO; expected a CSV file.")
+    # Names of files need not be UTF-8.
+    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as f:
         rows = csv.DictReader(f)
         columns = list(rows.fieldnames or [])
         if "path" not in columns:
             raise ValueError(
-                f"{path} has the columns {columns}; expected one called path."
+                f"{path} has the columns {columns}; expected one called path, in a "
+                f"table in UTF-8 with commas."
             )
         cells = [row["path"] or "" for row in rows]
     empty = [i for i, cell in enumerate(cells, start=1) if not cell.strip()]

@@ -1,9 +1,12 @@
 """The options of ``python -m ser_lib.predict``."""
 
 import argparse
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from ser_lib.command_line import CommandParser, path_argument, text_argument
+from ser_lib.predict_inputs import Item
 from ser_lib.predict_outputs import TIMELINE_SUFFIXES
 from ser_lib.predict_rows import ROW_FORMATS
 
@@ -81,7 +84,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         default=300.0,
         help="without --timeline, longer files are errors (default: 300)",
     )
-    parser.add_argument("--device", default="cpu", help="such as cuda (default: cpu)")
+    parser.add_argument(
+        "--device",
+        type=text_argument,
+        default="cpu",
+        help="such as cuda (default: cpu)",
+    )
 
 
 def _add_timeline_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,7 +101,7 @@ def _add_timeline_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--hop_s", type=float, help="from window to window (default: 1)")
     group.add_argument(
         "--skip_silence_dbfs",
-        type=float,
+        type=_level_dbfs,
         metavar="DBFS",
         help="also count as silent what has an RMS below this, such as -50",
     )
@@ -125,8 +133,17 @@ def _positive(kind: type) -> Callable[[str], float]:
 
 def _number_from_0(text: str) -> float:
     value = float(text)
-    if not value >= 0:
+    if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"invalid number from 0 on: {text!r}")
+    return value
+
+
+def _level_dbfs(text: str) -> float:
+    value = float(text)
+    if not float("-inf") < value <= 0:
+        raise argparse.ArgumentTypeError(
+            f"invalid level: {text!r}; expected at most 0, which is full scale"
+        )
     return value
 
 
@@ -136,9 +153,69 @@ def _what_is_wrong(options: argparse.Namespace) -> str:
         needing.append(f"format {options.format}")
     if needing and not options.timeline:
         return f"--{needing[0]} needs --timeline"
+    return ""
+
+
+def check_outputs(options: argparse.Namespace, items: Sequence[Item]) -> None:
+    """Refuse outputs that would overwrite an input or each other.
+
+    Arguments
+    ---------
+    options : argparse.Namespace
+        What :func:`parse_options` gave.
+    items : Sequence[Item]
+        The recordings in its inputs.
+
+    Raises
+    ------
+    ValueError
+        If a folder is expected and a file is there, or the other way round; if the rows
+        would be written to an input; if files of two recordings would have one name.
+    """
+    if options.plot is not None and options.plot.exists() and not options.plot.is_dir():
+        raise ValueError(f"--plot {options.plot} is a file; expected a folder.")
     if options.out is not None and options.format in ROW_FORMATS:
         if options.out.is_dir():
-            return f"--out {options.out} is a folder; expected a file for the rows"
-        if str(options.out) in options.inputs:
-            return f"--out {options.out} is an input, too"
-    return ""
+            raise ValueError(
+                f"--out {options.out} is a folder; expected a file for the rows."
+            )
+        if _is_among(options.out, [*options.inputs, *(item.path for item in items)]):
+            raise ValueError(f"--out {options.out} is an input, too.")
+    _check_names(items, options)
+
+
+def _is_among(out: Path, inputs: Iterable[str | Path]) -> bool:
+    """Tell whether a file is one of the inputs, by any of its names."""
+    absolute, file = os.path.abspath(out), _file_of(out)
+    return any(
+        os.path.abspath(given) == absolute or (file and _file_of(given) == file)
+        for given in inputs
+    )
+
+
+def _file_of(path: str | Path) -> tuple[int, int] | None:
+    try:
+        facts = os.stat(path)
+    except (OSError, ValueError):  # ValueError: NUL in its name
+        return None
+    return facts.st_dev, facts.st_ino
+
+
+def _check_names(items: Sequence[Item], options: argparse.Namespace) -> None:
+    """Refuse to write two recordings to one place."""
+    if options.format == "audacity" and options.out is None and len(items) > 1:
+        raise ValueError(
+            "--format audacity with several recordings needs --out FOLDER, for a label "
+            "track for each."
+        )
+    has_files = options.format in TIMELINE_SUFFIXES and options.out is not None
+    if not has_files and options.plot is None:
+        return
+    first: dict[str, Item] = {}
+    for item in (item for item in items if not item.error):
+        other = first.setdefault(item.short_name, item)
+        if other is not item:
+            raise ValueError(
+                f"{other.name} and {item.name} would both be written to files named "
+                f"{item.short_name}. Give their common folder as the input."
+            )

@@ -18,7 +18,6 @@ from ser_lib.predict_inputs import STANDARD_INPUT, Item
 from ser_lib.predict_outputs import Result
 from ser_lib.timeline import Timeline, timeline_file
 from ser_lib.timeline_formats import segment_rows
-from ser_lib.timeline_plot import timeline_figure
 
 if TYPE_CHECKING:
     from ser_lib.inference import EmotionRecognizer
@@ -27,6 +26,7 @@ _CHUNK_FILES = 64  # so many are sorted by length and cut into batches
 _BATCH_S = 160.0  # most padded seconds in memory
 # What one file can do wrong without stopping the others (torch: RuntimeError).
 _FAILURES = (OSError, ValueError, RuntimeError)
+_NOT_FINITE = "the model gives probabilities that are not finite (NaN or infinity)."
 WINDOWING = ("window_s", "hop_s", "skip_silence_dbfs", "min_segment_s")
 
 
@@ -131,7 +131,14 @@ def _classify(
             return {i: _message(items[i], error) for i in wavs}
         each = [_classify(recognizer, items, {i: wav}) for i, wav in wavs.items()]
         return {i: found for one in each for i, found in one.items()}
-    return {i: row[0][0].cpu().numpy() for i, row in zip(wavs, rows, strict=True)}
+    pairs = zip(wavs, rows, strict=True)
+    found = {i: row[0][0].cpu().numpy() for i, row in pairs}
+    return {i: _usable_or_why_not(items[i], row) for i, row in found.items()}
+
+
+def _usable_or_why_not(item: Item, probabilities: np.ndarray) -> np.ndarray | str:
+    is_finite = np.isfinite(probabilities).all()
+    return probabilities if is_finite else _message(item, _NOT_FINITE)
 
 
 def _row(item: Item, labels: Sequence[str], probabilities: np.ndarray) -> dict:
@@ -170,6 +177,7 @@ def find_timelines(
             continue
         try:
             timeline = timeline_file(recognizer, item.path, **windowing)
+            _check_finite(timeline)
             if item.name == STANDARD_INPUT:
                 timeline = replace(timeline, path=item.short_name)
             if options.plot is not None:
@@ -180,7 +188,16 @@ def find_timelines(
             yield Result(item, rows=_segment_rows(item, timeline), timeline=timeline)
 
 
+def _check_finite(timeline: Timeline) -> None:
+    values = [w.probabilities for w in timeline.windows if w.probabilities is not None]
+    if not np.isfinite(values).all():
+        raise ValueError(_NOT_FINITE)
+
+
 def _draw(timeline: Timeline, path: Path) -> None:
+    # Matplotlib takes half a second to import; most commands draw nothing.
+    from ser_lib.timeline_plot import timeline_figure
+
     with atomic_path(path) as unfinished:
         timeline_figure(timeline).savefig(unfinished)
 

@@ -86,7 +86,9 @@ class Encoder:
         if self.row_format == "csv":
             return self._csv_line(values)
         text = json.dumps(
-            dict(zip(self.columns, values, strict=True)), ensure_ascii=False
+            dict(zip(self.columns, values, strict=True)),
+            ensure_ascii=False,
+            allow_nan=False,
         )
         if self.row_format == "jsonl":
             return text + "\n"
@@ -111,30 +113,53 @@ class Encoder:
         -------
         list[dict]
             The rows; in CSV, all values are text.
+
+        Raises
+        ------
+        ValueError
+            If the columns are others.
         """
         whole, _, half = text.rpartition("\n")
         if self.row_format == "csv":
-            rows = csv.reader(io.StringIO(whole, newline=""))
-            next(rows, None)
-            n_columns = len(self.columns)
-            return [
-                dict(zip(self.columns, row, strict=True))
-                for row in rows
-                if len(row) == n_columns
-            ]
+            return self._read_csv(whole)
         lines = [line.rstrip(",") for line in [*whole.split("\n"), half]]
-        return [json.loads(line) for line in lines if _is_object(line)]
+        rows = [row for row in map(_object, lines) if row is not None]
+        for row in rows:
+            self._check_columns(list(row))
+        return rows
+
+    def _read_csv(self, text: str) -> list[dict]:
+        if not text:
+            return []
+        first, *rows = csv.reader(io.StringIO(text, newline=""))
+        self._check_columns(first)
+        n_columns = len(self.columns)
+        return [
+            dict(zip(self.columns, row, strict=True))
+            for row in rows
+            if len(row) == n_columns
+        ]
+
+    def _check_columns(self, found: list[str]) -> None:
+        if found != self.columns:
+            raise ValueError(f"its columns are {found}, expected {self.columns}")
 
     @staticmethod
     def _csv_line(values: list) -> str:
         line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow(values)
-        return line.getvalue()
+        # Names may hold both characters; the module quotes those of its line ends only.
+        csv.writer(line, lineterminator="\r\n").writerow(values)
+        return line.getvalue().removesuffix("\r\n") + "\n"
 
 
-def _is_object(line: str) -> bool:
+def _object(line: str) -> dict | None:
     # A row is one line, and only the whole of it ends with the brace that began it.
     try:
-        return isinstance(json.loads(line), dict)
+        row = json.loads(line, parse_constant=_refuse_constant)
     except ValueError:
-        return False
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")  # an earlier version wrote it

@@ -5,6 +5,7 @@ and one probability for each class. The order of the probability columns is the
 order of the corpus's labels, and it is checked whenever a file is written or read.
 """
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ser_lib.files import atomic_path
+from ser_lib.tables import read_csv
 
 _TEXT_COLUMNS = ["id", "speaker", "label", "prediction"]
 # Far above the rounding of six decimals, far below a forgotten class.
@@ -89,7 +91,7 @@ def read_predictions(path: str | Path, labels: Sequence[str]) -> pd.DataFrame:
         not a distribution, or a prediction is not the argmax of its row.
     """
     # "NA" or "None" may well be the name of a speaker or a label.
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = read_csv(path, dtype=str, keep_default_na=False)
     _check_columns(table, labels, str(path))
     try:
         table = table.astype(dict.fromkeys(_probability_columns(labels), float))
@@ -99,6 +101,39 @@ def read_predictions(path: str | Path, labels: Sequence[str]) -> pd.DataFrame:
         ) from err
     _check(table, labels, str(path))
     return table
+
+
+def read_labels(path: str | Path) -> list[str]:
+    r"""Read the labels of a predictions file from its first line.
+
+    Arguments
+    ---------
+    path : str | Path
+        A predictions CSV file.
+
+    Returns
+    -------
+    list[str]
+        In the order of the columns.
+
+    Raises
+    ------
+    ValueError
+        If it does not begin as :func:`write_predictions` writes it.
+
+    Example
+    -------
+    >>> path = Path(getfixture("tmp_path")) / "predictions.csv"
+    >>> _ = path.write_text("id,speaker,label,prediction,p_sad,p_angry\n")
+    >>> read_labels(path)
+    ['sad', 'angry']
+    """
+    with open(path, newline="", encoding="utf-8") as f:
+        columns = next(csv.reader(f), [])
+    n = len(_TEXT_COLUMNS)
+    labels = [column.removeprefix("p_") for column in columns[n:]]
+    _check_columns(pd.DataFrame(columns=columns), labels, str(path))
+    return labels
 
 
 def _probability_columns(labels: Sequence[str]) -> list[str]:

@@ -1,8 +1,8 @@
 """Weights of a model folder: loaded strictly, and only if they belong to it."""
 
-import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,36 +10,33 @@ import torch
 from safetensors import SafetensorError, safe_open
 from speechbrain.utils.fetching import FetchConfig
 
+from ser_lib.checksums import check_sum
 from ser_lib.hub import local_model
+from ser_lib.model import EmotionModel
+from ser_lib.model_description import build_model
 from ser_lib.model_folder import (
     FACTS_FILE,
     PACKAGES,
     WITNESSED,
-    YAML_FILE,
     check_same,
-    check_sum,
     read_facts,
-    read_yaml,
 )
-from ser_lib.upstreams.checkpoints import load_strictly
+from ser_lib.strict_json import MAX_BYTES, parse_json
+from ser_lib.upstreams.weights import check_shapes, load_strictly
 
 logger = logging.getLogger(__name__)
 
 
 class StrictPretrainer:
-    """Loads the weights of a model folder; SpeechBrain's own is not strict.
+    """Builds the network of a model folder and loads its weights.
 
     It has the methods that SpeechBrain calls on the ``pretrainer`` of a
-    ``hyperparams.yaml``. After ``load_collected``, ``facts`` holds ``model.json``.
-
-    Arguments
-    ---------
-    loadables : Mapping[str, torch.nn.Module]
-        Each member of the model by its name.
+    ``hyperparams.yaml``; SpeechBrain's own is not strict. After ``load_collected``,
+    ``facts`` holds ``model.json``, and ``members`` the models by their names.
     """
 
-    def __init__(self, loadables: Mapping[str, torch.nn.Module]) -> None:
-        self.loadables = dict(loadables)
+    def __init__(self) -> None:
+        self.members: dict[str, EmotionModel] = {}
         self.folder: Path | None = None
         self.facts: dict = {}
 
@@ -72,40 +69,73 @@ class StrictPretrainer:
         self.folder = local_model(default_source, fetch_config)
 
     def load_collected(self) -> None:
-        """Check the folder and load its weights.
+        """Check the folder, build its network and load the weights.
+
+        Nothing is built before the network fits all files of weights, so a
+        description takes no more memory than these.
 
         Raises
         ------
         FileNotFoundError, ValueError
-            If a file is missing, was changed, or does not belong to the others.
+            If a file is missing, was changed, does not belong to the others, or
+            describes something else than a network of this library.
         """
         self.facts = read_facts(self.folder)
-        read_yaml(self.folder, self.facts)
         _compare_versions(self.folder, self.facts["versions"])
-        expected = list(self.facts["members"])
-        if list(self.loadables) != expected:
-            raise ValueError(
-                f"{self.folder / YAML_FILE} builds {list(self.loadables)}; "
-                f"{FACTS_FILE} lists {expected}."
-            )
-        for name, module in self.loadables.items():
-            path = self.folder / f"{name}.safetensors"
-            check_sum(path, self.facts["members"][name].get("sha256"))
-            load_strictly(module, self._read_weights(path), path)
-            check_same(path.with_name(YAML_FILE), "labels", module.labels, self.facts)
+        with torch.device("meta"):
+            outline = self._build()
+        paths = {name: self.folder / f"{name}.safetensors" for name in self._names}
+        for name, path in paths.items():
+            check_sum(path, self.facts["members"][name]["sha256"])
+            self._check_header(path, outline)
+        for name, path in paths.items():
+            model = self._build()
+            load_strictly(model, _read_weights(path), path)
+            self.members[name] = model
 
-    def _read_weights(self, path: Path) -> dict[str, torch.Tensor]:
-        try:
-            with safe_open(path, "pt") as weights:
-                witness = json.loads((weights.metadata() or {}).get("facts", "{}"))
-                for key in WITNESSED:
-                    check_same(path, key, witness.get(key), self.facts)
-                return {key: weights.get_tensor(key) for key in weights.keys()}
-        except SafetensorError as error:
-            raise ValueError(
-                f"{path} is not a file of weights in the safetensors format ({error}). "
-                f"Nothing of it was run. Do not use the folder."
-            ) from error
+    @property
+    def _names(self) -> list[str]:
+        return list(self.facts["members"])
+
+    def _build(self) -> EmotionModel:
+        facts = self.facts
+        return build_model(facts["network"], facts["labels"], self.folder / FACTS_FILE)
+
+    def _check_header(self, path: Path, outline: EmotionModel) -> None:
+        with open(path, "rb") as f:
+            header_bytes = int.from_bytes(f.read(8), "little")
+        if header_bytes > MAX_BYTES:
+            raise _not_weights(path, f"a header of {header_bytes} bytes")
+        with _opened(path) as weights:
+            witness = parse_json((weights.metadata() or {}).get("facts", "{}"), path)
+            shapes = {
+                key: tuple(weights.get_slice(key).get_shape()) for key in weights.keys()
+            }
+        witness = witness if isinstance(witness, dict) else {}
+        for key in WITNESSED:
+            check_same(path, key, witness.get(key), self.facts)
+        check_shapes(outline, shapes, path)
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    with _opened(path) as weights:
+        return {key: weights.get_tensor(key) for key in weights.keys()}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[safe_open]:
+    try:
+        with safe_open(path, "pt") as weights:
+            yield weights
+    except SafetensorError as error:
+        raise _not_weights(path, error) from error
+
+
+def _not_weights(path: Path, problem: object) -> ValueError:
+    return ValueError(
+        f"{path} is not a file of weights in the safetensors format ({problem}). "
+        f"Nothing of it was run. Do not use the folder."
+    )
 
 
 def _compare_versions(folder: Path, versions: Mapping[str, str]) -> None:

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 
 import torch
-from speechbrain import parse_arguments
 from speechbrain.utils.distributed import ddp_init_group, get_local_rank
 from speechbrain.utils.run_opts import RunOptions
 
+from ser_lib.arguments import read_arguments
 from ser_lib.devices import check_device
 from ser_lib.hparams import Settings
 
@@ -39,7 +39,7 @@ def run_recipe(
 def read_command_line(
     arguments: Sequence[str], description: str
 ) -> tuple[str, RunOptions, str]:
-    """Read a command line as SpeechBrain does, and check the device.
+    """Read a command line, and check the device.
 
     Arguments
     ---------
@@ -60,12 +60,12 @@ def read_command_line(
     Raises
     ------
     ValueError
-        If the device is not there.
+        If an option is given twice or has no value, or the device is not there.
     """
     if {"-h", "--help"} & {*arguments}:
         print(f"{description.strip()}\n")
         print("With --debug, errors show their Python traceback, too.\n")
-    file, run_opts, overrides = parse_arguments(list(arguments))
+    file, run_opts, overrides = read_arguments(arguments)
     if run_opts.device is not None:
         check_device(run_opts.device)
     return file, run_opts, overrides

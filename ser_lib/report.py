@@ -18,7 +18,8 @@ import pandas as pd
 from ser_lib.command import run_command
 from ser_lib.command_line import CommandParser, path_argument
 from ser_lib.files import atomic_path
-from ser_lib.fold_results import FoldResult, collect, left_out_folds, pool
+from ser_lib.finished_folds import left_out_folds
+from ser_lib.fold_results import FoldResult, collect, pool
 from ser_lib.metrics import confusion_matrix
 from ser_lib.plots import confusion_figure, learning_curves_figure, steps_figure
 from ser_lib.results import merge_results, read_results, result_rows, write_results
@@ -86,8 +87,10 @@ def write_report(
     left_out = left_out_folds(output_folder, settings_key)
     if not results:
         raise FileNotFoundError(
-            f"{output_folder} holds no finished fold to report: {left_out or 'empty'}. "
-            f"Expected fold_<k> with predictions.csv, history.csv and fold.json."
+            f"{output_folder} holds no finished fold to report"
+            f"{_listed(left_out) or ': it is empty'}\nExpected fold_<k> with "
+            f"predictions.csv, history.csv and fold.json, of the settings and the data "
+            f"of this run."
         )
     rows = result_rows(results)
     steps = read_steps(output_folder, [result.fold for result in results])
@@ -164,7 +167,7 @@ def fold_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _what_was_run(
-    results: Sequence[FoldResult], title: str, note: str, left_out: Mapping[int, str]
+    results: Sequence[FoldResult], title: str, note: str, left_out: Mapping[str, str]
 ) -> list[str]:
     run, pooled = results[0], pool(results)
     folds = ", ".join(str(result.fold) for result in results)
@@ -177,9 +180,14 @@ def _what_was_run(
     if note:
         sections.append("\n".join(f"> {line}" for line in note.splitlines()))
     if left_out:
-        reasons = [f"- fold {fold}: {reason}" for fold, reason in left_out.items()]
-        sections.append("Missing in this report:\n\n" + "\n".join(reasons))
+        sections.append(f"Left out of this report{_listed(left_out)}")
     return sections
+
+
+def _listed(left_out: Mapping[str, str]) -> str:
+    if not left_out:
+        return ""
+    return ":\n\n" + "\n".join(f"- {name}: {why}" for name, why in left_out.items())
 
 
 def _main_figures(rows: pd.DataFrame, expected: Mapping[str, float | str]) -> list[str]:
@@ -266,6 +274,8 @@ def main(arguments: Sequence[str]) -> None:
     ------
     FileNotFoundError
         If the folder holds no report yet.
+    ValueError
+        If a file of the run is damaged.
     """
     parser = CommandParser("ser_lib.report", __doc__)
     parser.add_argument(
@@ -281,12 +291,26 @@ def main(arguments: Sequence[str]) -> None:
             f"{path} is missing: expected the output folder of a run that has written "
             f"its report. Run its train.py first."
         )
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    write_report(options.output_folder, **facts)
+    write_report(options.output_folder, **_read_report_facts(path))
     print(format_table(options.output_folder))
     if options.results:
         merge_results(options.results, _read_rows(options.output_folder))
         print(f"The rows of this run are now in {options.results}.")
+
+
+def _read_report_facts(path: Path) -> dict:
+    """Read ``report.json``: the arguments of :func:`write_report`."""
+    expected = {"labels", "title", "note", "expected", "settings_key"}
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        facts = str(error)
+    if not isinstance(facts, dict) or set(facts) != expected:
+        raise ValueError(
+            f"{path} is damaged: expected {sorted(expected)}, found {facts}. The "
+            f"train.py of the run writes it anew; nothing is trained again."
+        )
+    return facts
 
 
 if __name__ == "__main__":

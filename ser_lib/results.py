@@ -14,6 +14,7 @@ from ser_lib.bootstrap import bootstrap_interval
 from ser_lib.files import atomic_path
 from ser_lib.fold_results import FoldResult, pool
 from ser_lib.metrics import Figures, figures
+from ser_lib.tables import read_csv
 
 _RECALL = "recall_"
 _ENDS = ("_low", "_high")
@@ -79,11 +80,16 @@ def read_results(path: str | Path) -> pd.DataFrame:
     -------
     pd.DataFrame
         As made by :func:`result_rows`.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
     """
     text = dict.fromkeys(("corpus", "experiment", "fold"), str)
-    columns = pd.read_csv(path, nrows=0).columns
+    columns = read_csv(path, nrows=0).columns
     empty = {c: [""] for c in columns if c.startswith(_RECALL) or c.endswith(_ENDS)}
-    return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=empty)
+    return read_csv(path, dtype=text, keep_default_na=False, na_values=empty)
 
 
 def merge_results(path: str | Path, rows: pd.DataFrame) -> None:

@@ -51,7 +51,8 @@ def stage_settings(settings: Settings, upstream: str) -> Settings:
     Raises
     ------
     ValueError
-        If the block holds anything but hparams, averaged_checkpoints, overrides.
+        If the block holds anything but hparams, averaged_checkpoints, overrides, or
+        more checkpoints are to be averaged than are kept.
     """
     block = settings["finetuned"][upstream]
     expected = {"hparams", "averaged_checkpoints", "overrides"}
@@ -66,4 +67,12 @@ def stage_settings(settings: Settings, upstream: str) -> Settings:
     shared = [key for key in encoder if key in stage]
     wanted = [key for key in (*PASSED_ON, *shared) if key in settings]
     passed = {key: settings[key] for key in wanted}
-    return Settings.from_file(path, {**passed, **(block["overrides"] or {})})
+    stage = Settings.from_file(path, {**passed, **(block["overrides"] or {})})
+    if block["averaged_checkpoints"] > stage["kept_checkpoints"]:
+        raise ValueError(
+            f"finetuned: {upstream}: averaged_checkpoints is "
+            f"{block['averaged_checkpoints']}, and kept_checkpoints of "
+            f"{stage['experiment']} is {stage['kept_checkpoints']}; expected to "
+            f"average at most as many as are kept."
+        )
+    return stage

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from pandas.api.types import is_numeric_dtype
 from speechbrain.utils.distributed import if_main_process
 
 from ser_lib.distributed import gather_lists
 from ser_lib.files import atomic_path
-from ser_lib.tables import markdown_table
+from ser_lib.finished_folds import remedy
+from ser_lib.tables import markdown_table, read_csv
 
 STEPS_FILE = "steps.csv"
 Step = tuple[torch.Tensor, torch.Tensor, int]  # loss, correct, utterances
@@ -112,9 +114,31 @@ def read_steps(output_folder: str | Path, folds: Sequence[int]) -> dict:
     -------
     dict[int, pd.DataFrame]
         Fold -> its rows, for those that have the file.
+
+    Raises
+    ------
+    ValueError
+        If a file is damaged.
     """
-    paths = {fold: Path(output_folder, f"fold_{fold}", STEPS_FILE) for fold in folds}
-    return {fold: pd.read_csv(p) for fold, p in paths.items() if p.is_file()}
+    folders = {fold: Path(output_folder, f"fold_{fold}") for fold in folds}
+    return {
+        fold: _read_fold_steps(folder)
+        for fold, folder in folders.items()
+        if (folder / STEPS_FILE).is_file()
+    }
+
+
+def _read_fold_steps(folder: Path) -> pd.DataFrame:
+    try:
+        steps = read_csv(folder / STEPS_FILE)
+        if list(steps) != _COLUMNS or not all(map(is_numeric_dtype, steps.dtypes)):
+            raise ValueError(
+                f"{folder / STEPS_FILE}: expected numbers in the columns {_COLUMNS}, "
+                f"found the columns {list(steps)}."
+            )
+    except ValueError as error:
+        raise ValueError(f"{error} {remedy(folder)}") from error
+    return steps
 
 
 def step_sections(steps: Mapping[int, pd.DataFrame]) -> list[str]:

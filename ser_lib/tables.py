@@ -1,6 +1,35 @@
-"""Tables and figures as text, for Markdown files and for the console."""
+"""Tables: read from files, and written as text for Markdown and for the console."""
+
+from pathlib import Path
 
 import pandas as pd
+
+
+def read_csv(path: str | Path, **options: object) -> pd.DataFrame:
+    """Read a CSV file as pandas does; one that is damaged is named.
+
+    Arguments
+    ---------
+    path : str | Path
+        The file.
+    **options : object
+        Those of ``pandas.read_csv``.
+
+    Returns
+    -------
+    pd.DataFrame
+        The table.
+
+    Raises
+    ------
+    ValueError
+        If the file is empty, or not a table in UTF-8.
+    """
+    try:
+        return pd.read_csv(path, **options)
+    except ValueError as error:  # those of pandas do not name the file
+        reason = str(error).strip().rstrip(".")
+        raise ValueError(f"{path} cannot be read as a table: {reason}.") from error
 
 
 def markdown_table(table: pd.DataFrame) -> str:

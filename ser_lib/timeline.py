@@ -20,6 +20,7 @@ import soundfile
 
 from ser_lib.audio import open_audio
 from ser_lib.audio_checks import SILENCE_DBFS
+from ser_lib.resampling import check_rate
 from ser_lib.segments import Segment, find_segments, smooth
 from ser_lib.window_cutter import WindowCutter, check_lengths
 from ser_lib.windows import Window, classify_windows
@@ -102,16 +103,15 @@ def timeline_file(
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
+    FileNotFoundError, PermissionError
+        See ``audio.open_audio``.
     ValueError
         If it cannot be read, or there is nothing to recognise in it.
     """
-    if Path(path).is_dir():
-        raise ValueError(f"{path} is a folder; expected an audio file.")
     check_lengths(window_s, hop_s, recognizer.min_duration_s)
     with open_audio(path) as audio:
         rate_hz, n_samples = audio.samplerate, audio.frames
+        check_rate(rate_hz, recognizer.sample_rate_hz, str(path))
         cutter = WindowCutter(rate_hz, window_s, hop_s, name=str(path))
         envelope = _Envelope(n_samples)
         blocks = envelope.watch(_read_blocks(path, audio, envelope.column_samples))
@@ -145,7 +145,7 @@ def _nothing_heard(path: str | Path, skip_silence_dbfs: float | None) -> str:
 def _read_blocks(
     path: str | Path, audio: soundfile.SoundFile, column_samples: int
 ) -> Iterator[np.ndarray]:
-    """Read one channel in blocks that hold whole columns of the envelope."""
+    """Read blocks of (samples, channels) that hold whole columns of the envelope."""
     # SoundFile.blocks fills a block that cannot be read with what was read before.
     n_columns = math.ceil(_BLOCK_S * audio.samplerate / column_samples)
     n_read = 0
@@ -154,7 +154,7 @@ def _read_blocks(
         if len(block) == 0:
             break
         n_read += len(block)
-        yield block.mean(axis=1)
+        yield block
     if audio.frames - n_read > _MISSING_TOLERANCE_S * audio.samplerate:
         raise ValueError(
             f"{path} is cut off: its header promises {audio.frames} samples, {n_read} "
@@ -171,10 +171,12 @@ class _Envelope:
 
     def watch(self, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         for block in blocks:
-            padded = np.pad(block, (0, -len(block) % self.column_samples), mode="edge")
+            yield block
+            # Whoever took the block has come back for the next: its samples are sound.
+            wav = block.mean(axis=1)
+            padded = np.pad(wav, (0, -len(wav) % self.column_samples), mode="edge")
             columns = padded.reshape(-1, self.column_samples)
             self._columns.append(np.stack([columns.min(1), columns.max(1)], axis=1))
-            yield block
 
     def low_and_high(self) -> np.ndarray:
         return np.concatenate(self._columns)

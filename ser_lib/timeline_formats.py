@@ -11,12 +11,13 @@
 Times are in seconds with three decimals.
 """
 
+import csv
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
-
+from ser_lib.file_names import printable
 from ser_lib.files import atomic_path
 from ser_lib.timeline import Timeline
 from ser_lib.windows import Window
@@ -43,8 +44,8 @@ def write_timeline(path: str | Path, timeline: Timeline, file_format: str) -> No
         raise ValueError(
             f"There is no format {file_format!r}; expected one of {list(FORMATS)}."
         )
+    text = FORMATS[file_format](timeline)
     with atomic_path(path) as unfinished:
-        text = FORMATS[file_format](timeline)
         unfinished.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -85,8 +86,12 @@ def csv_text(timeline: Timeline) -> str:
     str
         A line a segment, below the names of the columns.
     """
-    table = pd.DataFrame(segment_rows(timeline))
-    return table.to_csv(index=False, lineterminator="\n")
+    columns = ["start_s", "end_s", "label", "score"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(segment_rows(timeline))
+    return text.getvalue()
 
 
 def json_text(timeline: Timeline) -> str:
@@ -104,13 +109,14 @@ def json_text(timeline: Timeline) -> str:
         ``windows``; the probabilities of a silent window are null.
     """
     content = {
-        "path": timeline.path,
+        "path": printable(timeline.path),
         "duration_s": round(timeline.duration_s, 3),
         "labels": timeline.labels,
         "segments": segment_rows(timeline),
         "windows": [_window_row(window) for window in timeline.windows],
     }
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    return f"{text}\n"
 
 
 def _window_row(window: Window) -> dict:
@@ -140,7 +146,7 @@ def rttm_text(timeline: Timeline) -> str:
         start, duration, the label as the speaker's name, and its score. Spaces in
         names become underscores, since spaces are between the fields.
     """
-    recording = _one_word(Path(timeline.path).stem)
+    recording = _one_word(printable(Path(timeline.path).stem))
     return "".join(
         f"SPEAKER {recording} 1 {row['start_s']:.3f} "
         f"{row['end_s'] - row['start_s']:.3f} <NA> <NA> {_one_word(row['label'])} "
@@ -150,7 +156,7 @@ def rttm_text(timeline: Timeline) -> str:
 
 
 def _one_word(text: str) -> str:
-    return "_".join(text.split())
+    return "_".join(text.split()) or "_"
 
 
 def audacity_text(timeline: Timeline) -> str:

@@ -13,6 +13,7 @@ from matplotlib.ticker import (
     PercentFormatter,
 )
 
+from ser_lib.file_names import on_one_line
 from ser_lib.timeline import Timeline
 
 _DPI = 150
@@ -70,7 +71,7 @@ def timeline_figure(timeline: Timeline) -> Figure:
         frameon=False,
     )
     # A dollar sign in a file's name is no formula.
-    title = textwrap.fill(timeline.path, 110).replace("$", r"\$")
+    title = textwrap.fill(on_one_line(timeline.path), 110).replace("$", r"\$")
     figure.suptitle(title, fontsize=10)
     return figure
 

@@ -1,31 +1,38 @@
 """The model of a finished fold, put together again from what the run left behind.
 
-Nothing is trained and no corpus is read: the network comes from the settings that
-lie beside the checkpoints, its weights are the average that the fold was tested
-with. In a stage-B run, each fine-tuned upstream comes from the stage-A run that
-``fold.json`` names.
+Nothing is trained, and no corpus or table is read: the network comes from the settings
+that lie beside the checkpoints, labels and facts of the corpus from the folder of the
+run, and the weights are the average that the fold was tested with. In a stage-B run,
+each fine-tuned upstream comes from the stage-A run that ``fold.json`` names.
 """
 
-import json
+import inspect
 import os
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import torch
-from hyperpyyaml import resolve_references
+from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.tag import Tag
+from ruamel.yaml.error import YAMLError
 from speechbrain.utils.checkpoints import Checkpoint
+from torch import nn
 
+from ser_lib import finished_folds
 from ser_lib.checkpoints import AtomicCheckpointer, load_average, saved_modules
+from ser_lib.fold_files import CORPUS_FILE
 from ser_lib.hparams import Settings
 from ser_lib.model import EmotionModel
+from ser_lib.model_folder import FACTS_FILE
+from ser_lib.predictions import read_labels
 from ser_lib.upstreams.families import class_of_family
 
 _BY_FAMILY = "!apply:ser_lib.upstreams.families.load_upstream"
 SETTINGS_FILE = "hyperparams.yaml"
+_CHECKPOINTS = ("finished", "save", SETTINGS_FILE)
 
 
 def load_trained(run_folder: str | Path, fold: int) -> tuple[EmotionModel, dict]:
@@ -45,7 +52,7 @@ def load_trained(run_folder: str | Path, fold: int) -> tuple[EmotionModel, dict]
         In eval mode, on the CPU.
     dict
         What ``fold.json`` says, the facts of the training that matter in use, and
-        ``definition``: HyperPyYAML that builds the network without weights.
+        ``network``, which describes the model (see ``model_description.py``).
 
     Raises
     ------
@@ -53,47 +60,30 @@ def load_trained(run_folder: str | Path, fold: int) -> tuple[EmotionModel, dict]
         If the fold is not finished, or its checkpoints are gone. The message says
         which command makes them.
     ValueError
-        If the checkpoints are not those that the fold was tested with.
+        If the checkpoints are not those that the fold was tested with, or a file of
+        the run is damaged.
     """
     run_folder = Path(run_folder)
     facts = read_fold_facts(run_folder, fold)
-    settings = _settings(run_folder / SETTINGS_FILE, run_folder)
-    folder = _trained_folder(run_folder, fold, settings, facts["trained_in"])
-    model, definition = settings["model"], _model_block(settings)
+    known = _known_facts(run_folder, fold)
+    folder = _trained_folder(run_folder, facts, facts["trained_in"])
+    settings = _settings(folder, run_folder, known)
+    model, block = settings["model"], _model_block(settings)
     modules = {
         "downstream": model.downstream,
         "upstreams": model.upstreams.without(settings["finetuned"]),
     }
-    averaged = _average(folder, modules, settings["averaged_checkpoints"])
+    averaged = _average(folder, modules, len(facts["averaged_epochs"]))
     _check_epochs(folder, averaged, facts["averaged_epochs"])
     for name in settings["finetuned"]:
-        encoder, block = _finetuned(run_folder, settings, facts, name)
-        model.upstreams[name], definition["upstreams"][name] = encoder, block
-    encoders = {}
-    for name, upstream in model.upstreams.items():
-        block = _with_its_class(definition["upstreams"][name])
-        is_described = hasattr(upstream, "without_weights")
-        if is_described and isinstance(source := block.get("source"), str):
-            encoders[name] = _without_folders(source)
-            block["source"] = upstream.without_weights()
-        definition["upstreams"][name] = block
-    facts |= {"encoders": encoders} | _facts_of_use(settings, definition)
-    return model.eval(), facts
-
-
-def _finetuned(
-    run_folder: Path, settings: Settings, facts: Mapping, name: str
-) -> tuple[torch.nn.Module, CommentedMap]:
-    """Load the one upstream of a stage-A run, and the block that builds it."""
-    recorded = facts.get("upstreams_trained_in", {}).get(name)
-    wanted = ("finished", "save", SETTINGS_FILE)
-    folder = _trained_folder(run_folder, facts["fold"], settings, recorded, wanted)
-    stage = _settings(folder / SETTINGS_FILE, run_folder)
-    upstreams = stage["model"].upstreams
-    k = settings["finetuned"][name]["averaged_checkpoints"]
-    _average(folder, {"upstreams": upstreams}, k)
-    ((stage_name, encoder),) = upstreams.items()
-    return encoder, _model_block(stage)["upstreams"][stage_name]
+        recorded = facts.get("upstreams_trained_in", {}).get(name)
+        stage = _trained_folder(run_folder, facts, recorded)
+        k = settings["finetuned"][name]["averaged_checkpoints"]
+        encoder, of_stage = _finetuned(stage, _settings(stage, run_folder, known), k)
+        model.upstreams[name], block["upstreams"][name] = encoder, of_stage
+    network, encoders = _described(model.eval(), block)
+    facts |= {"network": network, "encoders": encoders}
+    return model, facts | _facts_of_use(settings)
 
 
 def read_fold_facts(run_folder: str | Path, fold: int) -> dict:
@@ -114,74 +104,89 @@ def read_fold_facts(run_folder: str | Path, fold: int) -> dict:
     Raises
     ------
     FileNotFoundError
-        If there is no run, or the fold is not finished.
+        If there is no run, or the fold is not a finished fold of it.
+    ValueError
+        If the file is damaged.
     """
     run_folder = Path(run_folder)
+    if (run_folder / FACTS_FILE).is_file():
+        raise FileNotFoundError(
+            f"{run_folder} is a model folder, as an export writes it. Expected the "
+            f"folder of a run, such as results/fbank_ecapa/seed_1986."
+        )
     if not (run_folder / SETTINGS_FILE).is_file():
         raise FileNotFoundError(
             f"{run_folder} is not the folder of a run: it has no {SETTINGS_FILE}. "
             f"Expected a folder such as results/fbank_ecapa/seed_1986."
         )
-    path = run_folder / f"fold_{fold}" / "fold.json"
-    if not path.is_file():
-        found = finished_folds(run_folder)
+    finished = finished_folds.finished_folds(run_folder)
+    if fold not in finished:
+        reasons = finished_folds.left_out_folds(run_folder)
+        reason = reasons.get(f"fold_{fold}", "the run has no such fold")
+        again = _command(run_folder, fold) if f"fold_{fold}" in reasons else ""
         raise FileNotFoundError(
-            f"Fold {fold} of {run_folder} is not finished: {path} is missing. Finished "
-            f"are the folds {found or 'none'}. {_command(run_folder, fold)}"
+            f"Fold {fold} of {run_folder} cannot be used: {reason}. Finished are the "
+            f"folds {finished or 'none'}. {again}".rstrip()
         )
-    return json.loads(path.read_text(encoding="utf-8"))
+    return finished_folds.read_fold_facts(run_folder / f"fold_{fold}")
 
 
-def finished_folds(run_folder: str | Path) -> list[int]:
-    """Give the numbers of the finished folds of a run.
+def _known_facts(run_folder: Path, fold: int) -> dict[str, Any]:
+    """Give settings as they were in the run, whatever has become of its table since."""
+    path = run_folder / CORPUS_FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{run_folder} has no {CORPUS_FILE}: it was lost, or an older version "
+            f"wrote the run. The train.py of the run, with --prepare_only True, writes "
+            f"it anew."
+        )
+    try:
+        corpus = YAML(typ="safe").load(path)["corpus"]
+    except (YAMLError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} is damaged ({type(error).__name__}).") from error
+    labels = read_labels(run_folder / f"fold_{fold}" / "predictions.csv")
+    return {"corpus": {**corpus, "labels": labels}, "labels": labels}
 
-    Arguments
-    ---------
-    run_folder : str | Path
-        The output folder of a run.
 
-    Returns
-    -------
-    list[int]
-        In order.
-    """
-    paths = Path(run_folder).glob("fold_*/fold.json")
-    return sorted(int(path.parent.name.removeprefix("fold_")) for path in paths)
+def _finetuned(
+    folder: Path, settings: Settings, k: int
+) -> tuple[nn.Module, CommentedMap]:
+    """Load the one upstream of a stage-A run, and the block that builds it."""
+    upstreams = settings["model"].upstreams
+    _average(folder, {"upstreams": upstreams}, k)
+    ((name, encoder),) = upstreams.items()
+    return encoder, _model_block(settings)["upstreams"][name]
 
 
-def _settings(path: Path, run_folder: Path) -> Settings:
-    """Read flattened settings; find local encoders from wherever this runs.
+def _settings(folder: Path, run_folder: Path, known: Mapping[str, Any]) -> Settings:
+    """Read the settings of a training; find local encoders from wherever this runs.
 
     A source becomes a plain name, also where a function chose it.
     """
-    settings = Settings(path.read_text(encoding="utf-8"), path)
-    output = settings["output_folder"]
+    path = folder / SETTINGS_FILE
+    settings = Settings.from_file(path, known)
     sources = {}
     for key in settings:
         if key.endswith("_source") and isinstance(source := settings[key], str):
-            moved = run_folder / os.path.relpath(source, output)
+            moved = run_folder / os.path.relpath(source, settings["output_folder"])
             is_moved = not Path(source).exists() and moved.exists()
             sources[key] = str(moved.resolve()) if is_moved else source
-    return Settings.from_file(path, sources) if sources else settings
+    return Settings.from_file(path, {**known, **sources}) if sources else settings
 
 
-def _trained_folder(
-    run_folder: Path,
-    fold: int,
-    settings: Settings,
-    recorded: str | None,
-    wanted: tuple[str, ...] = ("finished", "save"),
-) -> Path:
+def _trained_folder(run_folder: Path, facts: Mapping, recorded: str | None) -> Path:
     """Find a folder of checkpoints: it keeps its place relative to the run's."""
+    fold = facts["fold"]
     if recorded is None:
         raise FileNotFoundError(
             f"fold.json of fold {fold} of {run_folder} does not say where its "
             f"upstreams were trained: an older version wrote it. "
             f"{_again(run_folder, fold)}"
         )
-    moved = run_folder / os.path.relpath(recorded, settings["output_folder"])
+    output_folder = Settings.from_file(run_folder / SETTINGS_FILE)["output_folder"]
+    moved = run_folder / os.path.relpath(recorded, output_folder)
     folder = Path(recorded) if Path(recorded).exists() else moved.resolve()
-    missing = [name for name in wanted if not (folder / name).exists()]
+    missing = [name for name in _CHECKPOINTS if not (folder / name).exists()]
     if missing:
         raise FileNotFoundError(
             f"The checkpoints of fold {fold} of {run_folder} are gone, or were left by "
@@ -199,12 +204,10 @@ def _again(run_folder: Path, fold: int) -> str:
 
 
 def _command(run_folder: Path, fold: int) -> str:
-    path = run_folder / SETTINGS_FILE
-    settings = Settings(path.read_text(encoding="utf-8"), path)
+    experiment = Settings.from_file(run_folder / SETTINGS_FILE)["experiment"]
     return (
-        f"The command, in recipes/{settings['corpus']['name']} and with the options of "
-        f"the run: python train.py hparams/{settings['experiment']}.yaml "
-        f"--data_folder ... --folds {fold}"
+        f"The command, in the recipe and with the options of the run: python train.py "
+        f"hparams/{experiment}.yaml --folds {fold}"
     )
 
 
@@ -229,14 +232,38 @@ def _model_block(settings: Settings) -> CommentedMap:
     return YAML().load(resolve_references(settings.text))["model"]
 
 
-def _with_its_class(block: CommentedMap) -> CommentedMap:
-    """Write an upstream that is named by its family as a class and its arguments."""
-    if block.tag.value != _BY_FAMILY or "." in block["family"]:
-        return block
-    upstream, arguments = class_of_family(**block)
-    named = CommentedMap(arguments)
-    named.yaml_set_ctag(Tag(suffix=f"!new:ser_lib.upstreams.{upstream.__name__}"))
-    return named
+def _described(model: EmotionModel, block: CommentedMap) -> tuple[dict, dict]:
+    """Describe a network in plain values, and name the encoders that it began with."""
+    network, encoders = {"upstreams": {}, "branches": []}, {}
+    for name, upstream in model.upstreams.items():
+        arguments = _arguments(block["upstreams"][name], upstream)
+        if hasattr(upstream, "without_weights") and "source" in arguments:
+            encoders[name] = _without_folders(str(arguments["source"]))
+            arguments["source"] = upstream.without_weights()
+        network["upstreams"][name] = {"class": type(upstream).__name__, **arguments}
+    branches = zip(block["branches"], model.downstream.branches, strict=True)
+    for written, branch in branches:
+        aggregator = {"class": type(branch.aggregator).__name__}
+        aggregator |= _arguments(written["aggregator"], branch.aggregator)
+        network["branches"].append(
+            {"upstreams": list(branch.upstreams), "aggregator": aggregator}
+        )
+    return network, encoders
+
+
+def _arguments(node: object, made: nn.Module) -> dict[str, Any]:
+    """Evaluate what a module was made with; of a family, what its class takes."""
+    if isinstance(node, CommentedSeq):
+        names = inspect.signature(type(made)).parameters
+        node = CommentedMap(zip(names, node, strict=False))
+    if not isinstance(node, CommentedMap) or not node:
+        return {}
+    text = StringIO()
+    YAML().dump(CommentedMap(node), text)  # a copy has no tag
+    arguments = load_hyperpyyaml(text.getvalue())
+    if getattr(node.tag, "value", None) == _BY_FAMILY and "." not in node["family"]:
+        _, arguments = class_of_family(**arguments)
+    return arguments
 
 
 def _without_folders(source: str) -> str:
@@ -245,11 +272,8 @@ def _without_folders(source: str) -> str:
     return path.name if path.exists() else source
 
 
-def _facts_of_use(settings: Settings, definition: CommentedMap) -> dict:
+def _facts_of_use(settings: Settings) -> dict:
     corpus = settings["corpus"]
-    text = StringIO()
-    _use_lines(definition)
-    YAML().dump({"model": definition}, text)
     described = ("name", "licence", "source", "citation")
     return {
         "labels": list(settings["labels"]),
@@ -258,14 +282,4 @@ def _facts_of_use(settings: Settings, definition: CommentedMap) -> dict:
         "min_duration_s": corpus["min_duration_s"],
         "trained_on": {key: corpus.get(key, "not stated") for key in described},
         "note": settings["note"],
-        "definition": text.getvalue(),
     }
-
-
-def _use_lines(node: object) -> None:
-    """Write every key on a line of its own; recipes put short blocks in braces."""
-    if isinstance(node, CommentedMap):
-        node.fa.set_block_style()
-    values = node.values() if isinstance(node, CommentedMap) else node
-    for value in values if isinstance(node, CommentedMap | CommentedSeq) else ():
-        _use_lines(value)

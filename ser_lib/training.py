@@ -18,9 +18,10 @@ from speechbrain.utils.run_opts import RunOptions
 from speechbrain.utils.seed import seed_everything
 from torch.utils.data import DataLoader
 
-from ser_lib.artefacts import digest, fold_digest, settings_key
+from ser_lib.artefacts import settings_key
 from ser_lib.brain import EmotionBrain
 from ser_lib.checkpoints import AtomicCheckpointer, saved_modules
+from ser_lib.digests import digest
 from ser_lib.distributed import locked, n_processes, process_rank
 from ser_lib.features import (
     FrameStore,
@@ -30,7 +31,7 @@ from ser_lib.features import (
     write_frames,
 )
 from ser_lib.files import atomic_path
-from ser_lib.folds import Fold
+from ser_lib.folds import Fold, fold_digest
 from ser_lib.hparams import Settings
 from ser_lib.loaders import (
     audio_reader,
@@ -257,7 +258,7 @@ def _keep_frozen_states(hparams: dict, upstreams: Upstreams) -> None:
             "every epoch, so nothing could be used again. Give one or the other."
         )
     for upstream in upstreams.values():
-        if isinstance(upstream, SpeechEncoder) and upstream.freeze:
+        if isinstance(upstream, SpeechEncoder) and upstream.has_frozen_states:
             upstream.keep_states(hparams["frozen_states_gb"])
 
 

@@ -126,7 +126,6 @@ class _UnpaddedEncoder(nn.Module):
         super().__init__()
         self.model, self.normalize_wav = upstream.model, upstream.normalize_wav
         self.layer_sum = upstream.layer_sum
-        upstream.forget_lengths()  # they would be constants of the graph
 
     def forward(self, wavs: torch.Tensor) -> torch.Tensor:
         if self.normalize_wav:

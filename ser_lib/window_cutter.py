@@ -3,7 +3,12 @@
 import numpy as np
 import torch
 
-from ser_lib.audio_checks import mono_wav
+from ser_lib.samples import mono
+
+# A window is kept in memory. A shorter hop does not hold one period of a voice, so
+# whether there is sound in it cannot be told.
+_LONGEST_WINDOW_S = 600.0
+_SHORTEST_HOP_S = 0.01
 
 
 def check_lengths(window_s: float, hop_s: float, min_duration_s: float) -> None:
@@ -21,25 +26,25 @@ def check_lengths(window_s: float, hop_s: float, min_duration_s: float) -> None:
     Raises
     ------
     ValueError
-        If a window is shorter than that, or the hop is not above zero and at most
-        one window.
+        If a window is shorter than that or longer than 600 s, or the hop is not
+        between 0.01 s and one window.
 
     Example
     -------
     >>> check_lengths(window_s=1.0, hop_s=2.0, min_duration_s=0.1)
     Traceback (most recent call last):
     ...
-    ValueError: hop_s is 2.0; expected above 0 and at most window_s, which is 1.0.
+    ValueError: hop_s is 2.0; expected at least 0.01 and at most window_s (1.0).
     """
-    if not min_duration_s <= window_s < float("inf"):
+    if not min_duration_s <= window_s <= _LONGEST_WINDOW_S:
         raise ValueError(
             f"window_s is {window_s}; expected at least {min_duration_s:.3f}, the "
-            f"shortest audio that the model takes."
+            f"shortest audio that the model takes, and at most {_LONGEST_WINDOW_S:.0f}."
         )
-    if not 0 < hop_s <= window_s:
+    if not _SHORTEST_HOP_S <= hop_s <= window_s:
         raise ValueError(
-            f"hop_s is {hop_s}; expected above 0 and at most window_s, which is "
-            f"{window_s}."
+            f"hop_s is {hop_s}; expected at least {_SHORTEST_HOP_S} and at most "
+            f"window_s ({window_s})."
         )
 
 
@@ -97,7 +102,7 @@ class WindowCutter:
         (windows, window_samples) torch.Tensor
             The windows that it completes; they share their memory.
         """
-        wav = self._mono(torch.as_tensor(block))
+        wav = self._mono(block)
         self._parts.append(wav)
         self._n_samples += len(wav)
         # Blocks of a few samples are joined once a window, not one by one.
@@ -125,19 +130,7 @@ class WindowCutter:
         )
         return wav[None] if len(wav) > covered_samples else wav.new_zeros(0, 1)
 
-    def _mono(self, block: torch.Tensor) -> torch.Tensor:
-        if block.ndim not in (1, 2):
-            raise ValueError(
-                f"{self.name} has a block of the shape {tuple(block.shape)}; expected "
-                f"(samples,) or (samples, channels)."
-            )
-        if not torch.isfinite(block).all():
-            n_before = self.n_windows * self.hop_samples + self._n_samples
-            first = int(torch.nonzero(~torch.isfinite(block))[0, 0])
-            raise ValueError(
-                f"{self.name} holds samples that are not finite (NaN or infinity), the "
-                f"first after {(n_before + first) / self.sample_rate_hz:.3f} s."
-            )
-        rates_hz = self.sample_rate_hz, self.sample_rate_hz
-        wav = mono_wav(block.reshape(-1), *rates_hz, self.name)
-        return wav if block.ndim == 1 else wav.reshape(block.shape).mean(dim=1)
+    def _mono(self, block: np.ndarray | torch.Tensor) -> torch.Tensor:
+        n_before = self.n_windows * self.hop_samples + self._n_samples
+        start_s = n_before / self.sample_rate_hz
+        return mono(block, self.sample_rate_hz, self.name, start_s)

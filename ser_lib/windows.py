@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torchaudio
 
 from ser_lib.audio_checks import SILENCE_DBFS, check_duration
+from ser_lib.resampling import check_rate, resample
 from ser_lib.window_cutter import WindowCutter, check_lengths
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def stream(
         The model.
     blocks : Iterable[np.ndarray | torch.Tensor]
         Audio of any length each, (samples,) or (samples, channels), see
-        ``audio_checks.mono_wav``.
+        ``samples.mono``.
     sample_rate_hz : int
         Rate of the blocks; it may be another than the model's.
     window_s : float
@@ -102,6 +102,7 @@ def stream(
         lasted ``min_duration_s``.
     """
     check_lengths(window_s, hop_s, recognizer.min_duration_s)
+    check_rate(sample_rate_hz, recognizer.sample_rate_hz, "The recording")
     cutter = WindowCutter(sample_rate_hz, window_s, hop_s)
     return classify_windows(recognizer, blocks, cutter, skip_silence_dbfs)
 
@@ -160,15 +161,19 @@ def _classify(
 ) -> list[Window]:
     """Classify the windows of one batch that have sound in them."""
     rate_hz = cutter.sample_rate_hz
-    wavs = torchaudio.functional.resample(windows, rate_hz, recognizer.sample_rate_hz)
+    rates_hz = rate_hz, recognizer.sample_rate_hz
+    wavs = torch.stack([resample(wav, *rates_hz, cutter.name) for wav in windows])
     has_sound = _has_sound(windows, cutter.hop_samples, skip_silence_dbfs)
     # As check_wav sees it, too: the whole window at the model's rate.
     has_sound &= _is_loud(wavs, None)[:, None]
     heard = has_sound.any(dim=1)
     results: Iterator[tuple] = iter(())
     if heard.any():
+        starts = (n_before + torch.nonzero(heard).flatten()) * cutter.hop_samples
+        starts_s = (starts / rate_hz).tolist()
+        names = [f"{cutter.name} at {start_s:.2f} s" for start_s in starts_s]
         out_prob, score, _, labels = recognizer.classify_batch(
-            wavs[heard], torch.ones(int(heard.sum()))
+            wavs[heard], torch.ones(len(names)), names
         )
         probabilities = map(tuple, out_prob.tolist())
         results = zip(labels, score.tolist(), probabilities, strict=True)

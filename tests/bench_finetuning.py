@@ -1,4 +1,4 @@
-"""What an epoch of fine-tuning costs on a GPU. Run by hand where there is one:
+"""What an epoch of fine-tuning costs. Run by hand, on a GPU:
 
     python tests/bench_finetuning.py                        (base and large)
     python tests/bench_finetuning.py --utterances 200       (a part of the epoch)
@@ -9,24 +9,48 @@ IEMOCAP's fold 1 (3,556 training utterances). Prints seconds an epoch, utterance
 second, peak memory, and the share of the chip's rate of matrix products, which is
 measured in the same run. SpeechBrain's own recipe reports 194 s an epoch for the base
 size on a V100.
+
+On a CPU, against that recipe, from a checkout of SpeechBrain
+(https://github.com/speechbrain/speechbrain):
+
+    python tests/bench_finetuning.py --speechbrain_script \\
+        speechbrain/recipes/IEMOCAP/emotion_recognition/train_with_wav2vec2.py
+    ... --durations manifest.csv                            (column duration_s)
+    ... --batch_size 4                                      (as theirs, in place of 16)
+    ... --frozen_states_gb 4                                (frozen convolutions once)
+
+Both train the same encoder on the same noise in 32-bit floats, each with its own
+settings, on one thread and on two: epochs in turns, after one of each that is not
+counted. Without ``--durations`` they are drawn as above. Prints the utterances a second
+and the ratio of ours to theirs, by the clock and by CPU time (workers included), which
+other programs on the machine disturb less.
 """
 
 import argparse
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 
 import numpy as np
+import pandas as pd
 import torch
+from speechbrain_recipe import ours, theirs, write_noise
 from torch import nn
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
 from ser_lib.aggregators import MeanPooling
 from ser_lib.dataset import LengthBucketSampler
 from ser_lib.model import EmotionModel
+from ser_lib.tiny_models import tiny_speech_settings
 from ser_lib.upstreams import HuggingFaceUpstream
 
 RATE_HZ = 16000
 SHAPES = {
+    "tiny": HubertConfig(**tiny_speech_settings()),
+    "base_4_layers": HubertConfig(num_hidden_layers=4),
     "base": HubertConfig(),
     "large": HubertConfig(
         hidden_size=1024,
@@ -38,6 +62,18 @@ SHAPES = {
         conv_bias=True,
     ),
 }
+
+
+@contextmanager
+def encoder_folder(shape: str) -> Iterator[Path]:
+    """Write an encoder with random weights, and remove it at the end."""
+    is_large = SHAPES[shape].feat_extract_norm == "layer"
+    with tempfile.TemporaryDirectory() as folder:
+        HubertModel(SHAPES[shape]).save_pretrained(folder)
+        Wav2Vec2FeatureExtractor(
+            do_normalize=is_large, return_attention_mask=is_large
+        ).save_pretrained(folder)
+        yield Path(folder)
 
 
 def matrix_rate(device: str, size: int = 8192) -> float:
@@ -90,46 +126,107 @@ def time_epoch(model: EmotionModel, durations_s: np.ndarray, device: str) -> flo
     return time.perf_counter() - start
 
 
+def time_on_gpu(shape: str, durations_s: np.ndarray, device: str, rate: float) -> None:
+    """Print what an epoch costs."""
+    with encoder_folder(shape) as folder:
+        upstream = HuggingFaceUpstream(str(folder))
+    branch = {"upstreams": ["upstream"], "aggregator": MeanPooling}
+    model = EmotionModel(list("abcd"), {"upstream": upstream}, [branch])
+    time_epoch(model, durations_s[:32], device)  # warm-up
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    epoch_s = time_epoch(model, durations_s, device)
+    share = multiply_adds(upstream, durations_s.sum()) / epoch_s / rate
+    memory = (
+        f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"
+        if device == "cuda"
+        else "not measured"
+    )
+    print(
+        f"HuBERT-{shape}: {epoch_s:.1f} s an epoch of {len(durations_s)} "
+        f"utterances, {len(durations_s) / epoch_s:.1f} a second, "
+        f"peak memory {memory}, "
+        f"{100 * share:.0f} % of the measured rate of matrix products"
+    )
+
+
+def clock_and_cpu_s() -> np.ndarray:
+    """Read the clock, and the CPU time of this process and its past workers."""
+    used = [getrusage(who) for who in (RUSAGE_SELF, RUSAGE_CHILDREN)]
+    cpu_s = sum(u.ru_utime + u.ru_stime for u in used)
+    return np.array([time.perf_counter(), cpu_s])
+
+
+def compare(
+    shape: str, durations_s: np.ndarray, n_threads: int, options: argparse.Namespace
+) -> None:
+    """Print the throughput of both recipes and its ratio."""
+    torch.set_num_threads(n_threads)
+    names = "batch_size", "frozen_states_gb"
+    given = {name: getattr(options, name) for name in names}
+    settings = {name: value for name, value in given.items() if value is not None}
+    with encoder_folder(shape) as encoder, tempfile.TemporaryDirectory() as folder:
+        utterances = write_noise(Path(folder), durations_s)
+        data = Path(folder), encoder, utterances
+        trainings = [ours(*data, **settings), theirs(options.speechbrain_script, *data)]
+        spent_s = np.zeros((1 + options.epochs, 2, 2))  # epoch, training, kind of time
+        for epoch in range(1 + options.epochs):
+            for i, training in enumerate(trainings):
+                start = clock_and_cpu_s()
+                training.train_epoch()
+                spent_s[epoch, i] = clock_and_cpu_s() - start
+    our_s, their_s = np.median(spent_s[1:], axis=0)
+    rates = len(durations_s) / np.array([our_s[0], their_s[0]])
+    print(
+        f"HuBERT-{shape}, {n_threads} thread(s), {len(durations_s)} utterances of "
+        f"{durations_s.sum():.0f} s: ours {rates[0]:.2f} a second, SpeechBrain's "
+        f"{rates[1]:.2f}, ratio {rates[0] / rates[1]:.2f} by the clock, "
+        f"{their_s[1] / our_s[1]:.2f} by CPU time",
+        flush=True,
+    )
+
+
+def drawn_durations_s(options: argparse.Namespace, n: int) -> np.ndarray:
+    """Draw durations from a file or, without one, from a distribution like IEMOCAP's.
+
+    That is lognormal, with a median of 3.5 s, a mean of 4.2 s and limits of 0.6 s and
+    34.1 s.
+    """
+    generator = np.random.default_rng(0)
+    if options.durations is not None:
+        known_s = pd.read_csv(options.durations)["duration_s"].to_numpy()
+        return generator.choice(known_s, n, replace=n > len(known_s))
+    return generator.lognormal(1.26, 0.6, n).clip(0.6, 34.1)
+
+
 def main() -> None:
     """Print a line for each shape."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--utterances", type=int, default=3556)
-    parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=SHAPES)
+    parser.add_argument("--utterances", type=int, help="default: 3556, or 256 on a CPU")
+    parser.add_argument("--durations", type=Path, help="CSV with a column duration_s")
+    parser.add_argument("--shapes", nargs="+", choices=SHAPES)
     parser.add_argument("--device", default="cuda")
+    parser.add_argument("--speechbrain_script", type=Path, metavar="PATH")
+    parser.add_argument("--batch_size", type=int, help="ours, beside SpeechBrain's")
+    parser.add_argument("--frozen_states_gb", type=float, help="ours, default: none")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--epochs", type=int, default=3, help="of which the median")
     options = parser.parse_args()
+    torch.manual_seed(0)
+    if options.speechbrain_script is not None:
+        durations_s = drawn_durations_s(options, options.utterances or 256)
+        for shape in options.shapes or ["tiny", "base_4_layers"]:
+            for n_threads in options.threads:
+                compare(shape, durations_s, n_threads, options)
+        return
     if options.device == "cuda" and not torch.cuda.is_available():
         raise SystemExit(
             "No GPU was found; --device cpu times a few utterances on one."
         )
-    torch.manual_seed(0)
     rate = matrix_rate(options.device, 8192 if options.device == "cuda" else 1024)
-    durations_s = np.random.default_rng(0).lognormal(1.26, 0.6, options.utterances)
-    durations_s = durations_s.clip(0.6, 34.1)
-    for shape in options.shapes:
-        with tempfile.TemporaryDirectory() as folder:
-            HubertModel(SHAPES[shape]).save_pretrained(folder)
-            Wav2Vec2FeatureExtractor(
-                do_normalize=shape == "large", return_attention_mask=shape == "large"
-            ).save_pretrained(folder)
-            upstream = HuggingFaceUpstream(folder)
-        branch = {"upstreams": ["upstream"], "aggregator": MeanPooling}
-        model = EmotionModel(list("abcd"), {"upstream": upstream}, [branch])
-        time_epoch(model, durations_s[:32], options.device)  # warm-up
-        if options.device == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-        epoch_s = time_epoch(model, durations_s, options.device)
-        share = multiply_adds(upstream, durations_s.sum()) / epoch_s / rate
-        memory = (
-            f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"
-            if options.device == "cuda"
-            else "not measured"
-        )
-        print(
-            f"HuBERT-{shape}: {epoch_s:.1f} s an epoch of {len(durations_s)} "
-            f"utterances, {len(durations_s) / epoch_s:.1f} a second, "
-            f"peak memory {memory}, "
-            f"{100 * share:.0f} % of the measured rate of matrix products"
-        )
+    durations_s = drawn_durations_s(options, options.utterances or 3556)
+    for shape in options.shapes or ["base", "large"]:
+        time_on_gpu(shape, durations_s, options.device, rate)
 
 
 if __name__ == "__main__":

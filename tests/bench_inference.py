@@ -21,7 +21,6 @@ at their products of matrices with one file already, so there is little to gain.
 """
 
 import argparse
-import json
 import tempfile
 import time
 import warnings
@@ -32,7 +31,7 @@ import numpy as np
 import onnxruntime
 import soundfile
 import torch
-from model_folders import HUBERT, hubert_definition, write_folder
+from model_folders import hubert_definition, of_upstream, write_folder
 from speechbrain.inference.interfaces import foreign_class
 from torch import nn
 from torch.ao.quantization import quantize_dynamic
@@ -41,6 +40,7 @@ from transformers import HubertConfig, Wav2Vec2FeatureExtractor
 from ser_lib.inference import EmotionRecognizer
 from ser_lib.made_up_speech import SAMPLE_RATE_HZ, VOICES, make_speaker, speak
 from ser_lib.onnx_export import write_onnx
+from ser_lib.upstreams.encoder_description import describe_encoder
 
 SHIPPED = Path(__file__).resolve().parents[1] / "pretrained" / "ravdess_fbank_ecapa"
 WARM_UP_FILES = 4
@@ -58,10 +58,8 @@ def write_model(name: str, folder: Path) -> Path:
         definition = hubert_definition(folder / "encoder", "group")
     else:
         parts = HubertConfig(), Wav2Vec2FeatureExtractor()
-        texts = parts[0].to_json_string(use_diff=False), parts[1].to_json_string()
-        files = ("config.json", "preprocessor_config.json")
-        source = {f: json.loads(text) for f, text in zip(files, texts, strict=True)}
-        definition = HUBERT.replace("SOURCE", json.dumps(source))
+        source = describe_encoder(*(part.to_dict() for part in parts))
+        definition = of_upstream("HuggingFaceUpstream", source=source)
     return write_folder(folder / "model", definition)
 
 

@@ -1,17 +1,16 @@
 """Model folders and runs small enough for tests; the networks have learned nothing."""
 
-import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import torch
-from hyperpyyaml import load_hyperpyyaml
 from speechbrain.utils.run_opts import RunOptions
 
 from ser_lib.experiment import prepare, test_fold
 from ser_lib.hparams import Settings
+from ser_lib.model_description import build_model
 from ser_lib.model_folder import write_facts, write_member
 from ser_lib.synthetic import miniature_counts, write_miniature_iemocap
 from ser_lib.tiny_models import write_tiny_hubert
@@ -20,35 +19,24 @@ from ser_lib.upstreams import HuggingFaceUpstream
 IEMOCAP_HPARAMS = Path(__file__).resolve().parents[1] / "recipes/IEMOCAP/hparams"
 RATE_HZ = 16000
 LABELS = ["neu", "hap", "ang", "sad"]
-FBANK = """
-model: !new:ser_lib.model.EmotionModel
-    labels: [neu, hap, ang, sad]
-    upstreams:
-        fbank: !new:ser_lib.upstreams.FbankUpstream
-            n_mels: 20
-            hop_ms: 20
-    branches:
-        - upstreams: [fbank]
-          aggregator: !name:ser_lib.aggregators.EcapaTdnn
-              embedding_size: 6
-              input_norm: batch
-              channels: [8, 8, 8]
-              kernel_sizes: [5, 3, 1]
-              dilations: [1, 2, 1]
-              res2net_scale: 2
-              attention_channels: 4
-"""
-# SOURCE stands for a description of the encoder.
-HUBERT = """
-model: !new:ser_lib.model.EmotionModel
-    labels: [neu, hap, ang, sad]
-    upstreams:
-        hubert: !new:ser_lib.upstreams.HuggingFaceUpstream
-            source: SOURCE
-    branches:
-        - upstreams: [hubert]
-          aggregator: !name:ser_lib.aggregators.MeanPooling
-"""
+FBANK = {
+    "upstreams": {"fbank": {"class": "FbankUpstream", "n_mels": 20, "hop_ms": 20}},
+    "branches": [
+        {
+            "upstreams": ["fbank"],
+            "aggregator": {
+                "class": "EcapaTdnn",
+                "embedding_size": 6,
+                "input_norm": "batch",
+                "channels": [8, 8, 8],
+                "kernel_sizes": [5, 3, 1],
+                "dilations": [1, 2, 1],
+                "res2net_scale": 2,
+                "attention_channels": 4,
+            },
+        }
+    ],
+}
 FACTS = {
     "fold": 1,
     "averaged_epochs": [1],
@@ -71,14 +59,14 @@ FACTS = {
 }
 
 
-def write_folder(folder: Path, definition: str = FBANK, folds=(1,), **facts) -> Path:
+def write_folder(folder: Path, network: dict = FBANK, folds=(1,), **facts) -> Path:
     """Write a model folder with untrained weights, whose logits differ by fold."""
     folder.mkdir(parents=True, exist_ok=True)
-    facts = {**FACTS, "definition": definition.lstrip(), **facts}
+    facts = {**FACTS, "network": network, **facts}
     members = {}
     for fold in folds:
         torch.manual_seed(fold)
-        model = load_hyperpyyaml(definition)["model"]
+        model = build_model(network, LABELS, "this test")
         for parameter in model.downstream.classifier.parameters():
             torch.nn.init.normal_(parameter, std=3)  # or all labels are near 1 / 4
         members[f"fold_{fold}"] = write_member(folder, model, {**facts, "fold": fold})
@@ -86,12 +74,22 @@ def write_folder(folder: Path, definition: str = FBANK, folds=(1,), **facts) -> 
     return folder
 
 
-def hubert_definition(folder: Path, feat_extract_norm: str = "layer") -> str:
+def of_upstream(name: str, **arguments) -> dict:
+    """Describe a model of one upstream and the mean over time."""
+    return {
+        "upstreams": {"upstream": {"class": name, **arguments}},
+        "branches": [
+            {"upstreams": ["upstream"], "aggregator": {"class": "MeanPooling"}}
+        ],
+    }
+
+
+def hubert_definition(folder: Path, feat_extract_norm: str = "layer") -> dict:
     """Describe a model with a tiny HuBERT, which is gone when it is loaded."""
     encoder = write_tiny_hubert(folder, feat_extract_norm)
     source = HuggingFaceUpstream(str(encoder)).without_weights()
     shutil.rmtree(encoder)
-    return HUBERT.replace("SOURCE", json.dumps(source))
+    return of_upstream("HuggingFaceUpstream", source=source)
 
 
 def write_corpus(folder: Path) -> Path:

@@ -25,7 +25,7 @@ class StubRecognizer:
 
     def __init__(self, sample_rate_hz: int = RATE_HZ, checksum: str = "0") -> None:
         self.sample_rate_hz = sample_rate_hz
-        self.facts = {"members": {"fold_1": checksum}, "hyperparams_sha256": "0"}
+        self.facts = {"members": {"fold_1": checksum}, "network_sha256": "0"}
         self.batches: list[tuple[int, ...]] = []
 
     def parameters(self):
@@ -36,7 +36,7 @@ class StubRecognizer:
         check_wav(wav, self.sample_rate_hz, str(path), self.min_duration_s)
         return wav
 
-    def classify_batch(self, wavs, wav_lens):
+    def classify_batch(self, wavs, wav_lens, names=None):
         self.batches.append(tuple(wavs.shape))
         counts = (wav_lens * wavs.shape[1]).round().long().tolist()
         pairs = zip(wavs, counts, strict=True)

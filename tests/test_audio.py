@@ -1,5 +1,8 @@
 """Audio files: whole ones are read and measured, bad ones are named."""
 
+import os
+import socket
+
 import numpy as np
 import pytest
 import soundfile
@@ -85,6 +88,108 @@ def test_a_file_with_a_header_only_is_named(tmp_path):
     soundfile.write(tmp_path / "none.wav", [], RATE_HZ)
     with pytest.raises(ValueError, match=r"none\.wav has a header, but not one sample"):
         audio_duration_s(tmp_path / "none.wav", RATE_HZ)
+
+
+def _device(path):
+    path.symlink_to(os.devnull)  # nothing is written to it
+
+
+def _socket(path):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path.name)  # such paths must be short
+
+
+def _folder(path):
+    path.mkdir()
+
+
+@pytest.mark.parametrize("check", [audio_duration_s, read_audio])
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (os.mkfifo, "pipe, a socket or a device"),
+        (_device, "pipe, a socket or a device"),
+        (_socket, "pipe, a socket or a device"),
+        (_folder, "folder"),
+    ],
+)
+def test_what_is_there_but_is_no_file_is_called_what_it_is(
+    make, kind, check, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / "a.wav")
+    with pytest.raises(ValueError, match=rf"a\.wav is a {kind}.*expected an audio"):
+        check(tmp_path / "a.wav", RATE_HZ)
+
+
+def test_a_link_that_leads_nowhere_is_told_with_its_target(tmp_path):
+    (tmp_path / "a.wav").symlink_to("moved away.wav")
+    with pytest.raises(FileNotFoundError, match=r"a link to moved away\.wav"):
+        read_audio(tmp_path / "a.wav", RATE_HZ)
+
+
+@pytest.fixture
+def without_privileges():
+    """Be a user whom permissions bind; root is not."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("forbidden", ["a.wav", "."])
+def test_a_file_without_permission_is_not_called_damaged_or_missing(
+    forbidden, tmp_path, monkeypatch, request
+):
+    soundfile.write(tmp_path / "folder.wav", _tone(1.0), RATE_HZ)
+    (tmp_path / "in").mkdir()
+    path = (tmp_path / "folder.wav").rename(tmp_path / "in" / "a.wav")
+    tmp_path.chmod(0o755)
+    (path.parent / forbidden).chmod(0o000)
+    monkeypatch.chdir(tmp_path)  # the folders above may be closed to others
+    request.getfixturevalue("without_privileges")
+    with pytest.raises(PermissionError, match="in/a.wav may not be read: permission"):
+        read_audio("in/a.wav", RATE_HZ)
+
+
+def test_a_codec_that_cannot_be_read_is_not_called_damaged_alone(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, _tone(0.1), RATE_HZ, subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    content[20:22] = b"\x61\x01"  # Windows Media Audio
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.wav .* its encoding is not supported"):
+        audio_duration_s(path, RATE_HZ)
+
+
+@pytest.mark.parametrize("subtype", ["GSM610", "NMS_ADPCM_16"])
+def test_codecs_that_only_run_forwards_are_read(subtype, tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, _tone(1.0), RATE_HZ, subtype=subtype)
+    assert audio_duration_s(path, RATE_HZ) == 1.0
+    wav = read_audio(path, RATE_HZ)
+    assert len(wav) == RATE_HZ
+    expected = torch.tensor(_tone(1.0)).float()
+    assert torch.nn.functional.cosine_similarity(wav, expected, dim=0) > 0.95
+    torch.testing.assert_close(read_audio(path, RATE_HZ, 0.5, 0.25), wav[8000:12000])
+
+
+def test_a_name_that_is_not_utf_8_is_read(tmp_path):
+    path = tmp_path / os.fsdecode(b"\xff.wav")
+    soundfile.write(tmp_path / "a.wav", _tone(1.0), RATE_HZ)
+    (tmp_path / "a.wav").rename(path)
+    assert len(read_audio(path, RATE_HZ)) == RATE_HZ
+    assert audio_duration_s(path, RATE_HZ) == 1.0
+
+
+def test_a_part_of_a_file_is_that_part_of_the_whole(audio_file):
+    whole = read_audio(audio_file, RATE_HZ)
+    assert torch.equal(read_audio(audio_file, RATE_HZ, 0.25, 0.5), whole[4000:12000])
+    assert torch.equal(read_audio(audio_file, RATE_HZ, 0.75), whole[12000:])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

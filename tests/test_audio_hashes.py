@@ -9,9 +9,8 @@ import pytest
 import soundfile
 
 from ser_lib import audio_hashes
-from ser_lib.artefacts import fold_digest
 from ser_lib.audio_hashes import audio_hash, with_audio_hashes
-from ser_lib.folds import Fold
+from ser_lib.folds import Fold, fold_digest
 from ser_lib.manifest import Utterance
 
 NOISE = np.random.default_rng(0).integers(-(2**15), 2**15, 800).astype(np.int16)
@@ -124,6 +123,34 @@ def test_audio_replaced_by_audio_of_the_same_length_is_noticed(data, tmp_path):
     assert fold_digest(Fold(1, before, [], [])) != fold_digest(Fold(1, after, [], []))
     with open(cache, newline="") as f:
         assert len(list(csv.DictReader(f))) == 2
+
+
+def test_audio_replaced_with_its_size_and_time_set_back_is_noticed(data, tmp_path):
+    cache = tmp_path / "audio_hashes.csv"
+    before = with_audio_hashes(CORPUS, data, cache)
+    path = data / CORPUS[0].path
+    old = path.stat()
+    _write(path, NOISE[::-1])
+    while path.stat().st_ctime_ns == old.st_ctime_ns:  # however coarse the clock is
+        os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
+    os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))  # as cp -p and rsync do
+    new = path.stat()
+    assert (new.st_size, new.st_mtime_ns) == (old.st_size, old.st_mtime_ns)
+    after = with_audio_hashes(CORPUS, data, cache)
+    assert after[0].audio_hash == audio_hash(path) != before[0].audio_hash
+    assert after[1] == before[1]
+
+
+def test_a_cache_of_an_earlier_version_is_made_anew(data, tmp_path, decoded):
+    cache = tmp_path / "audio_hashes.csv"
+    path = data / CORPUS[0].path
+    facts = path.stat()
+    cache.write_text(
+        "path,size_bytes,modified_ns,audio_hash\n"
+        f"{path},{facts.st_size},{facts.st_mtime_ns},0123456789abcdef\n"
+    )
+    assert with_audio_hashes(CORPUS, data, cache)[0].audio_hash == audio_hash(path)
+    assert decoded == ["a.wav", "b.wav"]
 
 
 def test_a_file_that_is_missing_or_cut_off_is_named(data, tmp_path):

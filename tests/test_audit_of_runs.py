@@ -15,7 +15,8 @@ from ser_lib import folds
 from ser_lib.audio_hashes import with_audio_hashes
 from ser_lib.audit import audit_folds, main
 from ser_lib.experiment import prepare
-from ser_lib.folds import Fold, write_folds
+from ser_lib.fold_files import write_folds
+from ser_lib.folds import Fold
 from ser_lib.manifest import Utterance
 
 NAMES = [f"03-01-{e}-01-01-01-{a}" for a in ("01", "02", "03") for e in ("03", "05")]

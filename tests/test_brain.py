@@ -1,7 +1,10 @@
 """The Brain: its history, and one optimiser for each learning rate."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from speechbrain import Stage
 from torch import nn
 
 from ser_lib.brain import EmotionBrain
@@ -65,3 +68,12 @@ def test_upstream_and_downstream_have_rates_of_their_own_and_are_clipped_apart(
         ]
         # A clipped gradient has norm 1, so the step has the length of the rate.
         assert torch.cat(steps).norm().item() == pytest.approx(rate, rel=1e-3)
+
+
+def test_logits_that_are_not_finite_end_validation_and_name_the_utterances():
+    brain = EmotionBrain({"downstream": nn.Linear(4, 2)}, run_opts={"device": "cpu"})
+    logits = torch.tensor([[0.5, 0.5], [torch.nan, 0.5]])
+    batch = SimpleNamespace(id=["good", "bad"], label=torch.tensor([0, 1]))
+    for stage in (Stage.VALID, Stage.TEST):
+        with pytest.raises(ValueError, match="for 1 of 2 utterances: bad.*diverged"):
+            brain.compute_objectives(logits, batch, stage)

@@ -43,7 +43,7 @@ def test_some_experiments_are_chosen_by_name_in_the_order_of_the_table():
         ("number_of_epoch: 2", "'number_of_epoch' in the command.*'number_of_epochs'"),
         ("hubert_source: x", "Unknown setting 'hubert_source' in the command line"),
         ("output_folder: x", "--output_folder cannot hold for all experiments"),
-        ("number_of_epochs: many", "expected int, such as"),
+        ("number_of_epochs: many", "expected a number, such as"),
     ],
 )
 def test_a_wrong_option_is_refused_with_what_was_expected(options, message):

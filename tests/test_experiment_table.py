@@ -1,6 +1,8 @@
 """A table of experiments: its plan, its figures and its claims, without training."""
 
 import io
+import json
+import shutil
 from collections import namedtuple
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -22,7 +24,7 @@ from toy_table import (
 from ser_lib import experiment_plan, experiment_table
 from ser_lib.experiment_plan import check_disk, disk_text, make_plan, plan_table
 from ser_lib.experiment_rows import read_table
-from ser_lib.experiment_table import run_table
+from ser_lib.experiment_table import finished_results, run_table
 from ser_lib.features import write_frames
 from ser_lib.hparams import Settings
 from ser_lib.manifest import read_manifest
@@ -220,6 +222,37 @@ def test_a_fold_of_other_settings_or_other_data_is_not_in_the_table(
     finish(rows[0].settings, 2, "ssaa", **{fact: "another"})
     (plan,) = make_plan(rows, OPTIONS)
     assert (plan.finished, plan.to_do) == ([1], [2, 3])
+    assert [result.fold for result in finished_results(plan, OPTIONS)] == [1]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"experiment": "whole"}'])
+def test_a_fold_with_damaged_facts_is_to_be_done_again(tmp_path, corpora_read, content):
+    table = write_toy_table(tmp_path)
+    _, rows = read_table(table, given(tmp_path, "only: whole"))
+    finish(rows[0].settings, 1, "ssaa")
+    finish(rows[0].settings, 2, "ssaa")
+    path = Path(rows[0].settings["output_folder"]) / "fold_2" / "fold.json"
+    path.write_text(content)
+    (plan,) = make_plan(rows, OPTIONS)
+    assert (plan.finished, plan.to_do) == ([1], [2, 3])
+
+
+def test_folds_of_an_earlier_run_with_more_of_them_are_not_in_the_table(
+    tmp_path, corpora_read, capsys, caplog
+):
+    table = write_toy_table(tmp_path)
+    _, rows = read_table(table, given(tmp_path, "only: whole"))
+    settings = rows[0].settings
+    for fold in (1, 2, 3):
+        finish(settings, fold, "ssaa")
+    former = Path(settings["output_folder"]) / "fold_4"
+    shutil.copytree(former.with_name("fold_3"), former)
+    facts = json.loads((former / "fold.json").read_text())
+    (former / "fold.json").write_text(json.dumps({**facts, "fold": 4}))
+    run_table(table, given(tmp_path, "only: whole"), OPTIONS)
+    table = pd.read_csv(tmp_path / "results" / "toy" / "toy.csv")
+    assert table[["folds", "of_folds", "n"]].values.tolist() == [[3, 3, 12]]
+    assert f"{former} is left out: not of this run" in caplog.text
 
 
 def test_a_table_without_any_finished_fold_is_written_all_the_same(

@@ -71,12 +71,19 @@ def write_run(folder: Path, path: Path = SUPERB, **given) -> Path:
     meta = {"epoch": 1, "valid_accuracy": 0.5}
     AtomicCheckpointer(trained / "save", saved).save_checkpoint(meta, name="epoch001")
     (trained / "finished").touch()
-    facts = {"experiment": "toy", "seed": 1986, "fold": 1, "settings_key": "key"}
+    (trained / "hyperparams.yaml").write_text(settings.text)
+    facts = {"experiment": "toy", "corpus": "TOY", "seed": 1986, "fold": 1}
+    facts |= {"settings_key": "key"}
     facts |= {"averaged_epochs": [1], "valid_accuracy": [0.5]}
     (run_folder / "fold_1").mkdir(parents=True)
     (run_folder / "fold_1" / "fold.json").write_text(
         json.dumps({**facts, "trained_in": str(trained)})
     )
+    (run_folder / "fold_1" / "history.csv").touch()
+    header = ["id", "speaker", "label", "prediction"]
+    header += [f"p_{label}" for label in CORPUS["labels"]]
+    (run_folder / "fold_1" / "predictions.csv").write_text(",".join(header) + "\n")
+    (run_folder / "corpus.yaml").write_text(json.dumps({"corpus": CORPUS}))
     (run_folder / "hyperparams.yaml").write_text(settings.text)
     return run_folder
 
@@ -108,12 +115,12 @@ def test_a_superb_model_gives_the_same_logits_without_its_checkpoint(family, tmp
     run_folder = write_run(tmp_path, family=family, upstream_source=source)
     folder = export_run(run_folder, tmp_path / "model")
     assert_reproduces(folder, run_folder)
-    text = (folder / "hyperparams.yaml").read_text()
-    assert f"!new:ser_lib.upstreams.{FAMILIES[family].upstream.__name__}" in text
-    assert "!apply" not in text
-    assert str(tmp_path) not in text
+    assert str(tmp_path) not in (folder / "model.json").read_text()
+    facts = read_facts(folder)
+    (upstream,) = facts["network"]["upstreams"].values()
+    assert upstream["class"] == FAMILIES[family].upstream.__name__
     named = {} if family == "fbank" else {"upstream": Path(source).name}
-    assert read_facts(folder)["encoders"] == named
+    assert facts["encoders"] == named
 
 
 def test_a_fine_tuned_native_upstream_gives_the_same_logits(tmp_path):
@@ -122,7 +129,8 @@ def test_a_fine_tuned_native_upstream_gives_the_same_logits(tmp_path):
     settings.write_text(FINETUNE.format(hparams=HPARAMS, source=source))
     run_folder = write_run(tmp_path, settings)
     folder = export_run(run_folder, tmp_path / "model")
-    assert "layer:" not in (folder / "hyperparams.yaml").read_text()
+    (upstream,) = read_facts(folder)["network"]["upstreams"].values()
+    assert sorted(upstream) == ["class", "source"]
     assert_reproduces(folder, run_folder)
 
 
@@ -147,7 +155,7 @@ def test_a_class_of_the_users_own_is_refused_with_what_to_do(tmp_path, monkeypat
     source = write_encoder(tmp_path / "encoder", "apc")
     given = {"family": "my_upstreams.Mine", "upstream_source": source}
     run_folder = write_run(tmp_path, **given)
-    message = r"own, my_upstreams\.Mine\. .*runs foreign code.*load_trained"
+    message = r"of the class my_upstreams\.Mine\. .*runs foreign code.*load_trained"
     with pytest.raises(ValueError, match=message):
         export_run(run_folder, tmp_path / "model")
     assert not (tmp_path / "model").exists()

@@ -2,12 +2,14 @@
 
 import json
 import logging
+import shutil
 
-import pandas as pd
 import pytest
 from finished_run import LABELS, write_fold
 
-from ser_lib.fold_results import collect, left_out_folds, pool
+from ser_lib.finished_folds import finished_folds, left_out_folds
+from ser_lib.fold_results import collect, pool
+from ser_lib.report import write_report
 
 
 def change_fact(folder, **changed):
@@ -33,10 +35,10 @@ def test_unfinished_folds_and_gaps_are_named_with_the_reason(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert [result.fold for result in collect(tmp_path, LABELS)] == [2]
     assert left_out_folds(tmp_path) == {
-        1: "not begun",
-        3: "not finished, predictions.csv missing",
+        "fold_1": "not begun",
+        "fold_3": "not finished, predictions.csv missing",
     }
-    assert "fold 3 is not in the results: not finished" in caplog.text
+    assert f"{tmp_path / 'fold_3'} is left out: not finished" in caplog.text
 
 
 def test_folds_with_other_settings_are_left_out_by_name(tmp_path):
@@ -44,7 +46,8 @@ def test_folds_with_other_settings_are_left_out_by_name(tmp_path):
     write_fold(tmp_path, 2)
     change_fact(tmp_path / "fold_2", settings_key="old")
     assert [r.fold for r in collect(tmp_path, LABELS, "key")] == [1]
-    assert left_out_folds(tmp_path, "key") == {2: "run with settings old, not key"}
+    reason = "run with other settings (old, now key)"
+    assert left_out_folds(tmp_path, "key") == {"fold_2": reason}
     with pytest.raises(
         ValueError, match="differ in settings_key: {1: 'key', 2: 'old'}"
     ):
@@ -67,8 +70,8 @@ def test_folds_of_two_runs_are_not_mixed(tmp_path, changed):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"fold": 4}, "is of fold 4, expected fold 1"),
         ({"valid_accuracy": [0.5]}, "each of the 2 averaged_epochs, found 1"),
+        ({"averaged_epochs": 2}, "expected lists of averaged_epochs .* found 2 and"),
     ],
 )
 def test_facts_that_contradict_each_other_are_refused(tmp_path, changed, message):
@@ -78,19 +81,100 @@ def test_facts_that_contradict_each_other_are_refused(tmp_path, changed, message
         collect(tmp_path, LABELS)
 
 
-def test_a_missing_fact_is_named(tmp_path):
-    write_fold(tmp_path, 1)
-    (tmp_path / "fold_1" / "fold.json").write_text('{"experiment": "mean_pooling"}')
-    with pytest.raises(ValueError, match="fold.json lacks corpus, seed, fold"):
-        collect(tmp_path, LABELS)
+HISTORY = "epoch,train_loss,valid_loss,valid_accuracy,lr\n"
+DAMAGED = {  # file -> content -> what the error says of it
+    "history.csv": {
+        b"": "No columns to parse",
+        b"\x89PNG\xff\x00": "cannot be read as a table",
+        b"epoch,train_loss\n1,0.5\n": r"expected the columns .*'lr'\], found",
+        HISTORY.encode(): "numbers for at least one epoch, found 0 rows",
+        f"{HISTORY}1,a,b,c,d\n".encode(): r"text in the columns \['train_loss', 'val",
+        f"{HISTORY}1,2,3,4,5\n1,2,3,4,5,6,7".encode(): "Expected 5 fields",
+    },
+    "predictions.csv": {
+        b"": "No columns to parse",
+        b"\x89PNG\xff\x00": "cannot be read as a table",
+        b"id,speaker\na,b\n": "expected the columns",
+    },
+    "steps.csv": {
+        b"": "No columns to parse",
+        b"epoch,step\n1,1\n": r"expected numbers in the columns \['epoch', 'step', 'l",
+    },
+}
 
 
-def test_a_history_with_other_columns_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "content"), [(name, c) for name, cases in DAMAGED.items() for c in cases]
+)
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path, name, content):
     write_fold(tmp_path, 1)
-    path = tmp_path / "fold_1" / "history.csv"
-    pd.read_csv(path).drop(columns="lr").to_csv(path, index=False)
-    with pytest.raises(ValueError, match=r"expected the columns .*'lr'\], found"):
-        collect(tmp_path, LABELS)
+    path = tmp_path / "fold_1" / name
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=DAMAGED[name][content]) as error:
+        write_report(tmp_path, LABELS, "Toy run")
+    assert str(path) in str(error.value)
+    assert f"Delete {path.with_name('fold.json')} and start the run" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "fold.json is damaged (Expecting value: line 1"),
+        ("{", "fold.json is damaged"),
+        ("[1]", "fold.json is damaged (it holds [1])"),
+        ('{"experiment": "mean_pooling"}', "fold.json lacks corpus, seed, fold"),
+    ],
+)
+def test_a_fold_whose_facts_are_damaged_is_left_out_by_name(tmp_path, content, reason):
+    write_fold(tmp_path, 1)
+    write_fold(tmp_path, 2)
+    (tmp_path / "fold_2" / "fold.json").write_text(content)
+    left_out = left_out_folds(tmp_path)
+    assert list(left_out) == ["fold_2"]
+    assert reason in left_out["fold_2"]
+    assert left_out["fold_2"].endswith("; the next run tests the fold again")
+    text = write_report(tmp_path, LABELS, "Toy run").read_text(encoding="utf-8")
+    assert "Tested in the folds 1: 4 utterances" in text
+    assert reason in text
+
+
+def test_a_copy_of_a_fold_is_left_out_by_name(tmp_path):
+    write_fold(tmp_path, 1)
+    for copy in ("fold_1 copy", "fold_2", "fold_01"):
+        shutil.copytree(tmp_path / "fold_1", tmp_path / copy)
+    assert left_out_folds(tmp_path) == {
+        "fold_2": "its fold.json is of fold 1, expected fold 2",
+        "fold_01": "not named as a fold of a run is",
+        "fold_1 copy": "not named as a fold of a run is",
+    }
+    assert finished_folds(tmp_path) == [1]
+
+
+def test_the_folds_that_a_run_wrote_down_are_its_folds(tmp_path):
+    for fold in (1, 2, 3, 4):
+        write_fold(tmp_path, fold, fold_digest=f"digest {fold}")
+    (tmp_path / "folds.json").write_text(
+        '{"1": "digest 1", "2": "new", "5": "digest 5"}'
+    )
+    of_run = "not of this run, which has the folds 1, 2, 5"
+    assert left_out_folds(tmp_path) == {
+        "fold_2": "run with other data (digest digest 2, now new)",
+        "fold_3": of_run,
+        "fold_4": of_run,
+        "fold_5": "not begun",
+    }
+    assert [result.fold for result in collect(tmp_path, LABELS)] == [1]
+    # A table of experiments knows the folds itself.
+    known = {4: "digest 4", 2: "digest 2"}
+    assert finished_folds(tmp_path, "key", known) == [2, 4]
+
+
+@pytest.mark.parametrize("content", ["", "3", '{"one": "digest"}'])
+def test_a_damaged_record_of_the_folds_is_named_with_what_to_do(tmp_path, content):
+    write_fold(tmp_path, 1)
+    (tmp_path / "folds.json").write_text(content)
+    with pytest.raises(ValueError, match=r"folds.json is damaged .* --prepare_only"):
+        left_out_folds(tmp_path)
 
 
 def test_the_pool_holds_the_rows_of_all_folds(tmp_path):

@@ -8,13 +8,12 @@ import pytest
 import torch
 from real_index import superb_release
 
+from ser_lib.fold_files import read_folds, write_fold
 from ser_lib.folds import (
     Fold,
     chosen_folds,
-    read_folds,
     speaker_folds,
     superb_folds,
-    write_fold,
 )
 from ser_lib.manifest import Utterance
 
@@ -141,8 +140,10 @@ def test_folds_are_chosen_by_number(choice, numbers):
     assert [fold.number for fold in chosen_folds(FOLDS, choice)] == numbers
 
 
-def test_an_unknown_fold_is_refused_with_those_there_are():
-    with pytest.raises(
-        ValueError, match=r"no fold \['4'\]; choose from \['1', '2', '3'"
-    ):
-        chosen_folds(FOLDS, "1,4")
+@pytest.mark.parametrize(
+    "choice",
+    ["1,4", 0, "1,1", "1-3", "1,,3", "", "none", None, True, 1.5, [], [1, [2]]],
+)
+def test_a_wrong_choice_of_folds_is_refused_with_those_there_are(choice):
+    with pytest.raises(ValueError, match="expected all, or some of 1, 2, 3, each once"):
+        chosen_folds(FOLDS, choice)

@@ -1,8 +1,11 @@
 """The hub: what is sent there, what comes from there, and when nothing is asked."""
 
+import shutil
 import socket
+from pathlib import Path
 
 import pytest
+from huggingface_hub.utils import filter_repo_objects
 from model_folders import LABELS, write_folder
 from speechbrain.utils.fetching import FetchConfig
 
@@ -26,15 +29,23 @@ class Hub:
         self.calls.append((name, private, exist_ok))
         return f"https://huggingface.co/{name}"
 
-    def upload_folder(self, repo_id, folder_path):
-        self.calls.append((repo_id, folder_path))
+    def upload_folder(self, repo_id, folder_path, allow_patterns):
+        names = sorted(path.name for path in Path(folder_path).iterdir())
+        found = filter_repo_objects(names, allow_patterns=allow_patterns)
+        self.calls.append((repo_id, list(found)))
 
 
-def test_a_model_is_pushed_whole_and_private(folder, monkeypatch):
+def test_a_model_is_pushed_whole_and_private_without_files_of_the_user(
+    folder, tmp_path, monkeypatch
+):
     hub = Hub()
     monkeypatch.setattr(ser_lib.hub, "HfApi", lambda: hub)
+    folder = shutil.copytree(folder, tmp_path / "model")
+    names = sorted(path.name for path in folder.iterdir())
+    assert "model.json" in names
+    (folder / "my_notes.txt").touch()
     assert push_to_hub(folder, "owner/name") == "https://huggingface.co/owner/name"
-    assert hub.calls == [("owner/name", True, True), ("owner/name", str(folder))]
+    assert hub.calls == [("owner/name", True, True), ("owner/name", names)]
 
 
 def test_a_hub_that_refuses_leaves_the_folder_and_says_how_to_upload(

@@ -29,6 +29,22 @@ def recognizer(folder) -> EmotionRecognizer:
 # ---- what it returns
 
 
+@pytest.mark.parametrize("part", ["", "mods", "mods.fold_1.downstream"])
+def test_training_mode_changes_no_result_and_no_statistics(folder, part):
+    recognizer = EmotionRecognizer.from_hparams(folder, run_opts={"device": "cpu"})
+    wavs = torch.as_tensor(speech(), dtype=torch.float32)[None]
+    expected = recognizer.classify_batch(wavs)[0]
+    before = {k: v.clone() for k, v in recognizer.mods.state_dict().items()}
+    recognizer.get_submodule(part).train()
+    assert recognizer.classify_batch(wavs)[0].equal(expected)
+    with pytest.raises(ValueError, match="NaN"):
+        recognizer.encode_batch(torch.full_like(wavs, torch.nan))
+    recognizer.get_submodule(part).train()
+    recognizer.encode_batch(wavs)
+    after = recognizer.mods.state_dict()
+    assert [k for k in before if not before[k].equal(after[k])] == []
+
+
 def test_a_file_gives_speechbrains_four_values(recognizer, tmp_path):
     path = write_wav(tmp_path / "a.wav", speech())
     out_prob, score, index, label = recognizer.classify_file(path)

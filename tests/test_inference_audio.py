@@ -161,9 +161,9 @@ def test_a_folder_without_audio_is_refused_with_its_content(recognizer, tmp_path
     [
         (np.zeros(0), "The array is empty"),
         (np.zeros(RATE_HZ, np.int16), "The array is silent"),
-        (1000 * speech(), r"reaches \d+; expected float samples with full scale 1"),
+        (1000 * speech(), r"reaches \d+\.\d+; expected floats with full scale 1"),
         (speech()[None], r"has the shape \(1, 16000\); expected \(samples,\) or"),
-        (np.append(speech(), np.inf), "1 samples that are not finite.* after 1.000 s"),
+        (np.append(speech(), np.inf), "samples that are not finite.* after 1.000 s"),
     ],
 )
 def test_an_array_with_nothing_to_recognise_is_refused(recognizer, samples, message):
@@ -180,5 +180,5 @@ def test_a_batch_is_refused_with_the_utterance_that_is_wrong(recognizer):
     with pytest.raises(ValueError, match=r"wavs have the shape \(3, 16000\)"):
         recognizer.classify_batch(wavs, torch.ones(2))
     wavs[2, 5] = torch.nan
-    with pytest.raises(ValueError, match=r"The utterances \[2\] of the batch"):
+    with pytest.raises(ValueError, match="Utterance 2 of the batch .* not finite"):
         recognizer.encode_batch(wavs)

@@ -42,10 +42,10 @@ def seen(recognizers, monkeypatch) -> list[tuple]:
     """Note the shape, the thread and the number of threads of each batch."""
     seen, classify = [], EmotionRecognizer.classify_batch
 
-    def note(self, wavs, wav_lens=None):
+    def note(self, wavs, *lens_and_names):
         thread = threading.current_thread()
         seen.append((tuple(wavs.shape), thread, torch.get_num_threads()))
-        return classify(self, wavs, wav_lens)
+        return classify(self, wavs, *lens_and_names)
 
     monkeypatch.setattr(EmotionRecognizer, "classify_batch", note)
     return seen

@@ -1,6 +1,7 @@
 """ONNX: onnxruntime gives what PyTorch gives, for any batch and any duration."""
 
 import json
+from copy import deepcopy
 
 import pytest
 import torch
@@ -23,24 +24,24 @@ from ser_lib.upstreams import (
 )
 from ser_lib.upstreams.wav2vec_network import Wav2Vec
 
-SUPERB = """
-model: !new:ser_lib.model.EmotionModel
-    labels: [neu, hap, ang, sad]
-    upstreams:
-        wav2vec: !new:ser_lib.upstreams.Wav2VecUpstream
-            source:
-                feature_layers: [[8, 10, 5], [8, 8, 32]]
-                aggregator_layers: [[8, 2, 1], [8, 3, 1]]
-            layer: sum
-        delores: !new:ser_lib.upstreams.DeloresUpstream
-            source: {dim: 8}
-            layer: sum
-    branches:
-        - upstreams: [wav2vec]
-          aggregator: !name:ser_lib.aggregators.ProjectedMean
-        - upstreams: [delores]
-          aggregator: !name:ser_lib.aggregators.ProjectedMean
-"""
+MEAN = {"class": "ProjectedMean"}
+SUPERB = {
+    "upstreams": {
+        "wav2vec": {
+            "class": "Wav2VecUpstream",
+            "source": {
+                "feature_layers": [[8, 10, 5], [8, 8, 32]],
+                "aggregator_layers": [[8, 2, 1], [8, 3, 1]],
+            },
+            "layer": "sum",
+        },
+        "delores": {"class": "DeloresUpstream", "source": {"dim": 8}, "layer": "sum"},
+    },
+    "branches": [
+        {"upstreams": ["wav2vec"], "aggregator": MEAN},
+        {"upstreams": ["delores"], "aggregator": MEAN},
+    ],
+}
 
 
 def load(folder) -> EmotionRecognizer:
@@ -56,10 +57,8 @@ def test_onnxruntime_gives_the_same_probabilities(tmp_path, kind):
     if kind == "hubert":
         definition = hubert_definition(tmp_path / "encoder")
     if kind == "stem":
-        assert "input_norm: batch" in FBANK
-        definition = FBANK.replace(
-            "input_norm: batch", "input_norm: batch\n              stem_channels: 2"
-        )
+        definition = deepcopy(FBANK)
+        definition["branches"][0]["aggregator"]["stem_channels"] = 2
     recognizer = load(write_folder(tmp_path / "model", definition, trim_silence_db=30))
     path = write_onnx(recognizer, tmp_path / "model.onnx")
     assert [p.name for p in tmp_path.glob("model.onnx*")] == ["model.onnx"]
@@ -142,11 +141,9 @@ def test_a_network_without_an_unpadded_form_is_named():
 
 
 def test_early_fusion_is_refused_by_the_names_of_its_upstreams(tmp_path):
-    definition = FBANK.replace("upstreams: [fbank]", "upstreams: [fbank, second]")
-    second = "!new:ser_lib.upstreams.FbankUpstream {n_mels: 20, hop_ms: 20}\n"
-    definition = definition.replace(
-        "    branches:", f"        second: {second}    branches:"
-    )
+    definition = deepcopy(FBANK)
+    definition["upstreams"]["second"] = definition["upstreams"]["fbank"]
+    definition["branches"][0]["upstreams"] = ["fbank", "second"]
     recognizer = load(write_folder(tmp_path, definition))
     with pytest.raises(TypeError, match=r"Early fusion \(fbank with second\)"):
         UnpaddedRecognizer(list(recognizer.mods.values()))

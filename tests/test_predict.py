@@ -180,10 +180,10 @@ def test_a_file_that_the_model_refuses_does_not_take_down_its_batch(
     recognizer = StubRecognizer()
     classify = recognizer.classify_batch
 
-    def refuse_z(wavs, wav_lens):
+    def refuse_z(wavs, *lens_and_names):
         if (wavs[:, 0] > 0.8).any():
             raise RuntimeError("out of memory")
-        return classify(wavs, wav_lens)
+        return classify(wavs, *lens_and_names)
 
     monkeypatch.setattr(recognizer, "classify_batch", refuse_z)
     code, out, _ = run(folder, recognizer=recognizer)
@@ -211,9 +211,28 @@ def test_long_files_are_refused_unless_asked_for(folder):
         (["a.wav", "--window_s", "2"], "--window_s needs --timeline"),
         (["a.wav", "--plot", "pictures"], "--plot needs --timeline"),
         (["a.wav", "--format", "rttm"], "--format rttm needs --timeline"),
-        (["a.wav", "--timeline", "--hop_s", "9"], "hop_s is 9.0; expected above 0"),
+        (["a.wav", "--timeline", "--hop_s", "9"], "hop_s is 9.0; expected at l"),
         (["a.wav", "--timeline", "--min_segment_s", "-1"], "invalid number from 0"),
+        (["a.wav", "--timeline", "--hop_s", "1e-9"], "hop_s is 1e-09; expected at l"),
+        (["a.wav", "--timeline", "--hop_s", "nan"], "hop_s is nan; expected at least"),
+        (["a.wav", "--timeline", "--window_s", "inf"], "window_s is inf; expected at"),
+        (["a.wav", "--timeline", "--window_s", "1e308"], "window_s is 1e+308; expect"),
+        (["a.wav", "--timeline", "--min_segment_s", "inf"], "invalid number from 0"),
+        (["a.wav", "--timeline", "--skip_silence_dbfs", "nan"], "invalid level: 'nan'"),
+        (["a.wav", "--timeline", "--skip_silence_dbfs", "6"], "invalid level: '6'"),
+        (["a.wav", "--max_duration_s", "nan"], "invalid positive float value: 'nan'"),
+        (["a.wav", "--max_duration_s", "-1"], "invalid positive float value: '-1'"),
         (["a.wav", "--batch_size", "0"], "invalid positive int value: '0'"),
+        ([""], "argument is empty"),
+        (["a.wav", ""], "argument is empty"),
+        (["a.wav", "--out", ""], "argument --out: the argument is empty"),
+        (["a.wav", "--device="], "argument --device: the argument is empty"),
+        (
+            ["a.wav", "--timeline", "--plot", ""],
+            "argument --plot: the argument is empty",
+        ),
+        (["a.wav", "--out", "x", "--out", "y"], "--out is given 2 times"),
+        (["a.wav", "--out", "x" * 300], "File name too long"),
         (["a.wav", "--out", "a.wav"], "is an input, too"),
         (["a.wav", "--out", "."], "is a folder; expected a file"),
         (
@@ -234,6 +253,13 @@ def test_wrong_usage_ends_with_2_and_the_reason(
     assert (code, out) == (2, "")
     assert message in err
     assert not any(tmp_path.iterdir())
+
+
+def test_an_empty_argument_is_not_the_current_folder(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    with pytest.raises(SystemExit, match="2"):
+        predict.main(["", "a.wav"])
+    assert "argument MODEL: the argument is empty" in capsys.readouterr().err
 
 
 def test_a_model_that_is_none_ends_with_2_and_the_reason(folder, capsys):

@@ -4,9 +4,11 @@ import pytest
 import torch
 from tiny_objectives import TINY, batch, every, loss_of
 
+from ser_lib.pretraining.data2vec import Data2VecObjective
 from ser_lib.pretraining.objective import Objective
 from ser_lib.pretraining.transformer import TransformerObjective
 from ser_lib.upstreams.families import load_upstream
+from ser_lib.upstreams.frames import time_mask
 
 
 def lowest_weight(objective: Objective) -> torch.Tensor:
@@ -69,3 +71,14 @@ def test_the_shortest_audio_that_an_objective_names_has_a_loss(method):
     n = objective.min_samples
     with torch.no_grad():
         assert torch.isfinite(objective(torch.randn(2, n), torch.tensor([n, n])))
+
+
+def test_the_targets_of_data2vec_do_not_depend_on_the_padding():
+    # The teacher is a copy: it keeps the padding out of its positions, too.
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    objective = Data2VecObjective({**sizes, "conv_dim": [16] * 7}, top_layers=2)
+    frames, counts = torch.randn(2, 60, 32), torch.tensor([60, 25])
+    padded = objective.targets(frames, time_mask(counts, 60))[1, :25]
+    alone = objective.targets(frames[1:, :25], time_mask(counts[1:], 25))[0]
+    torch.testing.assert_close(padded, alone, atol=1e-5, rtol=0)

@@ -74,6 +74,18 @@ def test_stretches_read_one_by_one_make_the_recording(data, keep_in_memory):
     torch.testing.assert_close(torch.cat(halves), whole, atol=1e-4, rtol=0)
 
 
+def test_keeping_stretches_in_memory_changes_no_bit(data):
+    readers = [StretchReader(data, 8000, keep) for keep in (False, True)]
+    for stretch in (
+        Stretch("b/7.wav", 0.0, 1.3, True),
+        Stretch("b/7.wav", 0.65, 0.65, False),
+    ):
+        once, kept = (reader(stretch) for reader in readers)
+        assert torch.equal(once, kept)
+        kept.zero_()
+        assert torch.equal(readers[1](stretch), once)
+
+
 def test_a_recording_is_on_one_side_and_its_side_depends_on_its_name():
     stretches = [Stretch(f"{i // 2}.wav", i % 2, 1.0, False) for i in range(40)]
     train, valid = hold_out(stretches, share=0.25, seed=3)

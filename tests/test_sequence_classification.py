@@ -97,15 +97,15 @@ def change_weights(folder: Path, change) -> str:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda w: w.pop("projector.bias"), "lacks projector.bias"),
-        (lambda w: w.pop("layer_weights"), "lacks layer_weights"),
+        (lambda w: w.pop("projector.bias"), "missing projector.bias"),
+        (lambda w: w.pop("layer_weights"), "missing layer_weights"),
         (
             lambda w: w.update({"hubert.adapter.weight": torch.ones(1)}),
-            "also holds hubert.adapter.weight",
+            "unexpected .*adapter.weight",
         ),
         (
             lambda w: w.update({"classifier.bias": torch.ones(7)}),
-            "has another shape of classifier.bias",
+            "of another shape classifier.bias",
         ),
     ],
     ids=["missing", "missing sum", "unexpected", "shape"],
@@ -122,7 +122,7 @@ def test_a_checkpoint_that_is_not_whole_is_refused_with_the_weight(
 
 def test_an_encoder_without_a_head_is_refused(tmp_path):
     folder = write_tiny_hubert(tmp_path)
-    with pytest.raises(ValueError, match=r"lacks classifier.bias, classifier.weight"):
+    with pytest.raises(ValueError, match=r"missing classifier.bias, classifier.weight"):
         SequenceClassificationUpstream(folder)
 
 

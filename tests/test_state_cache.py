@@ -1,8 +1,12 @@
-"""States of frozen encoders, kept from epoch to epoch."""
+"""States of what is frozen of an encoder, kept from epoch to epoch."""
 
 import pytest
 import torch
+from speechbrain.utils.epoch_loop import EpochCounter
 
+from ser_lib.aggregators import MeanPooling
+from ser_lib.history import History
+from ser_lib.model import EmotionModel
 from ser_lib.tiny_models import write_tiny_hubert
 from ser_lib.training import make_brain
 from ser_lib.upstreams import HuggingFaceUpstream
@@ -41,7 +45,7 @@ def test_an_utterance_is_encoded_once_in_whatever_batch_it_comes(upstream, encod
     del encoded[:]
     upstream(*batch([1, 2]))
     found = upstream(*batch([0, 1, 2]))
-    assert encoded == [2, 1]
+    assert encoded == [1, 1, 1]
     assert torch.equal(found.counts, expected.counts)
     inside = torch.arange(int(found.counts.max())) < found.counts[:, None]
     difference = (found.values - expected.values)[inside]
@@ -53,7 +57,7 @@ def test_the_layer_sum_is_trained_on_states_that_were_kept(upstream, encoded):
     for _ in range(2):
         upstream.zero_grad()
         upstream(*batch([0, 1])).values.square().sum().backward()
-    assert encoded == [2]
+    assert encoded == [1, 1]
     assert upstream.layer_sum.weights.grad.abs().max() > 0
 
 
@@ -63,13 +67,73 @@ def test_what_does_not_fit_is_encoded_each_time(upstream, encoded):
     for _ in range(2):
         counts = upstream(*batch([0, 1])).counts
     assert counts.tolist() == [24, 15]
-    assert encoded == [2, 1]
+    assert encoded == [1, 1, 1]
 
 
 def test_an_encoder_that_is_trained_keeps_nothing(tmp_path):
-    upstream = HuggingFaceUpstream(str(write_tiny_hubert(tmp_path)), False)
-    with pytest.raises(ValueError, match="Only a frozen encoder"):
+    upstream = HuggingFaceUpstream(str(write_tiny_hubert(tmp_path)), False, False)
+    with pytest.raises(ValueError, match="Only what is frozen"):
         upstream.keep_states(1)
+
+
+def trained_encoder(folder, norm: str) -> HuggingFaceUpstream:
+    return HuggingFaceUpstream(str(write_tiny_hubert(folder, norm))).train()
+
+
+def gradients(upstream, rows: list[int]) -> torch.Tensor:
+    upstream.zero_grad()
+    upstream(*batch(rows)).values.square().mean().backward()
+    trained = [p for p in upstream.parameters() if p.requires_grad]
+    return torch.cat([p.grad.flatten() for p in trained])
+
+
+@pytest.mark.parametrize("norm", ["group", "layer"])
+def test_a_trained_encoder_keeps_what_its_frozen_convolutions_give(tmp_path, norm):
+    upstream, convolved = trained_encoder(tmp_path, norm), []
+    expected = gradients(upstream, [0, 1, 2])
+    upstream.model.feature_extractor.conv_layers[0].conv.register_forward_hook(
+        lambda module, inputs, output: convolved.append(len(output))
+    )
+    upstream.keep_states(limit_gb=1)
+    gradients(upstream, [1, 2])
+    found = gradients(upstream, [0, 1, 2])
+    assert convolved == [1, 1, 1]
+    assert expected.abs().max() > 0.01
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("norm", ["group", "layer"])
+def test_what_is_kept_does_not_depend_on_the_batch_it_came_in(tmp_path, norm):
+    # A run that resumes meets an utterance in another batch first.
+    upstream = trained_encoder(tmp_path, norm)
+    found = []
+    for first in ([0, 1], [2, 1], [1]):
+        upstream.keep_states(limit_gb=1)
+        upstream(*batch(first))
+        found.append(gradients(upstream, [0, 1, 2]))
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+def test_the_setting_holds_for_an_encoder_whose_transformer_is_trained(tmp_path):
+    upstream = trained_encoder(tmp_path, "group")
+    branch = {"upstreams": ["hubert"], "aggregator": MeanPooling}
+    hparams = {
+        "model": EmotionModel(["neu", "hap"], {"hubert": upstream}, [branch]),
+        "frozen_states_gb": 1,
+        "crop_s": None,
+        "wav_augment": None,
+        "epoch_counter": EpochCounter(1),
+        "history": History(tmp_path / "history.csv", tensorboard="no"),
+    }
+    make_brain(hparams, {}, {"device": "cpu"}, tmp_path)
+    convolved = []
+    upstream.model.feature_extractor.conv_layers[0].conv.register_forward_hook(
+        lambda module, inputs, output: convolved.append(len(output))
+    )
+    for _ in range(2):
+        upstream(*batch([0]))
+    assert convolved == [1]
 
 
 @pytest.mark.parametrize("changing", ["crop_s", "wav_augment"])

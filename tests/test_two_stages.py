@@ -11,6 +11,7 @@ from tiny_upstreams import TEXTS, UPSTREAMS
 
 from ser_lib.experiment import run_folds
 from ser_lib.features import FrameStore
+from ser_lib.fold_files import write_folds
 from ser_lib.folds import Fold
 from ser_lib.hparams import Settings
 from ser_lib.manifest import Utterance
@@ -67,6 +68,7 @@ def test_an_upstream_is_fine_tuned_averaged_and_aggregated(name, data, tmp_path)
     source = write(tmp_path / "encoder")
     settings = settings_of(family, source, data, tmp_path / "results")
     fold = small_fold(list(settings["corpus"]["labels"]))
+    write_folds([fold], settings["corpus"], settings["output_folder"])
     run_folds(settings, [fold], OPTIONS)
     model, facts = load_trained(settings["output_folder"], 1)
     assert sorted(facts["averaged_epochs"]) == [1, 2]

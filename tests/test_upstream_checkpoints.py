@@ -1,9 +1,15 @@
 """Old checkpoints: found, read without running their code, loaded strictly."""
 
 import argparse
+import collections
+import importlib
 import os
+import pathlib
+import shutil
+import subprocess
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,9 +19,9 @@ from ser_lib.upstreams.checkpoints import (
     Unread,
     entries,
     load_legacy,
-    load_strictly,
     local_checkpoint,
 )
+from ser_lib.upstreams.weights import load_strictly
 
 
 def save(folder: Path, content: object, **options) -> Path:
@@ -52,9 +58,72 @@ def test_a_file_that_would_run_code_is_refused_and_names_it(tmp_path, zipped):
     assert not Path(trap.path).exists()
 
 
-def test_a_foreign_class_is_named_even_if_it_is_harmless(tmp_path):
-    path = save(tmp_path, {"class": Path})
-    with pytest.raises(ValueError, match=r"names pathlib\.Path, which is not loaded"):
+class Trap:
+    """Calls a function when it is unpickled by a careless reader."""
+
+    def __init__(self, function: Callable, *arguments: object) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+class Stateful:
+    """Holds a state, as callbacks and schedules do."""
+
+    def __init__(self) -> None:
+        self.state = {"best": 0.5}
+
+
+class WithSlots:
+    __slots__ = ("first", "second")
+
+    def __init__(self) -> None:
+        self.first, self.second = 1, [2]
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_something_inert_stands_in_for_classes_and_what_they_make(tmp_path, zipped):
+    traces = [tmp_path / f"trace_{i}" for i in range(5)]
+    traps = [
+        Trap(eval, f"open({str(traces[0])!r}, 'w')"),
+        Trap(exec, f"open({str(traces[1])!r}, 'w')"),
+        Trap(open, str(traces[2]), "w"),
+        Trap(subprocess.run, ["touch", str(traces[3])]),
+        Trap(shutil.copytree, Path(__file__).parent, traces[4]),
+        Trap(importlib.import_module, "antigravity"),
+        Trap(getattr, "text", "upper"),
+        Stateful(),
+        WithSlots(),
+        pathlib.PurePosixPath("a/b"),
+    ]
+    content = {"w": torch.arange(3), Path: 1, Stateful: 2, "others": traps}
+    path = save(tmp_path, content, _use_new_zipfile_serialization=zipped)
+    loaded = load_legacy(path)
+    assert loaded["w"].tolist() == [0, 1, 2]
+    assert len(loaded) == 4  # classes as keys stay apart
+    assert all(isinstance(other, Unread) for other in loaded["others"])
+    assert all(not vars(other) for other in loaded["others"])
+    assert not any(trace.exists() for trace in traces)
+    assert "antigravity" not in sys.modules
+
+
+def test_a_container_of_a_foreign_class_is_refused_by_its_name(tmp_path):
+    path = save(tmp_path, {"counts": collections.defaultdict(int, a=1)})
+    with pytest.raises(ValueError, match=r"names collections\.defaultdict, which is"):
+        load_legacy(path)
+
+
+def test_a_file_of_absurdly_many_classes_is_refused(tmp_path):
+    names = [f"c{i}" for i in range(101)]
+    kinds = [type(name, (), {"__module__": "gone"}) for name in names]
+    gone = types.ModuleType("gone")
+    for name, kind in zip(names, kinds, strict=True):
+        setattr(gone, name, kind)
+    sys.modules["gone"] = gone
+    path = save(tmp_path, {"classes": kinds})
+    del sys.modules["gone"]
+    with pytest.raises(ValueError, match=r"names gone\.c100, which is not loaded"):
         load_legacy(path)
 
 
@@ -73,7 +142,7 @@ def test_a_schedule_of_a_module_that_is_gone_is_left_out(tmp_path, monkeypatch):
     path = save(tmp_path, {"Optimizer": {"schedule": schedule}, "w": torch.ones(1)})
     monkeypatch.delitem(sys.modules, "optimizers")
     loaded = load_legacy(path)
-    assert type(loaded["Optimizer"]["schedule"]) is Unread
+    assert isinstance(loaded["Optimizer"]["schedule"], Unread)
     assert "optimizers" not in sys.modules
 
 
@@ -104,7 +173,14 @@ def test_a_file_that_holds_a_tensor_alone_is_refused(tmp_path):
 
 def test_a_missing_entry_is_named_with_what_there_is():
     with pytest.raises(ValueError, match="cpc.pt has no model; it holds config, weig"):
-        entries({"config": 1, "weights": 2}, ("config", "model"), "cpc.pt")
+        entries({"config": {}, "weights": {}}, ("config", "model"), "cpc.pt")
+
+
+@pytest.mark.parametrize("value", [None, [1], "text", 3])
+def test_an_entry_that_is_no_dictionary_is_named_with_what_it_is(value):
+    kind = type(value).__name__
+    with pytest.raises(ValueError, match=f"cpc.pt holds a {kind} as config; expected"):
+        entries({"config": value}, ("config",), "cpc.pt")
 
 
 def test_keys_that_do_not_fit_are_named_by_kind_and_the_rest_counted():
@@ -119,6 +195,36 @@ def test_keys_that_do_not_fit_are_named_by_kind_and_the_rest_counted():
         load_strictly(network, state, "old.ckpt")
     assert str(refusal.value) == expected
     assert network[0].bias.equal(before)  # nothing is half loaded
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ([0.5, torch.nan], "not finite bias"),
+        ([torch.inf, 0.5], "not finite bias"),
+        ([1e300, 0.5], "not finite bias"),  # double precision: infinite in single
+        ([1, 2], "of another kind bias torch.int64 in place of torch.float32"),
+        ([True, False], "of another kind bias torch.bool in place of torch.float32"),
+        ([1j, 2], "of another kind bias torch.complex64 in place of torch.float32"),
+    ],
+    ids=str,
+)
+def test_weights_that_are_not_finite_real_numbers_are_named(value, problem):
+    network = torch.nn.Linear(2, 2)
+    dtype = torch.float64 if value[0] == 1e300 else None
+    state = {"weight": torch.ones(2, 2), "bias": torch.tensor(value, dtype=dtype)}
+    with pytest.raises(ValueError) as refusal:
+        load_strictly(network, state, "old.ckpt")
+    assert str(refusal.value) == f"old.ckpt does not fit the Linear: {problem}."
+    assert not network.weight.equal(state["weight"])  # nothing is half loaded
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_precision_are_taken(dtype):
+    network = torch.nn.Linear(1, 1)
+    state = {"weight": torch.full((1, 1), 0.5), "bias": torch.full((1,), 0.25)}
+    load_strictly(network, {k: v.to(dtype) for k, v in state.items()}, "old.ckpt")
+    assert network(torch.ones(1)).item() == 0.75
 
 
 def test_a_folder_with_one_checkpoint_is_enough(tmp_path):

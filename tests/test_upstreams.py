@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from transformers import HubertModel
 
 from ser_lib.aggregators import EcapaTdnn, MeanPooling
 from ser_lib.model import EmotionModel
@@ -113,6 +114,57 @@ def test_an_encoder_that_is_not_frozen_has_dropout_in_training(hubert_folder):
     upstream.model.encoder.dropout.p = 0.5
     first, second = (upstream(*padded_batch()).values for _ in range(2))
     assert not torch.equal(first, second)
+
+
+def test_the_names_of_weights_are_those_of_transformers(hubert_folder):
+    # And one more, which models that were exported have.
+    plain = HubertModel.from_pretrained(hubert_folder).state_dict()
+    expected = {f"model.{name}" for name in plain}
+    if "feature_extractor.conv_layers.1.layer_norm.weight" not in plain:
+        expected |= {"_group_norm.weight", "_group_norm.bias"}
+    assert set(HuggingFaceUpstream(hubert_folder).state_dict()) == expected
+
+
+def gradients(upstream: HuggingFaceUpstream, wavs: torch.Tensor) -> dict:
+    upstream.zero_grad()
+    upstream(wavs, padded_batch()[1]).values.square().sum().backward()
+    named = upstream.named_parameters()
+    return {name: p.grad.clone() for name, p in named if p.grad is not None}
+
+
+def test_training_does_not_go_backward_through_frozen_convolutions(hubert_folder):
+    upstream = HuggingFaceUpstream(hubert_folder, freeze_feature_extractor=True)
+    upstream.train()
+    seen = []
+    upstream.model.feature_extractor.register_forward_hook(
+        lambda module, inputs, frames: seen.append(frames.requires_grad)
+    )
+    wavs, _ = padded_batch()
+    ours = gradients(upstream, wavs)
+    through = gradients(upstream, wavs.requires_grad_())  # all the way to the waveform
+    assert seen == [False, True]
+    trained = [n for n, p in upstream.named_parameters() if p.requires_grad]
+    assert sorted(ours) == sorted(through) == sorted(trained)
+    assert any("feature_projection" in name for name in trained)
+    assert all(ours[name].equal(through[name]) for name in trained)
+
+
+def test_convolutions_that_are_trained_get_a_gradient(hubert_folder):
+    upstream = HuggingFaceUpstream(hubert_folder, freeze_feature_extractor=False)
+    found = gradients(upstream.train(), padded_batch()[0])
+    convolutions = upstream.model.feature_extractor.conv_layers
+    assert all(layer.conv.weight.grad.abs().sum() > 0 for layer in convolutions)
+    assert len(found) == sum(p.requires_grad for p in upstream.parameters())
+
+
+def test_gradient_checkpointing_gives_the_same_gradients(hubert_folder):
+    upstream = HuggingFaceUpstream(hubert_folder, freeze_feature_extractor=False)
+    plain = gradients(upstream.train(), padded_batch()[0])
+    upstream.model.gradient_checkpointing_enable()
+    again = gradients(upstream, padded_batch()[0])
+    assert plain.keys() == again.keys()
+    for name, gradient in plain.items():
+        torch.testing.assert_close(again[name], gradient, msg=name)
 
 
 def test_audio_too_short_for_one_frame_is_refused_with_both_lengths(hubert_folder):

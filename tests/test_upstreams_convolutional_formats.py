@@ -1,13 +1,20 @@
 """Checkpoints of CPC, wav2vec and DeLoRes: every format, and what is refused."""
 
+import sys
+import types
 from argparse import Namespace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny_convolutional import LOAD, batch, every, read, tiny, written
+from tiny_upstreams import UPSTREAMS
 
+from ser_lib.upstreams.audio_ntt import AudioNtt2020
 from ser_lib.upstreams.cpc import Cpc, CpcUpstream
 from ser_lib.upstreams.delores import DeloresUpstream
+from ser_lib.upstreams.families import load_upstream
 from ser_lib.upstreams.wav2vec import Wav2VecUpstream, parse_layers
 from ser_lib.upstreams.wav2vec_network import Wav2Vec
 
@@ -71,7 +78,7 @@ def test_another_architecture_of_wav2vec_is_refused_by_name(tmp_path, option, va
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        ("arMode", "GRU"),
+        ("arMode", "transformer"),
         ("normMode", "batchNorm"),
         ("encoder_type", "mfcc"),
         ("cpc_mode", "reverse"),
@@ -136,10 +143,23 @@ class Intruder:
 
 
 @every
-def test_a_checkpoint_that_names_a_foreign_class_is_refused_unrun(tmp_path, name):
+def test_a_foreign_class_beside_the_weights_is_not_run(tmp_path, name):
     path, trace = written(tmp_path, name), tmp_path / "trace"
+    expected = LOAD[name](path).state_dict()
     torch.save({**read(path), "optimizer": Intruder(str(trace))}, path)
-    with pytest.raises(ValueError, match=r"names (_?io|builtins)\.open"):
+    loaded = LOAD[name](path).state_dict()
+    assert all(loaded[key].equal(value) for key, value in expected.items())
+    assert not trace.exists()
+
+
+@every
+def test_a_foreign_class_in_place_of_a_weight_is_refused_unrun(tmp_path, name):
+    path, trace = written(tmp_path, name), tmp_path / "trace"
+    content = read(path)
+    key, weights = list(content.items())[-1]
+    content[key] = {**weights, list(weights)[-1]: Intruder(str(trace))}
+    torch.save(content, path)
+    with pytest.raises(ValueError, match="of another shape|of another kind"):
         LOAD[name](path)
     assert not trace.exists()
 
@@ -180,6 +200,106 @@ def test_each_training_script_of_delores_saves_the_same_network(
     loaded = DeloresUpstream(str(path)).network.state_dict()
     for key, value in network.state_dict().items():
         assert torch.equal(loaded[key], value), key
+
+
+def lightning_checkpoint(network: AudioNtt2020) -> dict:
+    """As PyTorch Lightning saves DeLoRes-M of LAPE, whose modules are not here."""
+    names = {
+        "src": [],
+        "src.encoder": ["AudioNTT2020"],
+        "src.callbacks": ["BestCheckpoint", "Mode"],
+    }
+    made = {}
+    for module, kinds in names.items():
+        sys.modules[module] = types.ModuleType(module)
+        for kind in kinds:
+            made[kind] = type(kind, (), {"__module__": module})
+            setattr(sys.modules[module], kind, made[kind])
+    state = network.state_dict()
+    state = {f"encoder_q.encoder.{lape_name(k)}": v for k, v in state.items()}
+    callback = made["BestCheckpoint"]()
+    callback.best, callback.path = torch.tensor(0.5), Path("best.ckpt")
+    return {
+        "epoch": 3,
+        "global_step": 100,
+        "pytorch-lightning_version": "1.6.3",
+        "state_dict": {**state, "queue": torch.zeros(2), "queue_ptr": torch.zeros(1)},
+        "callbacks": {made["BestCheckpoint"]: {"monitor": None}},
+        "optimizer_states": [{"state": {}, "param_groups": [{"lr": np.float64(1)}]}],
+        "hparams_name": "kwargs",
+        "hyper_parameters": {
+            "base_encoder": made["AudioNTT2020"],
+            "mode": made["Mode"](),
+            "callback": callback,
+            "config": Namespace(dim=4),
+        },
+    }
+
+
+def test_delores_m_is_read_from_a_checkpoint_of_pytorch_lightning(tmp_path):
+    network, path = tiny("delores"), tmp_path / "delores_m.ckpt"
+    torch.save(lightning_checkpoint(network), path)
+    for module in ("src", "src.encoder", "src.callbacks"):
+        del sys.modules[module]
+    loaded = DeloresUpstream(str(path)).network.state_dict()
+    for key, value in network.state_dict().items():
+        assert torch.equal(loaded[key], value), key
+    assert not any(module.startswith("src") for module in sys.modules)
+
+
+def test_a_gru_of_cpc_is_the_gru_of_its_file(tmp_path):
+    torch.manual_seed(0)
+    network = Cpc(dim=8, context_dim=4, context_layers=2, context_type="GRU")
+    path = written(tmp_path, "cpc", network)
+    assert read(path)["config"]["arMode"] == "GRU"
+    upstream = CpcUpstream(path, freeze=True)
+    (z, c), _ = upstream.hidden_states(*batch())
+    gru = torch.nn.GRU(8, 4, 2, batch_first=True)
+    weights = read(path)["weights"]
+    prefix = "gAR.baseNet."
+    gru.load_state_dict(
+        {k.removeprefix(prefix): v for k, v in weights.items() if prefix in k}
+    )
+    torch.testing.assert_close(c, gru(z)[0], atol=1e-6, rtol=0)
+    again = CpcUpstream(upstream.without_weights())
+    again.load_state_dict(upstream.state_dict())
+
+
+def spoilt(value: object, wrong: object) -> list:
+    """Give copies of nested dictionaries; in each, another value is a wrong one."""
+    if isinstance(value, Namespace):
+        return [
+            wrong,
+            *(Namespace(**inner) for inner in spoilt(vars(value), wrong)[1:]),
+        ]
+    if not isinstance(value, dict):
+        return [wrong]
+    inside = [
+        {**value, key: changed}
+        for key in value
+        for changed in spoilt(value[key], wrong)
+    ]
+    return [wrong, *inside]
+
+
+@pytest.mark.parametrize("wrong", [None, [], [1, 2], "text", {}], ids=str)
+@pytest.mark.parametrize("name", ["cpc", "wav2vec", "delores", "apc", "mockingjay"])
+def test_an_entry_of_another_kind_gives_no_other_error_than_a_valueerror(
+    tmp_path, name, wrong
+):
+    family, write = UPSTREAMS[name]
+    source = Path(write(tmp_path))
+    path = source if source.is_file() else next(source.iterdir())
+    content = torch.load(path, weights_only=False)
+    n_refused = 0
+    for changed in spoilt(content, wrong):
+        torch.save(changed, path)
+        try:
+            load_upstream(family, str(path), layer="last")
+        except ValueError as error:
+            n_refused += 1
+            assert str(path) in str(error)
+    assert n_refused > len(content) / 2  # the rest are options that have a default
 
 
 def test_layer_lists_are_read_as_fairseq_writes_them():

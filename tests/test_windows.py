@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-import torchaudio
 from model_folders import write_folder
 from stub_recognizer import (
     RATE_HZ,
@@ -17,6 +16,7 @@ from stub_recognizer import (
 )
 
 from ser_lib.inference import EmotionRecognizer
+from ser_lib.resampling import resample
 from ser_lib.timeline import timeline_file
 from ser_lib.windows import stream
 
@@ -54,7 +54,7 @@ def test_stream_and_file_equal_classification_window_by_window(stereo, block_sam
     one_by_one = []
     for start in range(0, 1201, 200):
         wav_of_window = torch.from_numpy(wav[start : start + 400].mean(axis=1))
-        at_160_hz = torchaudio.functional.resample(wav_of_window, 200, 160)
+        at_160_hz = resample(wav_of_window, 200, 160, "a window")
         values = recognizer.classify_batch(at_160_hz[None], torch.ones(1))
         one_by_one.append(float(values[0][0, 1]))
     assert len(one_by_one) == 7  # 0-2 ... 5-7 and 6-7.3
@@ -132,7 +132,10 @@ def test_blocks_of_integers_are_scaled_by_their_full_scale():
     [
         (0.05, 0.05, r"window_s is 0.05; expected at least 0.100"),
         (float("nan"), 1, "window_s is nan"),
-        (4, 0, r"hop_s is 0; expected above 0 and at most window_s, which is 4"),
+        (601, 1, "window_s is 601; expected .* at most 600"),
+        (4, 0, r"hop_s is 0; expected at least 0.01 and at most window_s \(4\)"),
+        (4, 1e-9, "hop_s is 1e-09; expected at least 0.01"),
+        (4, float("nan"), "hop_s is nan"),
         (1, 2, "hop_s is 2"),
     ],
 )

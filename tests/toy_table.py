@@ -6,10 +6,9 @@ import pytest
 from finished_run import LABELS, write_fold
 from speechbrain.utils.run_opts import RunOptions
 
-from ser_lib.artefacts import fold_digest
 from ser_lib.experiment import result_key
 from ser_lib.experiment_rows import read_table
-from ser_lib.folds import Fold, speaker_folds
+from ser_lib.folds import Fold, fold_digest, speaker_folds
 from ser_lib.hparams import Settings
 from ser_lib.manifest import Utterance
 

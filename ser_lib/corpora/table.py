@@ -109,7 +109,7 @@ def _check_labels(rows: Sequence[Row], labels: list, path: str | Path) -> None:
 def _check_are_there(
     rows: Sequence[Row], files: Mapping[int, Path], path: str | Path
 ) -> None:
-    missing = [row for row in rows if not files[row.line].is_file()]
+    missing = [row for row in rows if not files[row.line].exists()]
     if missing:
         found = [f"line {row.line}: {files[row.line]}" for row in missing]
         raise FileNotFoundError(
@@ -127,7 +127,7 @@ def _durations_s(
     for row in rows:
         try:
             durations_s[row.line] = audio_duration_s(files[row.line], rate_hz)
-        except ValueError as error:
+        except (PermissionError, ValueError) as error:
             bad.append(f"line {row.line}: {error}")
     if bad:
         raise ValueError(

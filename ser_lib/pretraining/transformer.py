@@ -22,7 +22,7 @@ from transformers.models.wav2vec2.modeling_wav2vec2 import _compute_mask_indices
 from ser_lib.pretraining.objective import Objective
 from ser_lib.upstreams.frames import time_mask
 from ser_lib.upstreams.native import shortest_input
-from ser_lib.upstreams.padding import mask_group_norm, mask_positions, normalise
+from ser_lib.upstreams.padding import PaddedWaveforms, keep_padding_out, normalise
 
 
 class MaskedBatch(NamedTuple):
@@ -30,8 +30,8 @@ class MaskedBatch(NamedTuple):
 
     Arguments
     ---------
-    wavs : (batch, samples) torch.Tensor
-        Waveforms, normalised where the encoder is to see them so, zero in the padding.
+    wavs : PaddedWaveforms
+        Waveforms, normalised where the encoder is to see them so.
     inside : (batch, samples) torch.BoolTensor
         False in the padding.
     counts : (batch,) torch.LongTensor
@@ -40,7 +40,7 @@ class MaskedBatch(NamedTuple):
         Frames that the transformer does not see; never in the padding.
     """
 
-    wavs: torch.Tensor
+    wavs: PaddedWaveforms
     inside: torch.Tensor
     counts: torch.Tensor
     is_masked: np.ndarray
@@ -78,8 +78,7 @@ class TransformerObjective(Objective):
         self.model = make_model(config)
         self.mask_share, self.mask_length = mask_share, mask_length
         self.hop_samples = int(np.prod(config.conv_stride))
-        self._group_norm = mask_group_norm(self.encoder.feature_extractor)
-        self._positions = mask_positions(self.encoder.encoder)
+        keep_padding_out(self.encoder)
         layers = zip(config.conv_kernel, config.conv_stride, strict=True)
         one_frame = shortest_input([(*layer, 0) for layer in layers])
         self.min_samples = one_frame + mask_length * self.hop_samples
@@ -92,7 +91,7 @@ class TransformerObjective(Objective):
     @property
     def normalises(self) -> bool:
         """Whether the waveform is normalised: not where a group norm does it."""
-        return self._group_norm is None
+        return not self.encoder.feature_extractor.has_group_norm
 
     def batch(self, wavs: torch.Tensor, n_samples: torch.Tensor) -> MaskedBatch:
         """Normalise waveforms and draw a mask.
@@ -112,13 +111,7 @@ class TransformerObjective(Objective):
         inside = time_mask(n_samples, wavs.shape[1])
         if self.normalises:
             wavs = normalise(wavs, inside)
-        else:
-            config = self.encoder.config
-            kernel, stride = config.conv_kernel[0], config.conv_stride[0]
-            self._group_norm.n_valid = (n_samples - kernel) // stride + 1
         counts = self.encoder._get_feat_extract_output_lengths(n_samples)
-        if self._positions is not None:
-            self._positions.counts = counts
         n_steps = int(
             self.encoder._get_feat_extract_output_lengths(torch.tensor(wavs.shape[1]))
         )
@@ -129,7 +122,8 @@ class TransformerObjective(Objective):
             attention_mask=time_mask(counts, n_steps).long(),
             min_masks=1,
         )
-        return MaskedBatch(wavs * inside, inside, counts, is_masked)
+        wavs = PaddedWaveforms(wavs * inside, n_samples)
+        return MaskedBatch(wavs, inside, counts, is_masked)
 
     def save(self, folder: Path) -> None:
         """Write the encoder in the format of Hugging Face."""

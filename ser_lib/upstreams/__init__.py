@@ -9,19 +9,40 @@ The output for an utterance does not depend on the other utterances of the batch
 
 An upstream with weights has ``without_weights()``, too, if a model with it can be
 exported: plain values that the class takes in place of its ``source``.
+
+A class is imported when it is asked for: transformers, which some need, takes longer
+to import than PyTorch.
 """
 
-from ser_lib.upstreams.apc import ApcUpstream
-from ser_lib.upstreams.cpc import CpcUpstream
-from ser_lib.upstreams.delores import DeloresUpstream
-from ser_lib.upstreams.fbank import FbankUpstream
+import importlib
+from typing import TYPE_CHECKING
+
 from ser_lib.upstreams.frames import Frames, sample_counts, time_mask
-from ser_lib.upstreams.huggingface import HuggingFaceUpstream
 from ser_lib.upstreams.layers import LayerSum
-from ser_lib.upstreams.mockingjay import MockingjayUpstream
-from ser_lib.upstreams.sequence_classification import SequenceClassificationUpstream
-from ser_lib.upstreams.text import TextUpstream
-from ser_lib.upstreams.wav2vec import Wav2VecUpstream
+
+if TYPE_CHECKING:
+    from ser_lib.upstreams.apc import ApcUpstream
+    from ser_lib.upstreams.cpc import CpcUpstream
+    from ser_lib.upstreams.delores import DeloresUpstream
+    from ser_lib.upstreams.fbank import FbankUpstream
+    from ser_lib.upstreams.huggingface import HuggingFaceUpstream
+    from ser_lib.upstreams.mockingjay import MockingjayUpstream
+    from ser_lib.upstreams.sequence_classification import SequenceClassificationUpstream
+    from ser_lib.upstreams.text import TextUpstream
+    from ser_lib.upstreams.wav2vec import Wav2VecUpstream
+
+# The module of each class.
+UPSTREAMS = {
+    "ApcUpstream": "apc",
+    "CpcUpstream": "cpc",
+    "DeloresUpstream": "delores",
+    "FbankUpstream": "fbank",
+    "HuggingFaceUpstream": "huggingface",
+    "MockingjayUpstream": "mockingjay",
+    "SequenceClassificationUpstream": "sequence_classification",
+    "TextUpstream": "text",
+    "Wav2VecUpstream": "wav2vec",
+}
 
 __all__ = [
     "ApcUpstream",
@@ -38,3 +59,16 @@ __all__ = [
     "sample_counts",
     "time_mask",
 ]
+
+
+def __getattr__(name: str) -> type:
+    """Import a class of ``UPSTREAMS``; Python calls this for names not yet here."""
+    if name not in UPSTREAMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{UPSTREAMS[name]}")
+    globals()[name] = getattr(module, name)
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *UPSTREAMS})

@@ -1,14 +1,15 @@
-"""Old checkpoints: found, read without running their code, and loaded strictly.
+"""Old checkpoints: found, and read without running their code.
 
 A checkpoint of PyTorch is a pickle, which can name any class and call it. Here it is
 read with ``weights_only=True``: tensors, plain Python values and
-``argparse.Namespace`` (the training arguments of s3prl and fairseq) are read, and
-nothing is imported.
+``argparse.Namespace`` (the training arguments of s3prl and fairseq) are read, nothing
+is imported, and something inert stands in for all other classes.
 """
 
 import argparse
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,24 +20,29 @@ from huggingface_hub.errors import (
     HFValidationError,
     LocalEntryNotFoundError,
 )
-from torch import nn
 
 SUFFIXES = (".ckpt", ".pt", ".pth", ".tar")
-SHOWN_KEYS = 3
 
-# Schedules that early s3prl runs left in the state of their optimiser.
-_SCHEDULES = (
-    "ConstantLR",
-    "WarmupConstantSchedule",
-    "WarmupCosineSchedule",
-    "WarmupCosineWithHardRestartsSchedule",
-    "WarmupCosineWithWarmupRestartsSchedule",
-    "WarmupLinearSchedule",
-)
+_MOST_CLASSES = 100
 
 
 class Unread:
-    """Stands in an old checkpoint for an object whose class is not needed."""
+    """Stands in a checkpoint for a class that is not imported, and for its objects.
+
+    Whatever a file does with it has no effect.
+
+    Arguments
+    ---------
+    *arguments : object
+        Are not kept.
+    """
+
+    def __new__(cls, *arguments: object) -> "Unread":  # noqa: D102
+        return super().__new__(cls)
+
+    def __init__(self, *arguments: object) -> None: ...
+
+    def __setstate__(self, state: object) -> None: ...
 
 
 # What a damaged pickle or archive can raise while it is read without its classes.
@@ -145,38 +151,38 @@ def load_legacy(path: str | Path) -> dict:
     Returns
     -------
     dict
-        Its content. Learning-rate schedules that early s3prl runs stored are
-        replaced by :class:`Unread`.
+        Its content. Objects of other classes than ``argparse.Namespace``, and the
+        classes themselves, are replaced by :class:`Unread`: schedules of old trainers,
+        or what PyTorch Lightning keeps of a training.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file names another class than ``argparse.Namespace``, cannot be read,
-        or holds something else than a dictionary.
+        If the file names a module of the operating system, cannot be read, or holds
+        something else than a dictionary.
 
     Example
     -------
     >>> path = getfixture("tmp_path") / "old.ckpt"
-    >>> torch.save({"Args": argparse.Namespace(seed=1), "w": torch.ones(2)}, path)
-    >>> load_legacy(path)["Args"].seed
-    1
+    >>> torch.save({"Args": argparse.Namespace(seed=1), "where": Path("a")}, path)
+    >>> content = load_legacy(path)
+    >>> content["Args"].seed, isinstance(content["where"], Unread)
+    (1, True)
     """
-    stand_ins = [(Unread, f"optimizers.{name}") for name in _SCHEDULES]
     try:
-        with torch.serialization.safe_globals([argparse.Namespace, *stand_ins]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = _read(path)
     except (FileNotFoundError, PermissionError):
         raise
     except _UNREADABLE as error:
-        named = re.search(r"GLOBAL (\S+)", str(error))
+        named = re.search(r"GLOBAL (\S+)|got <class '(.+?)'>", str(error))
         if named:
             raise ValueError(
-                f"The checkpoint {path} names {named[1]}, which is not loaded: it "
-                f"could run any code. Expected tensors, plain values and "
-                f"argparse.Namespace. If you trust the file, load it where that class "
-                f"is at home and save its weights and configuration alone."
+                f"The checkpoint {path} names {named[1] or named[2]}, which is not "
+                f"loaded: it could run any code. Expected tensors and plain values. If "
+                f"you trust the file, load it where that class is at home and save its "
+                f"weights and configuration alone."
             ) from None
         raise ValueError(
             f"{path} ({Path(path).stat().st_size} bytes) cannot be read as a "
@@ -191,6 +197,29 @@ def load_legacy(path: str | Path) -> dict:
     return content
 
 
+def _read(path: str | Path) -> object:
+    """Read again for each class that is not known, with something in its place."""
+    stand_ins: dict[str, type[Unread]] = {}
+    while True:
+        known = [(kind, name) for name, kind in stand_ins.items()]
+        try:
+            with torch.serialization.safe_globals([argparse.Namespace, *known]):
+                # Mapped, so that reading again reads no tensors.
+                return torch.load(
+                    path,
+                    map_location="cpu",
+                    weights_only=True,
+                    mmap=zipfile.is_zipfile(path),
+                )
+        except pickle.UnpicklingError as error:
+            found = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
+            name = found and (found[1] if "." in found[1] else f"builtins.{found[1]}")
+            if not name or name in stand_ins or len(stand_ins) == _MOST_CLASSES:
+                raise
+            module, _, own_name = name.rpartition(".")
+            stand_ins[name] = type(own_name, (Unread,), {"__module__": module})
+
+
 def entries(content: Mapping, names: tuple[str, ...], source: str | Path) -> list:
     """Take entries out of a checkpoint.
 
@@ -199,7 +228,7 @@ def entries(content: Mapping, names: tuple[str, ...], source: str | Path) -> lis
     content : Mapping
         A checkpoint or a part of it.
     names : tuple[str, ...]
-        Keys that it must have.
+        Keys that it must have, of dictionaries.
     source : str | Path
         The file, for the message.
 
@@ -211,7 +240,8 @@ def entries(content: Mapping, names: tuple[str, ...], source: str | Path) -> lis
     Raises
     ------
     ValueError
-        If one is missing: a checkpoint of another encoder, as a rule.
+        If one is missing (a checkpoint of another encoder, as a rule) or no
+        dictionary.
 
     Example
     -------
@@ -228,56 +258,10 @@ another encoder, or of another version?
             f"{', '.join(map(str, content)) or 'nothing'}. Is it a checkpoint of "
             f"another encoder, or of another version?"
         )
+    for name in names:
+        if not isinstance(content[name], Mapping):
+            raise ValueError(
+                f"{source} holds a {type(content[name]).__name__} as {name}; expected "
+                f"a dictionary."
+            )
     return [content[name] for name in names]
-
-
-def load_strictly(
-    module: nn.Module, state: Mapping[str, torch.Tensor], source: str | Path
-) -> None:
-    """Load weights, all of them and no others.
-
-    Arguments
-    ---------
-    module : torch.nn.Module
-        The network.
-    state : Mapping[str, torch.Tensor]
-        Weights by the names of the module's own ``state_dict``.
-    source : str | Path
-        The file they come from, for the message.
-
-    Raises
-    ------
-    ValueError
-        If keys are missing, unexpected or of another shape; the first of each are
-        named.
-
-    Example
-    -------
-    >>> layer = nn.Linear(2, 1)
-    >>> load_strictly(layer, {"weight": torch.ones(1, 2)}, "old.ckpt")
-    Traceback (most recent call last):
-    ...
-    ValueError: old.ckpt does not fit the Linear: missing bias.
-    """
-    own = {key: tuple(value.shape) for key, value in module.state_dict().items()}
-    given = {key: tuple(getattr(value, "shape", ())) for key, value in state.items()}
-    problems = {
-        "missing": [key for key in own if key not in given],
-        "unexpected": [key for key in given if key not in own],
-        "of another shape": [
-            f"{key} {given[key]} in place of {own[key]}"
-            for key in own
-            if key in given and given[key] != own[key]
-        ],
-    }
-    found = [f"{kind} {_some(keys)}" for kind, keys in problems.items() if keys]
-    if found:
-        kind = type(module).__name__
-        raise ValueError(f"{source} does not fit the {kind}: {'; '.join(found)}.")
-    module.load_state_dict(state, strict=True)
-
-
-def _some(keys: list[str]) -> str:
-    more = len(keys) - SHOWN_KEYS
-    shown = ", ".join(keys[:SHOWN_KEYS])
-    return f"{shown} and {more} more" if more > 0 else shown

@@ -30,7 +30,7 @@ HOP_SAMPLES = 160
 _ONLY = {
     "encoder_type": ("cpc",),
     "normMode": ("layerNorm",),
-    "arMode": ("LSTM",),
+    "arMode": ("LSTM", "GRU"),
     "cpc_mode": (None, "none"),
 }
 
@@ -78,7 +78,7 @@ class ChannelNorm(nn.Module):
 
 
 class Cpc(nn.Module):
-    """The network: five convolutions (10 ms frames), then an LSTM.
+    """The network: five convolutions (10 ms frames), then an LSTM or a GRU.
 
     An utterance's frames do not depend on the padding: what lies behind its end is
     set to zero before each convolution, as the padding of the convolution itself.
@@ -88,9 +88,11 @@ class Cpc(nn.Module):
     dim : int
         Channels of the convolutions, the size of ``z``.
     context_dim : int
-        Units of the LSTM, the size of ``c``.
+        Units of the recurrent layers, the size of ``c``.
     context_layers : int
-        Layers of the LSTM.
+        Number of recurrent layers.
+    context_type : str
+        ``"LSTM"``, as in the published checkpoint, or ``"GRU"``.
 
     Example
     -------
@@ -104,7 +106,11 @@ class Cpc(nn.Module):
     min_samples = shortest_input(CONVOLUTIONS)
 
     def __init__(
-        self, dim: int = 256, context_dim: int = 256, context_layers: int = 1
+        self,
+        dim: int = 256,
+        context_dim: int = 256,
+        context_layers: int = 1,
+        context_type: str = "LSTM",
     ) -> None:
         super().__init__()
         self.dims = [dim, context_dim]
@@ -114,8 +120,9 @@ class Cpc(nn.Module):
             n_in = dim if i else 1
             self.gEncoder[f"conv{i}"] = nn.Conv1d(n_in, dim, kernel, stride, padding)
             self.gEncoder[f"batchNorm{i}"] = ChannelNorm(dim)
-        lstm = nn.LSTM(dim, context_dim, context_layers, batch_first=True)
-        self.gAR = nn.ModuleDict({"baseNet": lstm})
+        recurrent = {"LSTM": nn.LSTM, "GRU": nn.GRU}[context_type]
+        layers = recurrent(dim, context_dim, context_layers, batch_first=True)
+        self.gAR = nn.ModuleDict({"baseNet": layers})
 
     def forward(
         self, wavs: torch.Tensor, n_samples: torch.Tensor
@@ -156,12 +163,13 @@ def save_cpc(path: str | Path, network: Cpc) -> None:
     network : Cpc
         The network.
     """
-    lstm = network.gAR["baseNet"]
+    layers = network.gAR["baseNet"]
     config = {
-        "hiddenEncoder": lstm.input_size,
-        "hiddenGar": lstm.hidden_size,
-        "nLevelsGRU": lstm.num_layers,
         **{name: allowed[0] for name, allowed in _ONLY.items()},
+        "hiddenEncoder": layers.input_size,
+        "hiddenGar": layers.hidden_size,
+        "nLevelsGRU": layers.num_layers,
+        "arMode": layers.mode,
     }
     content = {"config": config, "weights": network.state_dict()}
     with atomic_path(path) as unfinished:
@@ -173,8 +181,8 @@ class CpcUpstream(NativeUpstream):
 
     Rivière et al., 2020, https://arxiv.org/abs/2002.02848. Waveforms are taken as
     they are, without normalisation. Hidden states: ``z`` (the convolutions) and
-    ``c`` (the LSTM), the last. Published checkpoint, 1,843,456 parameters, SUPERB's
-    "modified CPC": 60k_epoch4-d0f474de.pt of
+    ``c`` (the LSTM or GRU), the last. Published checkpoint, 1,843,456 parameters,
+    SUPERB's "modified CPC": 60k_epoch4-d0f474de.pt of
     https://dl.fbaipublicfiles.com/librilight/CPC_checkpoints/, trained on 60,000
     hours of Libri-Light. The code (CPC_audio) has the MIT licence; we know of no
     statement about the weights alone.
@@ -206,4 +214,5 @@ class CpcUpstream(NativeUpstream):
             "dim": config.get("hiddenEncoder", 256),
             "context_dim": config.get("hiddenGar", 256),
             "context_layers": config.get("nLevelsGRU", 1),
+            "context_type": config.get("arMode", "LSTM"),
         }

@@ -33,8 +33,13 @@ class SpeechEncoder(nn.Module):
         """Set the mode; a frozen encoder has no dropout whoever asks for it."""
         return super().train(mode and not self.freeze)
 
+    @property
+    def has_frozen_states(self) -> bool:
+        """Whether something in it gives the same in every epoch, to be kept."""
+        return self.freeze
+
     def keep_states(self, limit_gb: float) -> None:
-        """Keep in memory what the frozen encoder gives, and give it again.
+        """Keep in memory what is frozen of the encoder gives, and give it again.
 
         Arguments
         ---------
@@ -44,10 +49,10 @@ class SpeechEncoder(nn.Module):
         Raises
         ------
         ValueError
-            If the encoder is trained.
+            If all of the encoder is trained.
         """
-        if not self.freeze:
-            raise ValueError("Only a frozen encoder gives the same states again.")
+        if not self.has_frozen_states:
+            raise ValueError("Only what is frozen gives the same states again.")
         self._cache = StateCache(limit_gb)
 
     def hidden_states(
@@ -115,7 +120,7 @@ class SpeechEncoder(nn.Module):
                 f"The encoder needs at least {self.min_samples} samples; the shortest "
                 f"utterance of this batch has {int(n_samples.min())}."
             )
-        if cache is None:
+        if cache is None or not self.freeze:
             return self._states(wavs, n_samples, all_states)
         encode = partial(self._states, all_states=all_states)
         return cache.states(encode, wavs, n_samples)

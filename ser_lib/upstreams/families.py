@@ -10,14 +10,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from ser_lib.upstreams.apc import ApcUpstream
-from ser_lib.upstreams.cpc import CpcUpstream
-from ser_lib.upstreams.delores import DeloresUpstream
-from ser_lib.upstreams.fbank import FbankUpstream
-from ser_lib.upstreams.huggingface import HuggingFaceUpstream
-from ser_lib.upstreams.mockingjay import MockingjayUpstream
-from ser_lib.upstreams.text import TextUpstream
-from ser_lib.upstreams.wav2vec import Wav2VecUpstream
+from ser_lib import upstreams
 
 INTERFACE = ("reads", "dim", "hop_samples", "min_samples", "frozen")
 
@@ -27,49 +20,54 @@ class Family(NamedTuple):
 
     Arguments
     ---------
-    upstream : type[nn.Module]
-        Its class.
+    class_name : str
+        Its class in ``ser_lib.upstreams``.
     source : str | None
         The published checkpoint that is read where no other is given.
     advice : str
         What to do where nothing was published that can be read by its name.
     """
 
-    upstream: type[nn.Module]
+    class_name: str
     source: str | None
     advice: str = ""
+
+    @property
+    def upstream(self) -> type[nn.Module]:
+        """The class, imported now."""
+        return getattr(upstreams, self.class_name)
 
 
 FAMILIES = {
     "mockingjay": Family(
-        MockingjayUpstream,
+        "MockingjayUpstream",
         "s3prl/mockingjay/"
         "mockingjay_logMelLinearLarge_T_AdamW_b32_500k_360hr_drop1/states-500000.ckpt",
     ),
     "tera": Family(
-        MockingjayUpstream,
+        "MockingjayUpstream",
         "s3prl/tera/tera_logMelBase_T_F_M_AdamW_b32_1m_960hr_drop1/states-1000000.ckpt",
     ),
-    "apc": Family(ApcUpstream, "leo19941227/apc_series/apc_360hr.ckpt"),
+    "apc": Family("ApcUpstream", "leo19941227/apc_series/apc_360hr.ckpt"),
     "cpc": Family(
-        CpcUpstream,
+        "CpcUpstream",
         None,
         "The published checkpoint is not on the Hugging Face hub. Download "
         "https://dl.fbaipublicfiles.com/librilight/CPC_checkpoints/"
         "60k_epoch4-d0f474de.pt",
     ),
-    "wav2vec": Family(Wav2VecUpstream, "s3prl/converted_ckpts/wav2vec_large.pt"),
-    "wav2vec2": Family(HuggingFaceUpstream, "facebook/wav2vec2-base"),
-    "hubert": Family(HuggingFaceUpstream, "facebook/hubert-base-ls960"),
-    "wavlm": Family(HuggingFaceUpstream, "microsoft/wavlm-base"),
-    "data2vec": Family(HuggingFaceUpstream, "facebook/data2vec-audio-base"),
+    "wav2vec": Family("Wav2VecUpstream", "s3prl/converted_ckpts/wav2vec_large.pt"),
+    "wav2vec2": Family("HuggingFaceUpstream", "facebook/wav2vec2-base"),
+    "hubert": Family("HuggingFaceUpstream", "facebook/hubert-base-ls960"),
+    "wavlm": Family("HuggingFaceUpstream", "microsoft/wavlm-base"),
+    "data2vec": Family("HuggingFaceUpstream", "facebook/data2vec-audio-base"),
     "delores": Family(
-        DeloresUpstream,
+        "DeloresUpstream",
         None,
         "No checkpoint of DeLoRes was published. Pre-train one (recipes/Pretraining)",
     ),
-    "fbank": Family(FbankUpstream, None),
-    "bert": Family(TextUpstream, "google-bert/bert-base-uncased"),
+    "fbank": Family("FbankUpstream", None),
+    "bert": Family("TextUpstream", "google-bert/bert-base-uncased"),
 }
 
 

@@ -7,6 +7,7 @@ and so is the first layer of the "base" encoders, a group norm over time.
 """
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,16 +21,38 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from speechbrain.integrations.huggingface.wav2vec2 import Wav2Vec2
 
 from ser_lib.upstreams.encoder import SpeechEncoder
+from ser_lib.upstreams.encoder_description import check_encoder, describe_encoder
 from ser_lib.upstreams.frames import time_mask
 from ser_lib.upstreams.layers import LayerSum
-from ser_lib.upstreams.padding import mask_group_norm, mask_positions, normalise
+from ser_lib.upstreams.padding import (
+    Convolved,
+    PaddedWaveforms,
+    keep_padding_out,
+    normalise,
+)
+from ser_lib.upstreams.pretrained import (
+    WEIGHT_FILES,
+    has_weights,
+    load_pretrained,
+    named_settings,
+)
 
 NEEDED_FILES = ("config.json", "preprocessor_config.json")
-WEIGHT_FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
+# What the files of other tasks hold beside the encoder.
+HEADS = (
+    "classifier.",
+    "feature_extractor.bias",
+    "feature_extractor.weight",
+    "final_proj.",
+    "label_embs_concat",
+    "layer_weights",
+    "lm_head.",
+    "objective.",
+    "project_hid.",
+    "project_q.",
+    "projector.",
+    "quantizer.",
+    "tdnn.",
 )
 
 
@@ -74,11 +97,6 @@ def local_encoder(source: str, needed: Sequence[str] = NEEDED_FILES) -> Path:
     return folder
 
 
-def has_weights(folder: Path) -> bool:
-    """Tell whether a folder holds the weights of an encoder."""
-    return any((folder / name).is_file() for name in WEIGHT_FILES)
-
-
 def _from_hub(name: str) -> Path:
     patterns = ["*.json", "*.txt", "model*.safetensors", "pytorch_model*.bin"]
     try:
@@ -114,8 +132,11 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
 
     Raises
     ------
+    FileNotFoundError
+        If the folder or a file of it is missing.
     ValueError
-        If ``layer`` is neither.
+        If ``layer`` is neither, or the weights are not exactly those of the encoder,
+        but for heads of other tasks: see :func:`load_pretrained`.
 
     Example
     -------
@@ -136,27 +157,27 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
         layer: Literal["last", "sum"] = "last",
     ) -> None:
         self._check_layer(layer)
-        # A half-precision checkpoint would stay half without the dtype.
         with _encoder_folder(source) as folder:
             super().__init__(
                 str(folder),
                 save_path=os.devnull,
                 freeze=freeze,
                 freeze_feature_extractor=freeze_feature_extractor,
-                dtype="float32",
             )
         config = self.model.config
         self.frozen = freeze and layer == "last"
         self.layer_sum = self._make_layer_sum() if layer == "sum" else None
         self.dim = config.hidden_size
-        self.hop_samples = int(torch.tensor(config.conv_stride).prod())
+        self.hop_samples = math.prod(config.conv_stride)
         self.min_samples = _receptive_field(config.conv_kernel, config.conv_stride)
         # Used only by SpecAugment, which is off: without a gradient, it would stop
         # distributed training.
         if hasattr(self.model, "masked_spec_embed"):
             self.model.masked_spec_embed.requires_grad = False
-        self._group_norm = mask_group_norm(self.model.feature_extractor)
-        self._positions = mask_positions(self.model.encoder)
+        keep_padding_out(self.model)
+        if self.model.feature_extractor.has_group_norm:
+            # Models that are exported hold this norm by a second name.
+            self._group_norm = self.model.feature_extractor.conv_layers[0].layer_norm
 
     def without_weights(self) -> dict[str, dict]:
         """Describe the encoder, so that it can be built anew without its weights.
@@ -164,21 +185,19 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
         Returns
         -------
         dict[str, dict]
-            Content of ``config.json`` and of ``preprocessor_config.json``; to be given
-            as ``source``.
+            See ``encoder_description.py``; to be given as ``source``.
         """
         config = json.loads(self.model.config.to_json_string(use_diff=False))
-        config.pop("_name_or_path", None)  # a folder of this machine
         preprocessor = json.loads(self.feature_extractor.to_json_string())
-        return dict(zip(NEEDED_FILES, (config, preprocessor), strict=True))
+        return describe_encoder(config, preprocessor)
 
     def _from_pretrained(self, source: str, *args: str, **kwargs: str) -> None:
         """Load weights, or leave them random where the source has none."""
         if has_weights(Path(source)):
-            super()._from_pretrained(source, *args, **kwargs)
+            self.model = load_pretrained(self.auto_class, source, self.config, HEADS)
         else:
             self.model = self.auto_class.from_config(
-                self.config, dtype=kwargs["dtype"], trust_remote_code=False
+                self.config, dtype="float32", trust_remote_code=False
             )
 
     def load_feature_extractor(self, source: str, cache_dir: str) -> None:
@@ -199,41 +218,53 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
         has it; the output is. Layer drop, where the encoder has it, leaves some states
         out in training if ``layer`` is ``last``.
         """
+        if self._cache is None or self.freeze:
+            given = self._padded(wavs, n_samples)
+        else:
+            (frames,), _ = self._cache.states(self._convolve, wavs, n_samples)
+            given = Convolved(frames.transpose(1, 2))
+        inside = time_mask(n_samples, wavs.shape[1])
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze):
+            output = self.model(
+                given, attention_mask=inside, output_hidden_states=all_states
+            )
+        states = output.hidden_states if all_states else [output.last_hidden_state]
+        return list(states), self.model._get_feat_extract_output_lengths(n_samples)
+
+    @property
+    def has_frozen_states(self) -> bool:
+        """Whether the encoder or its convolutions are frozen."""
+        return self.freeze or self.freeze_feature_extractor
+
+    def _padded(self, wavs: torch.Tensor, n_samples: torch.Tensor) -> PaddedWaveforms:
         inside = time_mask(n_samples, wavs.shape[1])
         if self.normalize_wav:
             wavs = normalise(wavs, inside)
-        if self._group_norm is not None:
-            config = self.model.config
-            kernel, stride = config.conv_kernel[0], config.conv_stride[0]
-            self._group_norm.n_valid = (n_samples - kernel) // stride + 1
-        counts = self.model._get_feat_extract_output_lengths(n_samples)
-        if self._positions is not None:
-            self._positions.counts = counts
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze):
-            output = self.model(
-                wavs * inside, attention_mask=inside, output_hidden_states=all_states
-            )
-        states = output.hidden_states if all_states else [output.last_hidden_state]
-        return list(states), counts
+        return PaddedWaveforms(wavs * inside, n_samples)
 
-    def forget_lengths(self) -> None:
-        """Forget the lengths of the last batch; ``model`` then takes any other."""
-        if self._group_norm is not None:
-            self._group_norm.n_valid = None
-        if self._positions is not None:
-            self._positions.counts = None
+    def _convolve(
+        self, wavs: torch.Tensor, n_samples: torch.Tensor
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Give what the convolutions make of waveforms, as the lowest state."""
+        frames = self.model.feature_extractor(self._padded(wavs, n_samples))
+        counts = self.model._get_feat_extract_output_lengths(n_samples)
+        return [frames.transpose(1, 2)], counts
 
 
 @contextmanager
 def _encoder_folder(source: str | Mapping[str, dict]) -> Iterator[Path]:
     """Give a folder for SpeechBrain's class, which reads nothing but files."""
     if not isinstance(source, Mapping):
-        yield local_encoder(source)
+        folder = local_encoder(source)
+        with named_settings(folder):
+            yield folder
         return
+    check_encoder(source)
     with tempfile.TemporaryDirectory() as folder:
         for name in NEEDED_FILES:
             Path(folder, name).write_text(json.dumps(source[name]), encoding="utf-8")
-        yield Path(folder)
+        with named_settings("the description of the encoder"):
+            yield Path(folder)
 
 
 def _receptive_field(kernels: list[int], strides: list[int]) -> int:

@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 
-from ser_lib.upstreams.checkpoints import (
-    load_legacy,
-    load_strictly,
-    local_checkpoint,
-)
+from ser_lib.upstreams.checkpoints import load_legacy, local_checkpoint
 from ser_lib.upstreams.encoder import SpeechEncoder
 from ser_lib.upstreams.layers import LayerSum
+from ser_lib.upstreams.weights import load_strictly
 
 
 class NativeUpstream(SpeechEncoder):
@@ -93,7 +91,13 @@ class NativeUpstream(SpeechEncoder):
         return json.loads(json.dumps(self._description))
 
     def _load(self, path: Path) -> nn.Module:
-        config, weights = self._contents(load_legacy(path), path)
+        try:
+            config, weights = self._contents(load_legacy(path), path)
+        except (AttributeError, LookupError, TypeError) as error:
+            raise ValueError(
+                f"{path} is not a checkpoint of {self.make_network.__name__}: an entry "
+                f"is not what it should be ({type(error).__name__}: {error})."
+            ) from error
         with _named(f"The configuration in {path}", self.make_network):
             network = self._build(self._arguments(config))
         load_strictly(network, weights, path)
@@ -119,7 +123,13 @@ def _named(place: str, kind: type[nn.Module]) -> Iterator[None]:
     """Say where the configuration stands that makes no network."""
     try:
         yield
-    except (KeyError, TypeError, ValueError) as error:
+    except (
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        StrictDataclassError,  # of a configuration of transformers
+    ) as error:
         raise ValueError(
             f"{place} is not that of {kind.__name__} ({type(error).__name__}: {error})."
         ) from error
@@ -158,7 +168,7 @@ def check_options(
         if found not in known:
             raise ValueError(
                 f"{path} was trained with {name} = {found!r}; the network written here "
-                f"has {known[0]!r} only."
+                f"has {' or '.join(map(repr, known))} only."
             )
 
 

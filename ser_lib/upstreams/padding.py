@@ -3,113 +3,160 @@
 The waveform is normalised over the utterance's own samples, and so is the output of
 the first convolution where a group norm over time follows it (the "base" encoders).
 Where positions come from several convolutions (data2vec), the padding is set to zero
-between them.
+between them. Lengths come with each call and are kept nowhere, so that threads can
+share an encoder.
 """
+
+from typing import NamedTuple
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from ser_lib.upstreams.frames import time_mask
+from ser_lib.upstreams.native import conv_counts
 
 
-class MaskedGroupNorm(nn.GroupNorm):
-    """A group norm with one channel a group, over the utterance's own steps.
+class PaddedWaveforms(NamedTuple):
+    """Waveforms with their lengths: what the convolutions of an encoder take.
 
     Arguments
     ---------
-    *args, **kwargs
-        Those of ``torch.nn.GroupNorm``.
+    values : (batch, samples) torch.Tensor
+        Padded waveforms, zero in the padding.
+    n_samples : (batch,) torch.LongTensor
+        Samples of each.
     """
 
-    n_valid: torch.Tensor | None = None  # (batch,), set before each forward pass
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Normalise ``x`` of shape (batch, channels, time) along time.
-
-        Arguments
-        ---------
-        x : (batch, channels, time) torch.Tensor
-            Output of the first convolution.
-
-        Returns
-        -------
-        (batch, channels, time) torch.Tensor
-            As ``x``; the padding is scaled along with the rest.
-        """
-        if self.n_valid is None:
-            return super().forward(x)
-        dtype, x = x.dtype, x.float()  # thousands of steps are summed
-        inside = time_mask(self.n_valid, x.shape[-1])[:, None]
-        n = inside.sum(-1, keepdim=True)
-        mean = (x * inside).sum(-1, keepdim=True) / n
-        variance = ((x - mean) * inside).square().sum(-1, keepdim=True) / n
-        scale = self.weight[:, None] / torch.sqrt(variance + self.eps)
-        return ((x - mean) * scale + self.bias[:, None]).to(dtype)
+    values: torch.Tensor
+    n_samples: torch.Tensor
 
 
-def mask_group_norm(feature_extractor: nn.Module) -> MaskedGroupNorm | None:
-    """Turn the group norm of a "base" encoder into a masked one, names unchanged.
+class Convolved(NamedTuple):
+    """What the convolutions gave: they hand it on as it is.
+
+    Arguments
+    ---------
+    frames : (batch, channels, time) torch.Tensor
+        Frames.
+    """
+
+    frames: torch.Tensor
+
+
+class PaddedConvolutions(nn.Module):
+    """The convolutions of an encoder, which are told the lengths with each call.
+
+    Takes the place of the module of transformers, whose layers it takes over by their
+    names. That one also computes the gradient of the waveform, which nobody needs.
 
     Arguments
     ---------
     feature_extractor : nn.Module
-        The convolutions of an encoder.
-
-    Returns
-    -------
-    MaskedGroupNorm | None
-        The norm; None where the encoder has no group norm, as the "large" ones.
-    """
-    norm = getattr(feature_extractor.conv_layers[0], "layer_norm", None)
-    if not isinstance(norm, nn.GroupNorm):
-        return None
-    assert norm.num_groups == norm.num_channels, "one channel a group was expected"
-    norm.__class__ = MaskedGroupNorm
-    return norm
-
-
-class EndsMask:
-    """Sets what lies behind each utterance to zero, before a layer of convolutions.
-
-    ``counts``, (batch,), is the number of steps of each utterance; it is set before
-    each forward pass.
+        The module of transformers.
     """
 
-    counts: torch.Tensor | None = None
+    def __init__(self, feature_extractor: nn.Module) -> None:
+        super().__init__()
+        self.conv_layers = feature_extractor.conv_layers
+        norm = getattr(self.conv_layers[0], "layer_norm", None)
+        self.has_group_norm = isinstance(norm, nn.GroupNorm)
+        if self.has_group_norm:
+            assert norm.num_groups == norm.num_channels, "one channel a group, surely"
 
-    def __call__(self, layer: nn.Module, inputs: tuple[torch.Tensor]) -> torch.Tensor:
-        """Mask the input (batch, channels, time) of a layer; called as its hook."""
-        (x,) = inputs
-        return (
-            x
-            if self.counts is None
-            else x * time_mask(self.counts, x.shape[-1])[:, None]
-        )
+    def forward(self, wavs: torch.Tensor | PaddedWaveforms | Convolved) -> torch.Tensor:
+        """Turn waveforms into frames.
+
+        Arguments
+        ---------
+        wavs : (batch, samples) torch.Tensor | PaddedWaveforms | Convolved
+            A tensor stands for waveforms of one length.
+
+        Returns
+        -------
+        (batch, channels, time) torch.Tensor
+            Frames; what stands after an utterance's last frame is arbitrary.
+        """
+        if isinstance(wavs, Convolved):
+            return wavs.frames
+        if isinstance(wavs, torch.Tensor):
+            wavs = PaddedWaveforms(wavs, None)
+        x, (first, *others) = wavs.values[:, None], self.conv_layers
+        if self.has_group_norm and wavs.n_samples is not None:
+            (kernel,), (stride,) = first.conv.kernel_size, first.conv.stride
+            counts = conv_counts(wavs.n_samples, kernel, stride)
+            x = first.activation(_group_norm(first.layer_norm, first.conv(x), counts))
+        else:
+            x = first(x)
+        for layer in others:
+            x = layer(x)
+        return x
 
 
-def mask_positions(encoder: nn.Module) -> EndsMask | None:
-    """Keep the padding of positional convolutions that are stacked at zero.
+def _group_norm(
+    norm: nn.GroupNorm, x: torch.Tensor, counts: torch.Tensor
+) -> torch.Tensor:
+    """Normalise each channel of (batch, channels, time) over the utterance's steps."""
+    dtype, x = x.dtype, x.float()  # thousands of steps are summed
+    inside = time_mask(counts, x.shape[-1])[:, None]
+    n = inside.sum(-1, keepdim=True)
+    mean = (x * inside).sum(-1, keepdim=True) / n
+    variance = ((x - mean) * inside).square().sum(-1, keepdim=True) / n
+    scale = norm.weight[:, None] / torch.sqrt(variance + norm.eps)
+    return ((x - mean) * scale + norm.bias[:, None]).to(dtype)
+
+
+class PaddedPositions(nn.Module):
+    """Positional convolutions that are stacked, with the padding kept at zero.
 
     The first of them makes something of an utterance's end in the padding, which the
-    next would take for speech.
+    next would take for speech. The transformer sets the padding to zero before it asks
+    for positions, so that frames of zeros are known to be padding. Takes the place of
+    the module of transformers, whose layers it takes over by their names.
 
     Arguments
     ---------
-    encoder : nn.Module
-        The transformer of an encoder.
-
-    Returns
-    -------
-    EndsMask | None
-        The mask; None where there is one convolution only, as in HuBERT.
+    positions : nn.Module
+        The module of transformers (data2vec).
     """
-    layers = getattr(getattr(encoder, "pos_conv_embed", None), "layers", None)
-    if layers is None:
-        return None
-    mask = EndsMask()
-    for layer in layers:
-        layer.register_forward_pre_hook(mask)
-    return mask
+
+    def __init__(self, positions: nn.Module) -> None:
+        super().__init__()
+        self.layers = positions.layers
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """Compute what is added to the frames.
+
+        Arguments
+        ---------
+        frames : (batch, time, dim) torch.Tensor
+            Frames, zero in the padding.
+
+        Returns
+        -------
+        (batch, time, dim) torch.Tensor
+            Positions; what stands in the padding has no meaning.
+        """
+        x = frames.transpose(1, 2)
+        inside = (x != 0).any(1, keepdim=True)
+        for layer in self.layers:
+            x = layer(x * inside)
+        return x.transpose(1, 2)
+
+
+def keep_padding_out(encoder: PreTrainedModel) -> None:
+    """Make the frames of an encoder independent of the padding, names unchanged.
+
+    Arguments
+    ---------
+    encoder : PreTrainedModel
+        HuBERT, wav2vec 2.0, WavLM or data2vec. After this, it takes
+        :class:`PaddedWaveforms` as ``input_values``.
+    """
+    encoder.feature_extractor = PaddedConvolutions(encoder.feature_extractor)
+    positions = encoder.encoder.pos_conv_embed
+    if hasattr(positions, "layers"):  # HuBERT has one convolution only
+        encoder.encoder.pos_conv_embed = PaddedPositions(positions)
 
 
 def normalise(wavs: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:

@@ -11,16 +11,11 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import AutoModelForAudioClassification, PreTrainedModel
+from transformers import AutoModelForAudioClassification
 
 from ser_lib.upstreams.frames import Frames
-from ser_lib.upstreams.huggingface import HuggingFaceUpstream, has_weights
-
-_KEY_PROBLEMS = {
-    "missing_keys": "lacks",
-    "unexpected_keys": "also holds",
-    "mismatched_keys": "has another shape of",
-}
+from ser_lib.upstreams.huggingface import HuggingFaceUpstream
+from ser_lib.upstreams.pretrained import has_weights, load_pretrained
 
 
 class SequenceClassificationUpstream(HuggingFaceUpstream):
@@ -73,10 +68,11 @@ class SequenceClassificationUpstream(HuggingFaceUpstream):
         """Load the whole classifier, or leave it random where there are no weights."""
         is_loaded = has_weights(Path(source))
         if is_loaded:
-            whole = _load_strictly(source, kwargs["dtype"])
+            auto_class = AutoModelForAudioClassification
+            whole = load_pretrained(auto_class, source, self.config)
         else:
             whole = AutoModelForAudioClassification.from_config(
-                self.config, dtype=kwargs["dtype"], trust_remote_code=False
+                self.config, dtype="float32", trust_remote_code=False
             )
         self.model, self.projector = whole.base_model, whole.projector
         weights = getattr(whole, "layer_weights", None)
@@ -128,6 +124,8 @@ class SequenceClassificationUpstream(HuggingFaceUpstream):
             If the checkpoint's labels (``id2label`` of its ``config.json``) are not
             ours, or the classifier takes embeddings of another size.
         """
+        if not self._is_loaded:
+            return
         names = [name for _, name in sorted(self.model.config.id2label.items())]
         wanted = [self.label_names.get(label, label) for label in labels]
         if sorted(names) != sorted(wanted):
@@ -142,32 +140,7 @@ class SequenceClassificationUpstream(HuggingFaceUpstream):
                 f"the model {classifier.in_features}. Use this upstream alone, with "
                 f"the mean over time as aggregator."
             )
-        if self._is_loaded:
-            rows = [names.index(name) for name in wanted]
-            classifier.load_state_dict(
-                {key: value[rows] for key, value in self._classifier.items()}
-            )
-
-
-def _load_strictly(folder: str, dtype: str) -> PreTrainedModel:
-    model, found = AutoModelForAudioClassification.from_pretrained(
-        folder,
-        dtype=dtype,
-        trust_remote_code=False,
-        ignore_mismatched_sizes=True,  # reported below, with the others
-        output_loading_info=True,
-    )
-    problems = []
-    for kind, what in _KEY_PROBLEMS.items():
-        # A mismatch comes with its two shapes.
-        keys = sorted(k if isinstance(k, str) else k[0] for k in found[kind])
-        if keys:
-            more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
-            problems.append(f"{what} {', '.join(keys[:5])}{more}")
-    if problems:
-        raise ValueError(
-            f"The weights in {folder} are not those of a {type(model).__name__} with "
-            f"its config.json: the file {'; it '.join(problems)}. Expected a "
-            f"classifier that was saved whole, by save_pretrained."
+        rows = [names.index(name) for name in wanted]
+        classifier.load_state_dict(
+            {key: value[rows] for key, value in self._classifier.items()}
         )
-    return model

@@ -1,9 +1,10 @@
-"""What a frozen encoder gives, kept in memory from epoch to epoch.
+"""What is frozen of an encoder gives the same in every epoch: it is kept in memory.
 
 A frozen encoder gives an utterance the same hidden states in every batch, so they need
 computing once. Stored frames (``ser_lib/features.py``) do that for encoders that are
 fine-tuned first and give one layer; a learnable sum needs all layers, which are kept
-here as long as they fit.
+here as long as they fit. So is the output of frozen convolutions below a transformer
+that is trained.
 """
 
 import hashlib
@@ -56,8 +57,8 @@ class StateCache:
         ---------
         encode : Callable
             Gives all hidden states, each (batch, time, dim), and the (batch,) frame
-            counts of waveforms and their numbers of samples. What it gives an
-            utterance must not depend on the others of the batch.
+            counts of waveforms and their numbers of samples. It is called with one
+            utterance at a time.
         wavs : (batch, samples) torch.Tensor
             Padded waveforms.
         n_samples : (batch,) torch.LongTensor
@@ -72,15 +73,15 @@ class StateCache:
         """
         rows = zip(wavs.cpu(), n_samples.tolist(), strict=True)
         keys = [_key(wav[:n]) for wav, n in rows]
-        new = [i for i, key in enumerate(keys) if key not in self._kept]
         found = {key: self._kept[key] for key in keys if key in self._kept}
-        if new:
-            width = int(n_samples[new].max())
-            states, counts = encode(wavs[new, :width], n_samples[new])
-            stacked = torch.stack(states, dim=2)  # (batch, time, layers, dim)
-            for i, values, n in zip(new, stacked, counts.tolist(), strict=True):
-                found[keys[i]] = values[:n].cpu()
-                self._keep(keys[i], found[keys[i]])
+        for i, key in enumerate(keys):
+            if key not in found:
+                # Alone, since a batch changes the last digits: a run that resumes
+                # meets an utterance in another batch first, and must end the same.
+                one = slice(i, i + 1)
+                states, _ = encode(wavs[one, : n_samples[i]], n_samples[one])
+                found[key] = torch.stack(states, dim=2)[0].cpu()  # (time, layers, dim)
+                self._keep(key, found[key])
         utterances = [found[key].to(wavs.device) for key in keys]
         padded = torch.nn.utils.rnn.pad_sequence(utterances, batch_first=True)
         counts = torch.tensor([len(u) for u in utterances], device=wavs.device)
@@ -89,7 +90,7 @@ class StateCache:
     def _keep(self, key: bytes, values: torch.Tensor) -> None:
         n_bytes = values.numel() * values.element_size()
         if n_bytes <= self._free_bytes:
-            self._kept[key] = values.clone()  # not a view of its whole batch
+            self._kept[key] = values
             self._free_bytes -= n_bytes
 
 

@@ -7,7 +7,21 @@ from speechbrain.integrations.huggingface.textencoder import TextEncoder
 
 from ser_lib.upstreams.frames import Frames
 from ser_lib.upstreams.huggingface import local_encoder
+from ser_lib.upstreams.pretrained import load_pretrained, named_settings
 
+# What the files of other tasks hold beside the encoder.
+HEADS = (
+    "classifier.",
+    "cls.",
+    "discriminator_predictions.",
+    "generator_lm_head.",
+    "generator_predictions.",
+    "lm_head.",
+    "pre_classifier.",
+    "qa_outputs.",
+    "vocab_",
+)
+POOLER = "pooler."  # not used here, and missing in files of masked language models
 NEEDED_TEXT_FILES = ("config.json", "tokenizer_config.json")
 
 
@@ -26,6 +40,14 @@ class TextUpstream(TextEncoder):
     freeze : bool
         Train nothing; the module then stays in eval mode whatever its parent does.
 
+    Raises
+    ------
+    FileNotFoundError
+        If the folder or a file of it is missing.
+    ValueError
+        If the weights are not exactly those of the encoder, but for heads of other
+        tasks: see :func:`load_pretrained`.
+
     Example
     -------
     >>> from ser_lib.tiny_models import write_tiny_bert
@@ -40,18 +62,21 @@ class TextUpstream(TextEncoder):
     hop_samples = None  # tokens have no times
 
     def __init__(self, source: str, freeze: bool = False) -> None:
-        super().__init__(
-            str(local_encoder(source, NEEDED_TEXT_FILES)),
-            save_path=os.devnull,
-            freeze=freeze,
-            dtype="float32",
-        )
+        folder = local_encoder(source, NEEDED_TEXT_FILES)
+        with named_settings(folder):
+            super().__init__(str(folder), save_path=os.devnull, freeze=freeze)
         self.frozen = freeze
         self.dim = self.model.config.hidden_size
         # The pooler reads the first token only; unused, it would stop distributed
         # training and fill checkpoints.
         if getattr(self.model, "pooler", None) is not None:
             self.model.pooler = None
+
+    def _from_pretrained(self, source: str, *args: str, **kwargs: str) -> None:
+        """Load all weights, or say which are not there."""
+        self.model = load_pretrained(
+            self.auto_class, source, self.config, HEADS, [POOLER]
+        )
 
     def train(self, mode: bool = True) -> "TextUpstream":
         """Set the mode; a frozen encoder has no dropout whoever asks for it."""

@@ -149,7 +149,7 @@ class Wav2VecUpstream(NativeUpstream):
         for names in (("args", "model"), ("model_cfg", "model_weight")):
             options, weights = (checkpoint.get(name) for name in names)
             options = vars(options) if isinstance(options, Namespace) else options
-            if isinstance(options, Mapping) and weights is not None:
+            if isinstance(options, Mapping) and isinstance(weights, Mapping):
                 check_options(options, _ONLY, path)
                 kept = {k: v for k, v in weights.items() if not k.startswith(_HEADS)}
                 return options, kept

@@ -1,0 +1,45 @@
+"""What a model gives: finite numbers, or an error that names the utterances."""
+
+from collections.abc import Sequence
+
+import torch
+
+
+def check_outputs(values: torch.Tensor, names: Sequence[str], what: str) -> None:
+    """Refuse outputs with NaN or infinity: no label can be read from them.
+
+    Arguments
+    ---------
+    values : (..., batch, size) torch.Tensor
+        Logits or embeddings.
+    names : Sequence[str]
+        The utterances of the batch.
+    what : str
+        What the message calls the values.
+
+    Raises
+    ------
+    ValueError
+        If those of an utterance are not all finite.
+
+    Example
+    -------
+    >>> logits = torch.tensor([[0.0, 1.0], [0.0, torch.nan]])
+    >>> try:
+    ...     check_outputs(logits, ["a.wav", "b.wav"], "logits")
+    ... except ValueError as error:
+    ...     print(str(error).partition(") ")[2][:28])
+    for 1 of 2 utterances: b.wav
+    """
+    finite = torch.isfinite(values)
+    if finite.all():
+        return
+    rows = finite.movedim(-2, 0).flatten(1).all(dim=1).tolist()
+    bad = [name for name, is_finite in zip(names, rows, strict=True) if not is_finite]
+    more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+    raise ValueError(
+        f"The model gives {what} that are not finite (NaN or infinity) for {len(bad)} "
+        f"of {len(names)} utterances: {', '.join(bad[:5])}{more}. The samples are "
+        f"finite; a weight is not, or training has diverged (lower its learning "
+        f"rates), or numbers grow too large for the precision."
+    )

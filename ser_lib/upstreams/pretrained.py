@@ -1,0 +1,234 @@
+"""The weights of an encoder in Hugging Face's format: all of them, or a reason why not.
+
+``from_pretrained`` warns where a weight is missing, and leaves it random. Here the
+files are read first, every number in them is looked at, and transformers says which
+keys found no place. Old names of weights, and names with or without the prefix of a
+larger model, are its business.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from ser_lib.upstreams.checkpoints import load_legacy
+from ser_lib.upstreams.weights import some_keys
+
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+# A vector for SpecAugment, which is off here: some published files have none.
+UNUSED = "masked_spec_embed"
+# Buffers of older versions, which are not loaded.
+_INTEGERS = ("position_ids", "token_type_ids", "num_batches_tracked")
+
+
+# What settings of a wrong kind make transformers raise.
+_WRONG_SETTINGS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    StrictDataclassError,
+    TypeError,
+    json.JSONDecodeError,
+)
+
+
+@contextmanager
+def named_settings(folder: str | Path) -> Iterator[None]:
+    """Say where the settings stand that make no encoder.
+
+    Arguments
+    ---------
+    folder : str | Path
+        Holds ``config.json`` and its likes.
+
+    Raises
+    ------
+    ValueError
+        If transformers stumbles over them.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except _WRONG_SETTINGS as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"The settings in {folder} (config.json and the other JSON files) make no "
+            f"encoder ({type(error).__name__}: {reason}). Copy or download them again."
+        ) from error
+
+
+def has_weights(folder: Path) -> bool:
+    """Tell whether a folder holds the weights of an encoder."""
+    return any((folder / name).is_file() for name in WEIGHT_FILES)
+
+
+def load_pretrained(
+    auto_class: type,
+    folder: str | Path,
+    config: PreTrainedConfig,
+    heads: Sequence[str] = (),
+    dispensable: Sequence[str] = (),
+) -> PreTrainedModel:
+    """Load a model strictly, in float32.
+
+    Arguments
+    ---------
+    auto_class : type
+        Such as ``AutoModel``.
+    folder : str | Path
+        Holds the weights.
+    config : PreTrainedConfig
+        What the model is to be.
+    heads : Sequence[str]
+        How names begin that the files may hold beside the model's own: heads of other
+        tasks, which are left out.
+    dispensable : Sequence[str]
+        How names begin that the files need not hold, as the model is used.
+
+    Returns
+    -------
+    PreTrainedModel
+        The model, in eval mode.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a part of the weights is missing.
+    ValueError
+        If a file is damaged, or weights are missing, unexpected, of another shape, not
+        real numbers, or not finite; the first of each are named.
+    """
+    weights = read_weights(Path(folder))
+    with torch.device("meta"):
+        kind = type(auto_class.from_config(config, trust_remote_code=False))
+    problems = _problems_of_numbers(weights)
+    if not problems:
+        # By its weights alone: a folder can also hold adapters, for example.
+        model, found = kind.from_pretrained(
+            None,
+            config=config,
+            state_dict=weights,
+            dtype="float32",
+            ignore_mismatched_sizes=True,  # reported below, with the others
+            output_loading_info=True,
+        )
+        problems = _problems_of_keys(found, tuple(heads), tuple(dispensable))
+    if problems:
+        raise ValueError(
+            f"The weights in {folder} are not those of the {kind.__name__} that its "
+            f"config.json describes: {'; '.join(problems)}. Copy or download both "
+            f"again, or save the model with save_pretrained."
+        )
+    model.config.name_or_path = str(folder)
+    return model
+
+
+def read_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """Read the weights of a folder, from one file or from several parts.
+
+    Arguments
+    ---------
+    folder : Path
+        Holds one of ``WEIGHT_FILES``; the first counts.
+
+    Returns
+    -------
+    dict[str, torch.Tensor]
+        By the names in the files.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a part is missing.
+    ValueError
+        If a file is damaged.
+    """
+    file = next(folder / name for name in WEIGHT_FILES if (folder / name).is_file())
+    if file.suffix != ".json":
+        return _read(file)
+    weights = {}
+    for part in _parts(file):
+        weights |= _read(part)
+    return weights
+
+
+def _parts(index: Path) -> list[Path]:
+    try:
+        names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+        parts = [index.parent / Path(name).name for name in names]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{index} does not list the files of the weights (weight_map). Copy or "
+            f"download it again."
+        ) from error
+    missing = [part.name for part in parts if not part.is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{index} names {some_keys(missing)}, which the folder does not hold."
+        )
+    return parts
+
+
+def _read(file: Path) -> dict[str, torch.Tensor]:
+    if file.suffix == ".bin":
+        return load_legacy(file)
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise ValueError(
+            f"{file} ({file.stat().st_size} bytes) cannot be read: it is damaged, or "
+            f"cut off. Copy or download it again."
+        ) from error
+
+
+def _problems_of_numbers(weights: Mapping[str, object]) -> list[str]:
+    numbers = {k: v for k, v in weights.items() if not k.endswith(_INTEGERS)}
+    real = {
+        key: value
+        for key, value in numbers.items()
+        if isinstance(value, torch.Tensor) and value.is_floating_point()
+    }
+    problems = {
+        "not real numbers": [
+            f"{key} ({getattr(value, 'dtype', type(value).__name__)})"
+            for key, value in numbers.items()
+            if key not in real
+        ],
+        # As the network will hold them: 1e300 is infinite in float32.
+        "not finite": [
+            key for key, value in real.items() if not value.float().isfinite().all()
+        ],
+    }
+    return [f"{kind} {some_keys(keys)}" for kind, keys in problems.items() if keys]
+
+
+def _problems_of_keys(
+    found: Mapping, heads: tuple[str, ...], dispensable: tuple[str, ...]
+) -> list[str]:
+    problems = {
+        "missing": [k for k in found["missing_keys"] if not k.startswith(dispensable)],
+        "unexpected": [k for k in found["unexpected_keys"] if not k.startswith(heads)],
+        "of another shape": [
+            f"{key} {tuple(given)} in place of {tuple(own)}"
+            for key, given, own in found["mismatched_keys"]
+        ],
+    }
+    named = {
+        kind: sorted(key for key in keys if not key.endswith(UNUSED))
+        for kind, keys in problems.items()
+    }
+    return [f"{kind} {some_keys(keys)}" for kind, keys in named.items() if keys]

@@ -1,0 +1,1 @@
+"""Inputs that nobody should send, and what the commands promise to do with them."""

@@ -1,0 +1,26 @@
+"""Run the command line with the stub model; wait for a line of input in each batch.
+
+python waiting_predict.py MODEL INPUT... --option ...
+"""
+
+import sys
+
+import torch
+from stub_recognizer import StubRecognizer
+
+from ser_lib import predict
+
+
+class WaitingRecognizer(StubRecognizer):
+    """Says that it is at work, and waits until it is told to go on."""
+
+    def classify_batch(self, *batch):
+        print("at work", file=sys.stderr, flush=True)
+        sys.stdin.readline()
+        return super().classify_batch(*batch)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    predict.load_recognizer = lambda source, device: WaitingRecognizer()
+    sys.exit(predict.main(sys.argv[1:]))
