@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from ser_lib.files import named_in_errors
+
 
 def network_sha256(network: Mapping) -> str:
     """Hash a description; the order of its keys and the spaces do not matter.
@@ -35,7 +37,7 @@ def sha256(path: Path) -> str:
     str
         64 hexadecimal digits.
     """
-    with open(path, "rb") as f:
+    with named_in_errors(path), open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 

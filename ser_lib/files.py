@@ -33,6 +33,27 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
+def named_in_errors(path: str | Path) -> Iterator[None]:
+    """Name a file in an error of the system that does not, such as of a bad disk.
+
+    Arguments
+    ---------
+    path : str | Path
+        The file that is read in the block.
+
+    Raises
+    ------
+    OSError
+        The same, with the name.
+    """
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+@contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     r"""Give a temporary path; rename it to ``path`` when the block succeeds.
 

@@ -26,7 +26,7 @@ from ruamel.yaml.comments import CommentedMap
 
 from ser_lib import settings_errors
 from ser_lib.setting_checks import check_together, check_values
-from ser_lib.yaml_tree import tag_of, without_comments, without_tags
+from ser_lib.yaml_tree import check_size, tag_of, without_comments, without_tags
 
 COMMAND_LINE = "the command line"
 _KINDS = {bool: "True or False", (int, float): "a number", list: "a list"}
@@ -205,7 +205,7 @@ def _check_are_used(introduced: list[str], tree: CommentedMap, path: Path) -> No
     """Take a new key that nothing refers to for a misspelt one."""
     text = _dump(tree)
     for key in introduced:
-        if f"<{key}" not in text:
+        if not re.search(rf"<{re.escape(key)}[>.\[]", text):
             known = [k for k in tree if k not in introduced]
             raise settings_errors.unknown_setting(key, key, known, str(path))
 
@@ -268,6 +268,7 @@ def _parse(text: str, source: str) -> CommentedMap:
         tree = YAML().load(text) if text.strip() else CommentedMap()
     if not isinstance(tree, CommentedMap):
         raise ValueError(f"{source} does not hold 'key: value' settings.")
+    check_size(tree, source)
     return without_comments(tree)
 
 

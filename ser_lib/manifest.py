@@ -102,9 +102,12 @@ def read_manifest(path: str | Path) -> list[Utterance]:
     """
     try:
         with open(path, newline="", encoding="utf-8") as f:
+            reader = csv.DictReader(f, strict=True)
+            if "id" not in (reader.fieldnames or []):
+                raise KeyError("id")
             return [
                 Utterance(**{**row, "duration_s": float(row["duration_s"])})
-                for row in csv.DictReader(f)
+                for row in reader
             ]
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise ValueError(

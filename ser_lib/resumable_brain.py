@@ -6,6 +6,7 @@ alone, so a run that was killed and goes on ends as if it had not been.
 
 from collections.abc import Mapping
 
+import torch
 from speechbrain import Brain
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.distributed import run_on_main
@@ -59,9 +60,17 @@ class ResumableBrain(Brain):
         for name, module in self.modules.items():
             trained = [p for p in module.parameters() if p.requires_grad]
             if trained:
-                optimizer = self.hparams.optimizer(trained, lr=rates[name])
+                optimizer = self._optimizer(trained, rates[name])
                 self.optimizers_dict[name] = optimizer
                 self.checkpointer.add_recoverable(f"optimizer_{name}", optimizer)
+
+    def _optimizer(
+        self, parameters: list[torch.nn.Parameter], lr: float
+    ) -> torch.optim.Optimizer:
+        try:
+            return self.hparams.optimizer(parameters, lr=lr)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"optimizer in the settings: {error}.") from error
 
     def on_fit_start(self) -> None:
         """Resume from the newest checkpoint; all are whole (see checkpoints.py)."""

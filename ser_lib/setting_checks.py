@@ -26,6 +26,22 @@ _DIVISORS = {
 
 # Each is a folder in the results folder, or part of its name.
 NAMES = ("experiment", "method", "family")
+# What every run needs; other objects may be null, such as wav_augment.
+NEEDED = (
+    "aggregator",
+    "corpus",
+    "epoch_counter",
+    "finetuned",
+    "folds",
+    "history",
+    "labels",
+    "make_folds",
+    "model",
+    "objective",
+    "optimizer",
+    "read_corpus",
+    "upstream",
+)
 PATHS = ("csv", "data_folder", "output_folder", "results_folder", "work_folder")
 
 
@@ -91,6 +107,8 @@ def check_values(settings: Mapping, where: str) -> None:
             pass
         elif name in NAMES and not _is_name(value):
             expected = "a name as text, without / and \\, since it names a folder"
+        elif name in NEEDED and value is None:
+            expected = "a value"
         elif name in PATHS and not _is_path(value):
             expected = (
                 "a path as text (put a number into quotation marks, and write $HOME "
@@ -144,6 +162,7 @@ def check_together(settings: Mapping) -> None:
                 f"divisor of it."
             )
     _check_ecapa_channels(settings.get("ecapa_channels"))
+    _check_labels(settings.get("labels"))
 
 
 def _find(settings: Mapping, name: str) -> Any:
@@ -167,4 +186,12 @@ def _check_ecapa_channels(channels: Any) -> None:
             f"ecapa_channels is {list(channels)}; expected five numbers, of which the "
             f"three in the middle are the same multiple of 8, such as [512, 512, 512, "
             f"512, 1536]."
+        )
+
+
+def _check_labels(labels: Any) -> None:
+    is_given = labels is not None and not tag_of(labels)
+    if is_given and not isinstance(labels, list):
+        raise ValueError(
+            f"labels is {labels!r}; expected a list of names, such as [sad, angry]."
         )

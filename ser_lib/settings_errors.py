@@ -46,6 +46,8 @@ def naming_settings(source: str, text: str) -> Iterator[None]:
         raise ValueError(
             f"{source} is not valid YAML: {_told(error, text)}."
         ) from error
+    except RecursionError as error:
+        raise ValueError(f"{source} is nested too deeply.") from error
     except (ImportError, KeyError, TypeError, ValueError) as error:
         *_, (frame, _line) = traceback.walk_tb(error.__traceback__)
         if frame.f_code.co_filename != hyperpyyaml.core.__file__:

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ser_lib.files import named_in_errors
+
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 10
 MAX_ENTRIES = 128
@@ -36,7 +38,7 @@ def read_json(path: str | Path) -> Any:
     ValueError
         If it is larger, or as for :func:`parse_json`.
     """
-    with open(path, "rb") as f:
+    with named_in_errors(path), open(path, "rb") as f:
         content = f.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise ValueError(f"{path} is damaged: it has more than {MAX_BYTES} bytes.")

@@ -4,6 +4,9 @@ from typing import Any
 
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
+_MOST_LEVELS = 50
+_MOST_NODES = 100_000
+
 
 def tag_of(node: Any) -> str:
     """Give the own tag of a node, such as ``!new:torch.nn.Linear``, or nothing.
@@ -27,6 +30,45 @@ def tag_of(node: Any) -> str:
     """
     tag = getattr(node, "tag", None)
     return str(tag.value) if tag is not None and tag.value else ""
+
+
+def check_size(tree: Any, name: str) -> None:
+    """Refuse a tree that is too deep or too large to be walked through.
+
+    With aliases, a few lines can stand for more nodes than memory can hold.
+
+    Arguments
+    ---------
+    tree : Any
+        The tree.
+    name : str
+        What the message calls it.
+
+    Raises
+    ------
+    ValueError
+        If it is deeper than 50 levels, or has more than 100,000 nodes.
+    """
+    known: dict[int, tuple[int, int]] = {}
+
+    def measure(node: Any, depth: int) -> tuple[int, int]:
+        """Count the nodes and the levels; a part that aliases share is seen once."""
+        if not isinstance(node, CommentedMap | CommentedSeq):
+            return 1, 1
+        if depth <= _MOST_LEVELS and id(node) not in known:
+            children = node.values() if isinstance(node, CommentedMap) else node
+            measured = [measure(child, depth + 1) for child in children]
+            n_nodes = 1 + sum(n for n, _ in measured)
+            known[id(node)] = n_nodes, 1 + max((k for _, k in measured), default=0)
+        n_nodes, n_levels = known.get(id(node), (0, _MOST_LEVELS + 1))
+        if n_nodes > _MOST_NODES or n_levels > _MOST_LEVELS:
+            raise ValueError(
+                f"{name} is too large: expected at most {_MOST_NODES:,} values on "
+                f"{_MOST_LEVELS} levels, counting aliases (*) as what they stand for."
+            )
+        return n_nodes, n_levels
+
+    measure(tree, 1)
 
 
 def without_comments(node: Any) -> Any:

@@ -118,6 +118,8 @@ FAULTS = {
         "speaker,label\n",
         "line 1: the column label is there",
     ),
+    "NUL": ("sad,Ann", "s\0d,Ann", "line 2, column label: expected text, found a NUL"),
+    "NUL in a path": ("a.wav", "a\0.wav", "line 2, column path: expected text, found"),
     "no comma": ("wav,sad,Ann", "wav,sad", r"line 2: expected 3 values, .* found 2"),
     "bare comma": ('"{c}, $d.ogg"', "{c}, $d.ogg", r"line 4: .* found 4: .* quotation"),
     "open quotes": (

@@ -87,11 +87,41 @@ def test_a_wrong_override_is_refused_with_what_was_expected(
         Settings.from_file(experiment, f"data_folder: d\n{override}")
 
 
-def test_a_misspelt_key_in_a_file_names_the_file_and_the_nearest_key(experiment):
+@pytest.mark.parametrize(
+    ("key", "meant"), [("number_of_epocs", "number_of_epochs"), ("see", "seed")]
+)
+def test_a_misspelt_key_in_a_file_names_the_file_and_the_nearest_key(
+    experiment, key, meant
+):
     upper = experiment.parent / "upper.yaml"
-    upper.write_text("extends: experiment.yaml\nnumber_of_epocs: 2\n")
-    with pytest.raises(ValueError, match="upper.yaml. Did you mean 'number_of_epochs'"):
+    upper.write_text(f"extends: experiment.yaml\n{key}: 2\n")
+    with pytest.raises(ValueError, match=f"upper.yaml. Did you mean '{meant}'"):
         Settings.from_file(upper)
+
+
+# 9 to the power of 12 values.
+BILLION_LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n"
+    for a, b in zip("abcdefghijk", "bcdefghijkl", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BILLION_LAUGHS, "too large: expected at most 100,000 values"),
+        ("a: " + "[" * 60 + "]" * 60, "on 50 levels"),
+        ("a: " + "[" * 9999 + "]" * 9999, "nested too deeply"),
+    ],
+)
+def test_settings_that_nothing_could_walk_through_are_refused(text, message):
+    with pytest.raises(ValueError, match=f"settings .*{message}"):
+        Settings(text)
+
+
+def test_aliases_that_are_few_are_fine():
+    settings = Settings("a: &a [1, 2]\nb: [*a, *a]\n" + "c: " + "[" * 40 + "]" * 40)
+    assert settings["b"] == [[1, 2], [1, 2]]
 
 
 def test_a_mapping_that_is_empty_below_takes_any_key(experiment):

@@ -61,6 +61,13 @@ def test_a_manifest_from_before_audio_was_hashed_is_read(tmp_path):
     assert read_manifest(tmp_path / "m.csv") == [SOUND[0]]
 
 
+@pytest.mark.parametrize("header", ["", "name,path", '"id,path'])
+def test_a_manifest_without_ids_is_refused_though_it_has_no_row(tmp_path, header):
+    (tmp_path / "m.csv").write_text(f"{header}\n")
+    with pytest.raises(ValueError, match="m.csv is not a part of a fold"):
+        read_manifest(tmp_path / "m.csv")
+
+
 def test_a_manifest_that_cannot_be_finished_leaves_the_old_one(tmp_path):
     write_manifest(tmp_path / "m.csv", SOUND)
 

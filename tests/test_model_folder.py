@@ -181,6 +181,13 @@ def test_a_pickle_in_place_of_weights_is_refused_and_not_run(folder, tmp_path):
     assert trace.exists()  # it would have run
 
 
+@pytest.mark.parametrize("name", ["model.json", "fold_1.safetensors"])
+def test_a_file_that_the_system_cannot_read_is_named(folder, name):
+    (folder / name).unlink()
+    (folder / name).symlink_to("/proc/self/mem")  # as on a disk that fails
+    assert_refused(folder, OSError, name)
+
+
 def test_a_network_from_elsewhere_is_not_written(tmp_path):
     network = deepcopy(FBANK)
     network["upstreams"]["fbank"]["class"] = "Mine"

@@ -115,6 +115,10 @@ def given(text: str) -> Settings:
         ("output_folder: 2024", "expected a path as text"),
         ("csv: [a.csv, b.csv]", "expected a path as text"),
         ("csv: {a: b.csv}", "expected a path as text"),
+        ("model: null", "model on the command line is null; expected a value"),
+        ("read_corpus: null", "is null; expected a value"),
+        ("labels: null", "is null; expected a value"),
+        ("labels: 0", "labels is 0; expected a list of names"),
     ],
 )
 def test_a_wrong_value_is_refused_with_what_was_expected(text, message):
@@ -124,7 +128,13 @@ def test_a_wrong_value_is_refused_with_what_was_expected(text, message):
 
 @pytest.mark.parametrize(
     "text",
-    ["crop_s: null", "max_batch_s: .inf", "lr_upstream: 0", "averaged_checkpoints: 5"],
+    [
+        "crop_s: null",
+        "wav_augment: null",
+        "max_batch_s: .inf",
+        "lr_upstream: 0",
+        "averaged_checkpoints: 5",
+    ],
 )
 def test_the_ends_of_a_range_are_fine(text):
     given(text)

@@ -252,6 +252,7 @@ def test_a_file_that_is_cut_off_is_refused_by_its_name(tmp_path, file, share):
         ("dtype", []),
         ("dtype", "text"),
         ("model_type", []),
+        ("model_type", "none_that_there_is"),
     ],
 )
 def test_a_setting_of_a_wrong_kind_names_the_folder(tmp_path, name, setting, value):
@@ -271,3 +272,10 @@ def test_settings_that_are_none_at_all_name_the_folder(tmp_path, name, text):
             (tmp_path / file).write_text(text)
             with pytest.raises(ValueError, match=f"settings in {tmp_path} .* make no"):
                 load(tmp_path, name)
+
+
+@pytest.mark.parametrize("name", ["hubert", "bert"])
+def test_settings_that_name_no_network_name_the_folder(tmp_path, name):
+    (write(tmp_path, name) / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match=f"settings in {tmp_path} .* make no encoder"):
+        load(tmp_path, name)

@@ -180,9 +180,11 @@ def _row(line: int, values: list[str], names: Sequence[str], path: Path) -> Row:
     given = dict(zip(names, values, strict=True))
     # Spaces may be part of a file's name.
     cells = {k: v if k == "path" else v.strip() for k, v in given.items()}
-    for name in set(names) & {*NEEDED_COLUMNS, "id", "split", "fold"}:
-        if not cells[name].strip():
+    for name, cell in cells.items():
+        if not cell.strip() and name in (*NEEDED_COLUMNS, "id", "split", "fold"):
             raise bad_value(path, line, name, "a value", "nothing")
+        if "\0" in cell:
+            raise bad_value(path, line, name, "text", f"a NUL in {cell!r}")
     if cells.get("split", "test") not in SPLITS:
         expected = f"one of {', '.join(SPLITS)}"
         raise bad_value(path, line, "split", expected, repr(cells["split"]))

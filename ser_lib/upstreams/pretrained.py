@@ -7,6 +7,7 @@ larger model, are its business.
 """
 
 import json
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,7 +42,7 @@ _WRONG_SETTINGS = (
     RuntimeError,
     StrictDataclassError,
     TypeError,
-    json.JSONDecodeError,
+    ValueError,
 )
 
 
@@ -64,6 +65,9 @@ def named_settings(folder: str | Path) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except _WRONG_SETTINGS as error:
+        *_, (frame, _line) = traceback.walk_tb(error.__traceback__)
+        if frame.f_globals["__name__"].startswith("ser_lib."):
+            raise  # it is ours, and says all by itself
         reason = " ".join(str(error).split())
         raise ValueError(
             f"The settings in {folder} (config.json and the other JSON files) make no "
