@@ -9,6 +9,7 @@ from ser_lib.model import EmotionModel
 from ser_lib.tiny_models import write_tiny_hubert
 from ser_lib.upstreams import FbankUpstream, HuggingFaceUpstream, sample_counts
 from ser_lib.upstreams.huggingface import local_encoder
+from ser_lib.upstreams.padding import PaddedWaveforms
 
 SAMPLES = [32000, 20001, 9000, 3000]
 
@@ -146,7 +147,21 @@ def test_training_does_not_go_backward_through_frozen_convolutions(hubert_folder
     trained = [n for n, p in upstream.named_parameters() if p.requires_grad]
     assert sorted(ours) == sorted(through) == sorted(trained)
     assert any("feature_projection" in name for name in trained)
-    assert all(ours[name].equal(through[name]) for name in trained)
+    for name in trained:  # one utterance at a time, and in a batch
+        torch.testing.assert_close(ours[name], through[name], atol=1e-4, rtol=1e-4)
+
+
+def test_frozen_convolutions_give_an_utterance_the_same_digits_in_a_batch(
+    hubert_folder,
+):
+    upstream = HuggingFaceUpstream(hubert_folder).train()
+    convolve = upstream.model.feature_extractor
+    wavs, n_samples = padded_batch()[0], torch.tensor(SAMPLES)
+    together = convolve(PaddedWaveforms(wavs, n_samples))
+    assert not together.requires_grad
+    for i, n in enumerate(SAMPLES):
+        alone = convolve(wavs[i : i + 1, :n])[0]
+        assert torch.equal(together[i, :, : alone.shape[1]], alone)
 
 
 def test_convolutions_that_are_trained_get_a_gradient(hubert_folder):

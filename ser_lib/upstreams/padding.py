@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from ser_lib.upstreams.frames import time_mask
@@ -80,11 +81,26 @@ class PaddedConvolutions(nn.Module):
         if isinstance(wavs, Convolved):
             return wavs.frames
         if isinstance(wavs, torch.Tensor):
-            wavs = PaddedWaveforms(wavs, None)
-        x, (first, *others) = wavs.values[:, None], self.conv_layers
-        if self.has_group_norm and wavs.n_samples is not None:
+            return self._convolve(wavs, None)
+        if wavs.values.is_cpu and not self._needs_gradient(wavs.values):
+            # The first layer of a batch takes gigabytes, which a CPU spends as much
+            # time on getting page by page as on the arithmetic.
+            rows = zip(wavs.values, wavs.n_samples.tolist(), strict=True)
+            alone = [self._convolve(wav[None, :n], None)[0].T for wav, n in rows]
+            return pad_sequence(alone, batch_first=True).transpose(1, 2)
+        return self._convolve(*wavs)
+
+    def _needs_gradient(self, wavs: torch.Tensor) -> bool:
+        inputs = [wavs, *self.parameters()]
+        return torch.is_grad_enabled() and any(x.requires_grad for x in inputs)
+
+    def _convolve(
+        self, wavs: torch.Tensor, n_samples: torch.Tensor | None
+    ) -> torch.Tensor:
+        x, (first, *others) = wavs[:, None], self.conv_layers
+        if self.has_group_norm and n_samples is not None:
             (kernel,), (stride,) = first.conv.kernel_size, first.conv.stride
-            counts = conv_counts(wavs.n_samples, kernel, stride)
+            counts = conv_counts(n_samples, kernel, stride)
             x = first.activation(_group_norm(first.layer_norm, first.conv(x), counts))
         else:
             x = first(x)
