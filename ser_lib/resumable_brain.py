@@ -59,7 +59,10 @@ class ResumableBrain(Brain):
         for name, module in self.modules.items():
             trained = [p for p in module.parameters() if p.requires_grad]
             if trained:
-                optimizer = self.hparams.optimizer(trained, lr=rates[name])
+                try:
+                    optimizer = self.hparams.optimizer(trained, lr=rates[name])
+                except (TypeError, ValueError) as error:
+                    raise ValueError(f"optimizer cannot be made: {error}.") from error
                 self.optimizers_dict[name] = optimizer
                 self.checkpointer.add_recoverable(f"optimizer_{name}", optimizer)
 

@@ -1,5 +1,6 @@
 """The Brain: its history, and one optimiser for each learning rate."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -68,6 +69,22 @@ def test_upstream_and_downstream_have_rates_of_their_own_and_are_clipped_apart(
         ]
         # A clipped gradient has norm 1, so the step has the length of the rate.
         assert torch.cat(steps).norm().item() == pytest.approx(rate, rel=1e-3)
+
+
+def test_arguments_that_the_optimizer_does_not_take_are_told(tmp_path):
+    modules = {"downstream": nn.Linear(4, 2)}
+    brain = EmotionBrain(
+        modules,
+        hparams={
+            "lr_downstream": 0.1,
+            "lr_upstream": 0.1,
+            "optimizer": partial(torch.optim.SGD, weight=1),
+        },
+        run_opts={"device": "cpu"},
+        checkpointer=AtomicCheckpointer(tmp_path, modules),
+    )
+    with pytest.raises(ValueError, match="optimizer.*unexpected keyword.*'weight'"):
+        brain.init_optimizers()
 
 
 def test_logits_that_are_not_finite_end_validation_and_name_the_utterances():
