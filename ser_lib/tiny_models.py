@@ -274,8 +274,10 @@ def main(arguments: Sequence[str]) -> None:
     elif options.manifest is None:
         parser.error("bert needs a manifest, such as fold_1/train.csv of a run")
     else:
-        utterances = read_manifest(options.manifest)
-        write_tiny_bert(options.folder, [u.text for u in utterances])
+        texts = [u.text for u in read_manifest(options.manifest) if u.text]
+        if not texts:
+            parser.error(f"{options.manifest} holds no texts")
+        write_tiny_bert(options.folder, texts)
     print(f"Wrote a tiny untrained {options.kind} to {options.folder}")
 
 

@@ -426,6 +426,7 @@ MISTAKES = [
     ("tiny_models", ["hubert", "file"], "file is a file; expected a folder"),
     ("tiny_models", ["bert", "x"], "bert needs a manifest"),
     ("tiny_models", ["bert", "x", "part.csv"], "part.csv is not a part of a fold"),
+    ("tiny_models", ["bert", "x", "file"], "file holds no texts"),
     ("predict", [MODEL, ""], "the argument is empty"),
     ("predict", ["run", "file"], "run is not a model folder: it has no model.json"),
     ("predict", [MODEL, "file", "--device=tpu9"], "--device 'tpu9' cannot be used"),

@@ -166,6 +166,12 @@ def test_a_file_of_another_kind_is_refused(tmp_path, content):
         load_legacy(path)
 
 
+def test_a_file_of_text_is_refused_by_name(tmp_path):
+    (tmp_path / "a.ckpt").write_text("junk")
+    with pytest.raises(ValueError, match=r"a\.ckpt"):
+        load_legacy(tmp_path / "a.ckpt")
+
+
 def test_a_file_that_holds_a_tensor_alone_is_refused(tmp_path):
     with pytest.raises(ValueError, match="holds a Tensor; expected a dictionary"):
         load_legacy(save(tmp_path, torch.ones(2)))

@@ -9,6 +9,7 @@ is imported, and something inert stands in for all other classes.
 import argparse
 import pickle
 import re
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,6 +57,7 @@ _UNREADABLE = (
     TypeError,
     AttributeError,
     AssertionError,
+    struct.error,
 )
 
 
