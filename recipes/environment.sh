@@ -4,10 +4,26 @@
 # skipped the next time.
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
+stop() {
+    echo "$1" >&2
+    exit 2
+}
+
+is_new_enough() {
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+
 if [ -z "${VIRTUAL_ENV:-}" ]; then
-    [ -f "$root/.venv/bin/activate" ] || python3 -m venv "$root/.venv"
+    if [ ! -f "$root/.venv/bin/activate" ]; then
+        is_new_enough python3 || stop "python3 is not there or older than 3.11. Install \
+Python 3.11 or later, or activate a virtual environment that has it."
+        python3 -m venv "$root/.venv" || stop "Cannot make the virtual environment \
+$root/.venv, see above. Or make one elsewhere and activate it."
+    fi
     source "$root/.venv/bin/activate"
 fi
+is_new_enough python || stop "The Python of $VIRTUAL_ENV is not there or older than \
+3.11. Deactivate it, or remove it and make it again with Python 3.11 or later."
 
 requirements=()
 for file in "$@"; do requirements+=(-r "$root/$file"); done
@@ -15,6 +31,7 @@ wanted="$root $(cd "$root" && cat pyproject.toml "$@" | cksum)"
 stamp="$VIRTUAL_ENV/ser_lib-$(echo "$*" | cksum | cut -d' ' -f1).installed"
 if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
     echo "Installing the pinned packages into $VIRTUAL_ENV (a few minutes, 5 GB) ..."
-    python -m pip install --quiet "${requirements[@]}" --editable "$root"
+    python -m pip install --quiet "${requirements[@]}" --editable "$root" ||
+        stop "The packages could not be installed, see above. The same command tries again."
     echo "$wanted" > "$stamp"
 fi

@@ -43,7 +43,7 @@ READER_IS_GONE = 128 + 13  # SIGPIPE
 
 # What is in the message of an exception that a worker of a DataLoader has raised.
 _OF_WORKER = "\nOriginal Traceback (most recent call last):\n"
-_OURS = str(Path(__file__).resolve().parent)
+_OURS = f"{Path(__file__).resolve().parent}{os.sep}"
 
 Main = Callable[[Sequence[str]], int | None]
 
@@ -201,6 +201,9 @@ class _ClosedStream(io.FileIO):
     def readinto(self, buffer: bytearray) -> int:
         raise OSError(self._message)
 
+    def readall(self) -> bytes:
+        raise OSError(self._message)
+
     def write(self, data: bytes) -> int:
         raise OSError(self._message)
 
@@ -217,8 +220,8 @@ def _replace_closed_streams() -> None:
 def _reader_is_gone() -> bool:
     """Tell a closed pipe from a connection that is lost, to a worker for instance."""
     poll = select.poll()
-    for stream in (sys.stdout, sys.stderr):
-        poll.register(stream, select.POLLERR)
+    for standard_output_or_error in (1, 2):
+        poll.register(standard_output_or_error, select.POLLERR)
     gone = select.POLLERR | select.POLLHUP
     return any(event & gone for _fd, event in poll.poll(0))
 

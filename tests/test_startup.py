@@ -36,6 +36,15 @@ def test_predicting_with_a_filter_bank_imports_nothing_that_it_does_not_need(
     assert not imported & NOT_NEEDED
 
 
+def test_loading_a_filter_bank_model_does_not_import_the_compiler_of_pytorch():
+    # Arithmetic on the device "meta" would.
+    code = "import sys; from ser_lib.inference import EmotionRecognizer as Recognizer"
+    code += "; Recognizer.from_hparams(source=sys.argv[1])"
+    imported = modules_after(code, MODEL)
+    assert "speechbrain" in imported
+    assert "sympy" not in imported
+
+
 def test_naming_the_families_imports_none_of_them():
     code = "from ser_lib.upstreams.families import FAMILIES, published_source"
     assert "transformers" not in modules_after(code)

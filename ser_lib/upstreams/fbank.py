@@ -41,13 +41,15 @@ class FbankUpstream(nn.Module):
         window_ms: float = 25,
     ) -> None:
         super().__init__()
-        self.fbank = Fbank(
-            sample_rate=sample_rate_hz,
-            n_mels=n_mels,
-            hop_length=hop_ms,
-            win_length=window_ms,
-            n_fft=round(sample_rate_hz * window_ms / 1000),
-        )
+        # On "meta", PyTorch would import its compiler to make the window: seconds.
+        with torch.device("cpu"):
+            self.fbank = Fbank(
+                sample_rate=sample_rate_hz,
+                n_mels=n_mels,
+                hop_length=hop_ms,
+                win_length=window_ms,
+                n_fft=round(sample_rate_hz * window_ms / 1000),
+            )
         self.dim = n_mels
         self.hop_samples = round(sample_rate_hz * hop_ms / 1000)
 
