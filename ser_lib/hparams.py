@@ -205,7 +205,7 @@ def _check_are_used(introduced: list[str], tree: CommentedMap, path: Path) -> No
     """Take a new key that nothing refers to for a misspelt one."""
     text = _dump(tree)
     for key in introduced:
-        if not re.search(rf"<{re.escape(key)}[>.\[]", text):
+        if not re.search(rf"<{re.escape(str(key))}[>.\[]", text):
             known = [k for k in tree if k not in introduced]
             raise settings_errors.unknown_setting(key, key, known, str(path))
 

@@ -1,6 +1,6 @@
 """Try inputs that nobody should send on the commands, and say which break a promise:
 
-    python tests/fuzz_inputs.py                             400 inputs, seed 0
+    python tests/fuzz_inputs.py                             600 inputs, seed 0
     python tests/fuzz_inputs.py --seed 1 --only audio,tables
     python tests/fuzz_inputs.py --only audio --index 17     one of them, with its output
     python tests/fuzz_inputs.py --n 2000                    all that are written down
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--n", type=int, default=400, help="number of inputs")
+    parser.add_argument("--n", type=int, default=600, help="number of inputs")
     parser.add_argument("--only", help="kinds, such as audio,tables (default: all)")
     parser.add_argument("--index", type=int, help="this one alone, of one kind")
     return parser

@@ -124,6 +124,13 @@ def test_aliases_that_are_few_are_fine():
     assert settings["b"] == [[1, 2], [1, 2]]
 
 
+def test_a_key_that_is_a_list_is_refused(experiment):
+    upper = experiment.parent / "upper.yaml"
+    upper.write_text("extends: experiment.yaml\n? [a]\n: 1\n")
+    with pytest.raises(ValueError, match=r"Unknown setting \('a',\) in .*upper.yaml"):
+        Settings.from_file(upper)
+
+
 def test_a_mapping_that_is_empty_below_takes_any_key(experiment):
     settings = Settings.from_file(experiment, "data_folder: d\nopen: {new: 1}")
     assert settings["open"] == {"new": 1}
