@@ -27,7 +27,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TextIO
 
 from ser_lib import __version__
@@ -80,6 +80,8 @@ def run_command(
     # A log line that cannot be written (full disk, closed pipe) gets no traceback.
     logging.raiseExceptions = debug
     _replace_closed_streams()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         code = main(arguments) or 0
         sys.stdout.flush()
@@ -111,6 +113,19 @@ def tell_interruption(
         print(f"Interrupted. {STARTS_AGAIN}", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt, but end at once while torch is imported.
+
+    Its C++ calls Python meanwhile, and would abort on the exception.
+    """
+    spec = getattr(sys.modules.get("torch"), "__spec__", None)
+    if getattr(spec, "_initializing", False):
+        print(f"Interrupted. {STARTS_AGAIN}", file=sys.stderr, flush=True)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    signal.default_int_handler(number, frame)
 
 
 def _explain(error: BaseException, main: Main, again: str) -> tuple[str, int]:

@@ -315,6 +315,22 @@ def test_ctrl_c_while_a_module_is_imported_leaves_no_traceback(tmp_path):
     assert "Traceback" not in rest
 
 
+def test_ctrl_c_while_torch_is_imported_is_no_exception_on_which_it_would_abort(
+    tmp_path,
+):
+    (tmp_path / "torch.py").write_text(
+        "import os, signal\n"
+        "try:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n"
+        "    os.abort()\n"  # as C++ does with an exception that nobody expects
+    )
+    paths = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    done = short("import torch", env=paths)
+    assert done.returncode == -signal.SIGINT  # which a shell shows as 130
+    assert done.stderr == "Interrupted. The same command starts again.\n"
+
+
 def test_a_log_line_that_cannot_be_written_leaves_no_traceback(monkeypatch, capsys):
     monkeypatch.setattr(logging, "raiseExceptions", True)
 
@@ -426,7 +442,7 @@ MISTAKES = [
     ("tiny_models", ["hubert", "file"], "file is a file; expected a folder"),
     ("tiny_models", ["bert", "x"], "bert needs a manifest"),
     ("tiny_models", ["bert", "x", "part.csv"], "part.csv is not a part of a fold"),
-    ("tiny_models", ["bert", "x", "file"], "file holds no texts"),
+    ("tiny_models", ["bert", "x", "file"], "file is not a part of a fold"),
     ("predict", [MODEL, ""], "the argument is empty"),
     ("predict", ["run", "file"], "run is not a model folder: it has no model.json"),
     ("predict", [MODEL, "file", "--device=tpu9"], "--device 'tpu9' cannot be used"),
