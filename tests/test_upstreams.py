@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers import HubertModel
 
 from ser_lib.aggregators import EcapaTdnn, MeanPooling
@@ -128,7 +129,10 @@ def test_the_names_of_weights_are_those_of_transformers(hubert_folder):
 
 def gradients(upstream: HuggingFaceUpstream, wavs: torch.Tensor) -> dict:
     upstream.zero_grad()
-    upstream(wavs, padded_batch()[1]).values.square().sum().backward()
+    values, counts = upstream(wavs, padded_batch()[1])
+    spoken = pad_sequence([v[:n] for v, n in zip(values, counts, strict=True)])
+    towards = torch.randn(spoken.shape, generator=torch.Generator().manual_seed(0))
+    (spoken * towards).sum().backward()
     named = upstream.named_parameters()
     return {name: p.grad.clone() for name, p in named if p.grad is not None}
 
