@@ -162,7 +162,7 @@ def test_a_method_is_named_after_its_file_and_builds(method, data, tmp_path):
         for p in (RECIPE.parents[1] / "ser_lib" / "pretraining").glob("*")
         if p.is_file()
     )
-    code += (RECIPE / "train.py").read_text()
+    code += (RECIPE.parents[1] / "ser_lib" / "recipe.py").read_text()
     code += (RECIPE.parents[1] / "ser_lib" / "resumable_brain.py").read_text()
     for key in settings:
         assert (
