@@ -1,6 +1,5 @@
 """Model folders from strangers: loaded as exported or refused; nothing of them runs."""
 
-import copy
 import hashlib
 import json
 import pickle
@@ -11,6 +10,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from fuzz.case import CANARY, OK, USER_ERROR, Case, Common, draw
+from fuzz.json_trees import mutated
 from fuzz.rows import sound_rows
 
 FACTS, WEIGHTS, YAML = "model.json", "fold_1.safetensors", "hyperparams.yaml"
@@ -60,7 +60,7 @@ def cases(common: Common, n: int, seed: int) -> Iterator[Case]:
         def spoil(model: Path, mutations=mutations) -> None:
             facts = json.loads((model / FACTS).read_text())
             for place, what, value in mutations:
-                facts = _mutated(facts, place, what, value)
+                facts = mutated(facts, place, what, value)
             (model / FACTS).write_text(json.dumps(facts))
 
         yield _case(common, f"model.json {mutations}", spoil, {0, 1, 2})
@@ -80,41 +80,6 @@ def _case(
         return "" if outcome.code == USER_ERROR else sound_rows(folder, outcome)
 
     return Case(title, prepare, codes, check)
-
-
-def _places(node: object, path: tuple = ()) -> Iterator[tuple]:
-    """The paths of all nodes of a tree below its root."""
-    children = ()
-    if isinstance(node, dict):
-        children = list(node.items())
-    if isinstance(node, list):
-        children = list(enumerate(node))
-    for key, child in children:
-        yield (*path, key)
-        yield from _places(child, (*path, key))
-
-
-def _mutated(tree: dict, place: float, what: str, value: object) -> object:
-    """Change one node of a tree."""
-    tree = copy.deepcopy(tree)
-    places = list(_places(tree))
-    if not places:
-        return tree
-    *above, key = places[int(place * (len(places) - 1))]
-    parent = tree
-    for step in above:
-        parent = parent[step]
-    if what == "replace":
-        parent[key] = value
-    elif what == "remove":
-        del parent[key]
-    elif what == "wrap":
-        parent[key] = [parent[key]]
-    elif isinstance(parent, dict):
-        parent[str(value)] = value
-    else:
-        parent.append(value)
-    return tree
 
 
 def _reseal(model: Path) -> None:
