@@ -1,5 +1,6 @@
 """Fixtures that several test files use."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 @pytest.fixture(autouse=True)
 def _one_thread_and_a_fixed_seed():
     """Make sums independent of the number of cores, and every test of the others."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored under nohup
     torch.set_num_threads(1)
     torch.manual_seed(0)
 

@@ -72,7 +72,7 @@ def test_a_copy_of_a_fold_is_not_of_the_run_and_an_empty_fold_json_is_named(
     (copy / "fold_1" / "fold.json").write_text("")
     main([str(copy), str(tmp_path / "out"), "--ensemble"])
     assert list(read_facts(tmp_path / "out")["members"]) == ["fold_2"]
-    with pytest.raises(FileNotFoundError, match=r"fold_1.fold\.json is damaged"):
+    with pytest.raises(FileNotFoundError, match=r"fold\.json is damaged"):
         main([str(copy), str(tmp_path / "other"), "--fold=1"])
 
 

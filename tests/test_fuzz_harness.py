@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from fuzz import forked, verdict
-from fuzz.case import Case, draw
-from hypothesis import strategies
+from fuzz.case import Case
 
 HERE = Path(__file__).resolve().parent
 SOUND = "print('label')"
@@ -60,18 +59,6 @@ def test_each_planted_fault_is_found_and_nothing_else(found, name):
 def test_a_command_of_its_own_process_is_judged_alike(found):
     for name in REAL:
         assert found[f"{name}, real"] == found[name]
-
-
-def test_a_case_that_cannot_be_made_is_not_taken_for_a_finding(tmp_path):
-    case = Case("none", lambda folder: (folder / "a" / "b").write_text(""), {0})
-    with pytest.raises(forked.PreparationError, match="(?s)none.*No such file"):
-        list(forked.run_all([(0, case)], tmp_path))
-
-
-def test_the_same_seed_draws_the_same_inputs():
-    numbers = strategies.lists(strategies.integers())
-    assert draw(numbers, 20, seed=3) == draw(numbers, 20, seed=3)
-    assert draw(numbers, 20, seed=3) != draw(numbers, 20, seed=4)
 
 
 def _no_file(folder, outcome):

@@ -9,7 +9,6 @@ from model_folders import hubert_definition, speech, write_folder, write_wav
 
 from ser_lib import many_files
 from ser_lib.inference import EmotionRecognizer
-from ser_lib.many_files import twin
 
 DURATIONS_S = [0.5, 2.0, 0.3, 1.1, 0.9, 1.6, 0.7]
 
@@ -109,15 +108,3 @@ def test_an_error_of_a_worker_reaches_the_caller(recognizers, paths, tmp_path):
     with pytest.raises(ValueError, match=f"{silent} is silent"):
         recognizers["fbank"].classify_files([*paths, silent], 2, progressbar=False)
     assert torch.get_num_threads() == 2
-
-
-def test_a_twin_has_modules_of_its_own_and_the_same_weights(recognizers):
-    for recognizer in recognizers.values():
-        other = twin(recognizer)
-        pairs = zip(recognizer.mods.modules(), other.mods.modules(), strict=True)
-        assert not any(a is b for a, b in pairs)
-        pairs = zip(recognizer.parameters(), other.parameters(), strict=True)
-        assert all(a is b for a, b in pairs)
-    ecapa = twin(recognizers["fbank"]).mods["fold_1"].downstream.branches[0].aggregator
-    hooks = [h for m in ecapa.modules() for h in m._forward_pre_hooks.values()]
-    assert hooks and all(hook.__self__ is ecapa for hook in hooks)
