@@ -1,16 +1,13 @@
 """Many files through one model: batches of like length, shared out to all cores.
 
 On a CPU, cores that work apart gain more than large batches do: each worker reads a
-batch and classifies it with its share of PyTorch's threads. Workers have modules of
-their own, since some modules note the lengths of a batch while they run; the weights
-are shared. ``tests/bench_inference.py`` measures it.
+batch and classifies it with its share of PyTorch's threads. They share the model, whose
+modules keep no state between calls. ``tests/bench_inference.py`` measures it.
 """
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -61,11 +58,10 @@ def classify_many(
     """
     durations_s = [audio_duration_s(path, recognizer.sample_rate_hz) for path in paths]
 
-    def read_and_classify(
-        worker: "EmotionRecognizer", batch: Sequence[int]
-    ) -> "list[Classified]":
+    def read_and_classify(batch: Sequence[int]) -> "list[Classified]":
         names = [str(paths[i]) for i in batch]
-        return classify_wavs(worker, list(map(worker.load_audio, names)), names)
+        wavs = list(map(recognizer.load_audio, names))
+        return classify_wavs(recognizer, wavs, names)
 
     limits = batch_size, max_batch_s
     results: dict[int, Classified] = {}
@@ -81,20 +77,20 @@ def classify_many(
 def share_out(
     recognizer: "EmotionRecognizer",
     durations_s: Sequence[float],
-    work: "Callable[[EmotionRecognizer, Sequence[int]], Found]",
+    work: Callable[[Sequence[int]], Found],
     batch_size: int,
     max_batch_s: float,
-) -> "Iterator[tuple[Sequence[int], Found]]":
+) -> Iterator[tuple[Sequence[int], Found]]:
     """Cut recordings into batches, and share these out to workers.
 
     Arguments
     ---------
     recognizer : EmotionRecognizer
-        The model; one of the workers.
+        The model.
     durations_s : Sequence[float]
         Duration of each recording.
     work : Callable
-        Called with a worker and the indices of a batch, in the worker's thread.
+        Called with the indices of a batch, in the thread of a worker.
     batch_size : int
         Most recordings in a batch.
     max_batch_s : float
@@ -121,7 +117,7 @@ def share_out(
     # memory as all workers may.
     n_long = sum(durations_s[batch[0]] > limit_s for batch in batches)
     for part, workers in ((batches[:n_long], 1), (batches[n_long:], n_workers)):
-        yield from zip(part, _run(recognizer, part, work, workers), strict=True)
+        yield from zip(part, _run(part, work, workers), strict=True)
 
 
 def _on_cpu(recognizer: "EmotionRecognizer") -> bool:
@@ -136,53 +132,22 @@ def _count_workers(recognizer: "EmotionRecognizer", n_files: int) -> int:
 
 
 def _run(
-    recognizer: "EmotionRecognizer",
     batches: Sequence[Sequence[int]],
-    work: "Callable[[EmotionRecognizer, Sequence[int]], Found]",
+    work: Callable[[Sequence[int]], Found],
     n_workers: int,
-) -> "Iterator[Found]":
-    """Give what the work on each batch gives, in the order of the batches."""
-    idle: SimpleQueue[EmotionRecognizer] = SimpleQueue()
-
-    def with_a_worker(batch: Sequence[int]) -> "Found":
-        mine = idle.get()
-        try:
-            return work(mine, batch)
-        finally:
-            idle.put(mine)
-
-    idle.put(recognizer)
+) -> Iterator[Found]:
+    """Yield what the work on each batch gives, in the order of the batches."""
     if n_workers == 1:
-        yield from map(with_a_worker, batches)
+        yield from map(work, batches)
         return
-    for _ in range(n_workers - 1):
-        idle.put(twin(recognizer))
     n_threads = torch.get_num_threads()
     share = (n_threads // n_workers,)
     try:
         # It counts for the thread that calls it, and for those that begin later.
         with ThreadPoolExecutor(n_workers, "", torch.set_num_threads, share) as pool:
-            yield from pool.map(with_a_worker, batches)
+            yield from pool.map(work, batches)
     finally:
         torch.set_num_threads(n_threads)
-
-
-def twin(recognizer: "EmotionRecognizer") -> "EmotionRecognizer":
-    """Copy a recognizer for use in another thread.
-
-    Arguments
-    ---------
-    recognizer : EmotionRecognizer
-        The model.
-
-    Returns
-    -------
-    EmotionRecognizer
-        With modules of its own and the same weights.
-    """
-    weights = [*recognizer.parameters(), *recognizer.buffers()]
-    shared = {id(value): value for value in (recognizer.hparams, *weights)}
-    return copy.deepcopy(recognizer, shared)
 
 
 def classify_wavs(

@@ -71,8 +71,9 @@ def _find_chunk(
     usable = [i for i, length in enumerate(lengths) if not isinstance(length, str)]
     found = {i: length for i, length in enumerate(lengths) if isinstance(length, str)}
 
-    def work(worker: "EmotionRecognizer", batch: Sequence[int]) -> dict:
-        return _read_and_classify(worker, {usable[i]: items[usable[i]] for i in batch})
+    def work(batch: Sequence[int]) -> dict:
+        of_batch = {usable[i]: items[usable[i]] for i in batch}
+        return _read_and_classify(recognizer, of_batch)
 
     durations_s = [lengths[i] for i in usable]
     limits = options.batch_size, _BATCH_S

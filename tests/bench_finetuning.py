@@ -10,7 +10,7 @@ second, peak memory, and the share of the chip's rate of matrix products, which 
 measured in the same run. SpeechBrain's own recipe reports 194 s an epoch for the base
 size on a V100.
 
-On a CPU, against that recipe, from a checkout of SpeechBrain
+Against that recipe, on a GPU or a CPU, from a checkout of SpeechBrain
 (https://github.com/speechbrain/speechbrain):
 
     python tests/bench_finetuning.py --speechbrain_script \\
@@ -18,10 +18,10 @@ On a CPU, against that recipe, from a checkout of SpeechBrain
     ... --durations manifest.csv                            (column duration_s)
     ... --batch_size 4                                      (as theirs, in place of 16)
     ... --frozen_states_gb 4                                (frozen convolutions once)
+    ... --precision bf16                                    (ours; theirs stays fp32)
 
-Both train the same encoder on the same noise in 32-bit floats, each with its own
-settings, on one thread and on two: epochs in turns, after one of each that is not
-counted. Without ``--durations`` they are drawn as above. Prints the utterances a second
+Both train the same encoder on the same noise, each with its own settings, on a CPU with
+one thread and with two: epochs in turns, after one of each that is not counted. Without ``--durations`` they are drawn as above. Prints the utterances a second
 and the ratio of ours to theirs, by the clock and by CPU time (workers included), which
 other programs on the machine disturb less.
 """
@@ -37,6 +37,7 @@ from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 import numpy as np
 import pandas as pd
 import torch
+from speechbrain.utils.run_opts import RunOptions
 from speechbrain_recipe import ours, theirs, write_noise
 from torch import nn
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
@@ -48,6 +49,7 @@ from ser_lib.tiny_models import tiny_speech_settings
 from ser_lib.upstreams import HuggingFaceUpstream
 
 RATE_HZ = 16000
+_COMPARED = {"cpu": ["tiny", "base_4_layers"], "cuda": ["base"]}
 SHAPES = {
     "tiny": HubertConfig(**tiny_speech_settings()),
     "base_4_layers": HubertConfig(num_hidden_layers=4),
@@ -165,20 +167,28 @@ def compare(
     names = "batch_size", "frozen_states_gb"
     given = {name: getattr(options, name) for name in names}
     settings = {name: value for name, value in given.items() if value is not None}
+    run_opts = [
+        RunOptions(device=options.device, precision=precision)
+        for precision in (options.precision, "fp32")
+    ]
     with encoder_folder(shape) as encoder, tempfile.TemporaryDirectory() as folder:
         utterances = write_noise(Path(folder), durations_s)
         data = Path(folder), encoder, utterances
-        trainings = [ours(*data, **settings), theirs(options.speechbrain_script, *data)]
+        trainings = [
+            ours(*data, run_opts[0], **settings),
+            theirs(options.speechbrain_script, *data, run_opts[1]),
+        ]
         spent_s = np.zeros((1 + options.epochs, 2, 2))  # epoch, training, kind of time
         for epoch in range(1 + options.epochs):
             for i, training in enumerate(trainings):
                 start = clock_and_cpu_s()
                 training.train_epoch()
+                _wait(options.device)
                 spent_s[epoch, i] = clock_and_cpu_s() - start
     our_s, their_s = np.median(spent_s[1:], axis=0)
     rates = len(durations_s) / np.array([our_s[0], their_s[0]])
     print(
-        f"HuBERT-{shape}, {n_threads} thread(s), {len(durations_s)} utterances of "
+        f"HuBERT-{shape}, {options.device}, {n_threads} thread(s), {len(durations_s)} utterances of "
         f"{durations_s.sum():.0f} s: ours {rates[0]:.2f} a second, SpeechBrain's "
         f"{rates[1]:.2f}, ratio {rates[0] / rates[1]:.2f} by the clock, "
         f"{their_s[1] / our_s[1]:.2f} by CPU time",
@@ -205,7 +215,8 @@ def main() -> None:
     parser.add_argument("--utterances", type=int, help="default: 3556, or 256 on a CPU")
     parser.add_argument("--durations", type=Path, help="CSV with a column duration_s")
     parser.add_argument("--shapes", nargs="+", choices=SHAPES)
-    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
+    parser.add_argument("--precision", default="fp32", help="of ours, beside theirs")
     parser.add_argument("--speechbrain_script", type=Path, metavar="PATH")
     parser.add_argument("--batch_size", type=int, help="ours, beside SpeechBrain's")
     parser.add_argument("--frozen_states_gb", type=float, help="ours, default: none")
@@ -213,16 +224,16 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3, help="of which the median")
     options = parser.parse_args()
     torch.manual_seed(0)
-    if options.speechbrain_script is not None:
-        durations_s = drawn_durations_s(options, options.utterances or 256)
-        for shape in options.shapes or ["tiny", "base_4_layers"]:
-            for n_threads in options.threads:
-                compare(shape, durations_s, n_threads, options)
-        return
     if options.device == "cuda" and not torch.cuda.is_available():
         raise SystemExit(
             "No GPU was found; --device cpu times a few utterances on one."
         )
+    if options.speechbrain_script is not None:
+        durations_s = drawn_durations_s(options, options.utterances or 256)
+        for shape in options.shapes or _COMPARED[options.device]:
+            for n_threads in options.threads:
+                compare(shape, durations_s, n_threads, options)
+        return
     rate = matrix_rate(options.device, 8192 if options.device == "cuda" else 1024)
     durations_s = drawn_durations_s(options, options.utterances or 3556)
     for shape in options.shapes or ["base", "large"]:

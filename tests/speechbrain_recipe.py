@@ -56,7 +56,11 @@ class Training:
 
 
 def ours(
-    folder: Path, encoder: Path, utterances: list[Utterance], **settings: object
+    folder: Path,
+    encoder: Path,
+    utterances: list[Utterance],
+    run_opts: RunOptions,
+    **settings: object,
 ) -> Training:
     """Make the training of ``hubert_finetune.yaml``."""
     given = {"hubert_source": str(encoder), "data_folder": str(folder), **settings}
@@ -66,14 +70,18 @@ def ours(
     work = folder / "ours"
     work.mkdir(exist_ok=True)
     hparams = settings.build(fold=1, save_folder=str(work))
-    brain = make_brain(hparams, {}, RunOptions(device="cpu"), work)
+    brain = make_brain(hparams, {}, run_opts, work)
     loaders = make_loaders(hparams, fold, fold_inputs(settings, brain.reads, fold))
     brain.train_sampler = loaders["train"].batch_sampler
     return Training(brain, loaders["train"])
 
 
 def theirs(
-    script: Path, folder: Path, encoder: Path, utterances: list[Utterance]
+    script: Path,
+    folder: Path,
+    encoder: Path,
+    utterances: list[Utterance],
+    run_opts: RunOptions,
 ) -> Training:
     """Make the training of a ``train_with_wav2vec2.py``, as its last part does."""
     recipe = _import(script)
@@ -100,7 +108,7 @@ def theirs(
         modules=hparams["modules"],
         opt_class=hparams["opt_class"],
         hparams=hparams,
-        run_opts=RunOptions(device="cpu"),
+        run_opts=run_opts,
         checkpointer=hparams["checkpointer"],
     )
     options = hparams["dataloader_options"]

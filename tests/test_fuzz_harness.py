@@ -1,5 +1,6 @@
 """The fuzzer itself: faults that are planted must be found, and sound commands not."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -31,6 +32,23 @@ PLANTED = {
     "runs its input": ("open('canary', 'w').close()", {0}, ["nothing of the input"]),
     "leaves no file": (SOUND, {0}, ["no file is there"]),
 }
+CANNOT_BE_MADE = """
+import sys
+from pathlib import Path
+from fuzz.case import Case
+from fuzz.forked import run_all
+root = Path(sys.argv[1])
+(root / "a").touch()
+case = Case("none", lambda _: (root / "a" / "b").write_text(""), {0})
+list(run_all([(0, case)], root))
+"""
+DRAWS = """
+import json, sys
+from fuzz.case import draw
+from hypothesis import strategies
+numbers = strategies.lists(strategies.integers())
+print(json.dumps(draw(numbers, 20, seed=int(sys.argv[1]))))
+"""
 REAL = ("sound", "refuses", "shows a traceback", "sleeps")
 
 
@@ -38,11 +56,8 @@ REAL = ("sound", "refuses", "shows a traceback", "sleeps")
 def found(tmp_path_factory) -> dict[str, str]:
     """What the harness says of each, from a process that has started no thread."""
     root = tmp_path_factory.mktemp("planted")
-    command = [sys.executable, str(Path(__file__)), str(root)]
-    paths = {"PYTHONPATH": f"{HERE}:{HERE.parent}", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        command, env=paths, capture_output=True, text=True, check=True
-    )
+    done = _python(__file__, str(root))
+    done.check_returncode()
     return dict(line.split("\t") for line in done.stdout.splitlines())
 
 
@@ -59,6 +74,25 @@ def test_each_planted_fault_is_found_and_nothing_else(found, name):
 def test_a_command_of_its_own_process_is_judged_alike(found):
     for name in REAL:
         assert found[f"{name}, real"] == found[name]
+
+
+def test_a_case_that_cannot_be_made_is_not_taken_for_a_finding(tmp_path):
+    done = _python("-c", CANNOT_BE_MADE, str(tmp_path))
+    last = done.stderr.rstrip().splitlines()[-1]
+    assert done.returncode == 1 and "PreparationError" in done.stderr
+    assert last == f"NotADirectoryError: [Errno 20] Not a directory: '{tmp_path}/a/b'"
+
+
+def test_the_same_seed_draws_the_same_inputs():
+    drawn = [_python("-c", DRAWS, seed).stdout for seed in ("3", "3", "4")]
+    assert len(json.loads(drawn[0])) == 20
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def _python(*arguments: str) -> subprocess.CompletedProcess:
+    paths = {"PYTHONPATH": f"{HERE}:{HERE.parent}", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, env=paths, capture_output=True, text=True)
 
 
 def _no_file(folder, outcome):

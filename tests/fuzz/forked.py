@@ -11,6 +11,7 @@ import runpy
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -130,7 +131,7 @@ def _become(case: Case, folder: Path, begun: Path) -> None:
         try:
             command = [str(part) for part in case.prepare(folder)]
         except BaseException:  # noqa: BLE001  told by the parent
-            sys.excepthook(*sys.exc_info())
+            traceback.print_exc()
             sys.stderr.flush()
             os._exit(_FAILED_TO_PREPARE)
         begun.touch()
