@@ -21,9 +21,10 @@ Against that recipe, on a GPU or a CPU, from a checkout of SpeechBrain
     ... --precision bf16                                    (ours; theirs stays fp32)
 
 Both train the same encoder on the same noise, each with its own settings, on a CPU with
-one thread and with two: epochs in turns, after one of each that is not counted. Without ``--durations`` they are drawn as above. Prints the utterances a second
-and the ratio of ours to theirs, by the clock and by CPU time (workers included), which
-other programs on the machine disturb less.
+one thread and with two: epochs in turns, after one of each that is not counted. Without
+``--durations`` they are drawn as above. Prints the utterances a second and the ratio of
+ours to theirs, by the clock and by CPU time (workers included), which other programs on
+the machine disturb less.
 """
 
 import argparse
@@ -188,9 +189,9 @@ def compare(
     our_s, their_s = np.median(spent_s[1:], axis=0)
     rates = len(durations_s) / np.array([our_s[0], their_s[0]])
     print(
-        f"HuBERT-{shape}, {options.device}, {n_threads} thread(s), {len(durations_s)} utterances of "
-        f"{durations_s.sum():.0f} s: ours {rates[0]:.2f} a second, SpeechBrain's "
-        f"{rates[1]:.2f}, ratio {rates[0] / rates[1]:.2f} by the clock, "
+        f"HuBERT-{shape}, {options.device}, {n_threads} thread(s), "
+        f"{len(durations_s)} utterances of {durations_s.sum():.0f} s: "
+        f"ours {rates[0]:.2f} a second, SpeechBrain's {rates[1]:.2f}, ratio {rates[0] / rates[1]:.2f} by the clock, "
         f"{their_s[1] / our_s[1]:.2f} by CPU time",
         flush=True,
     )
@@ -231,7 +232,7 @@ def main() -> None:
     if options.speechbrain_script is not None:
         durations_s = drawn_durations_s(options, options.utterances or 256)
         for shape in options.shapes or _COMPARED[options.device]:
-            for n_threads in options.threads:
+            for n_threads in options.threads if options.device == "cpu" else [1]:
                 compare(shape, durations_s, n_threads, options)
         return
     rate = matrix_rate(options.device, 8192 if options.device == "cuda" else 1024)
