@@ -192,7 +192,8 @@ def compare(
         f"HuBERT-{shape}, {options.device}, {n_threads} thread(s), "
         f"{len(durations_s)} utterances of {durations_s.sum():.0f} s: "
         f"ours {rates[0]:.2f} a second, SpeechBrain's {rates[1]:.2f}, "
-        f"ratio {rates[0] / rates[1]:.2f} by the clock, {their_s[1] / our_s[1]:.2f} by CPU time",
+        f"ratio {rates[0] / rates[1]:.2f} by the clock, "
+        f"{their_s[1] / our_s[1]:.2f} by CPU time",
         flush=True,
     )
 
