@@ -11,7 +11,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" requirements.txt
 
 cd "$root/recipes/IEMOCAP"
 folder="results/quickstart"
-python -m ser_lib.synthetic "$folder/IEMOCAP_miniature"
+python -m ser_lib.synthetic.iemocap "$folder/IEMOCAP_miniature"
 data=(--data_folder "$folder/IEMOCAP_miniature")
 data+=(--hubert_source "$root/pretrained/hubert_tiny")
 
@@ -23,8 +23,8 @@ shift
 # The folds come first: the words of their transcripts make BERT's vocabulary.
 python train.py hparams/quickstart.yaml "${data[@]}" --prepare_only True \
     --results_folder "$folder" --output_folder "$folder/prepared"
-python -m ser_lib.tiny_models wav2vec2 "$folder/w2v2_tiny"
-python -m ser_lib.tiny_models bert "$folder/bert_tiny" "$folder/prepared/fold_1/train.csv"
+python -m ser_lib.synthetic.encoders wav2vec2 "$folder/w2v2_tiny"
+python -m ser_lib.synthetic.encoders bert "$folder/bert_tiny" "$folder/prepared/fold_1/train.csv"
 python table1.py --changes miniature.yaml "${data[@]}" \
     --w2v2_source "$folder/w2v2_tiny" --bert_source "$folder/bert_tiny" \
     --results_folder "$folder" "$@"

@@ -13,24 +13,33 @@ from speechbrain.utils.distributed import ddp_barrier, if_main_process
 from speechbrain.utils.logger import get_logger
 from speechbrain.utils.run_opts import RunOptions
 
-from ser_lib.artefacts import settings_key
-from ser_lib.audio_hashes import with_audio_hashes
-from ser_lib.audit import audit_folds
-from ser_lib.digests import digest
+from ser_lib.corpora import validate, with_audio_hashes
+from ser_lib.evaluation import (
+    fold_fault,
+    format_table,
+    list_errors,
+    write_predictions,
+    write_report,
+)
 from ser_lib.export import export_run
-from ser_lib.files import atomic_path
-from ser_lib.finished_folds import fold_fault
-from ser_lib.fold_files import write_folds
-from ser_lib.folds import Fold, chosen_folds, fold_digest
-from ser_lib.hparams import Settings
-from ser_lib.manifest import validate
-from ser_lib.overview import describe
-from ser_lib.predictions import write_predictions
-from ser_lib.report import format_table, write_report
-from ser_lib.stages import stage_settings
-from ser_lib.step_log import copy_steps
-from ser_lib.training import train_fold, trained_folder
-from ser_lib.wrong_predictions import list_errors
+from ser_lib.folds import (
+    Fold,
+    audit_folds,
+    chosen_folds,
+    describe,
+    fold_digest,
+    write_folds,
+)
+from ser_lib.settings import Settings
+from ser_lib.training import (
+    copy_steps,
+    settings_key,
+    stage_settings,
+    train_fold,
+    trained_folder,
+)
+from ser_lib.utils.digests import digest
+from ser_lib.utils.files import atomic_path
 
 logger = get_logger(__name__)
 

@@ -11,8 +11,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 import torch
 from torch import nn
 
-from ser_lib.fusion import align_frames, frame_ratios
-from ser_lib.upstreams.frames import Frames
+from ser_lib.upstreams import Frames, align_frames, frame_ratios
 
 
 class Branch(nn.Module):
@@ -191,7 +190,7 @@ class EmotionModel(nn.Module):
 
     Example
     -------
-    >>> from ser_lib.aggregators import MeanPooling
+    >>> from ser_lib.aggregators.ecapa_tdnn import MeanPooling
     >>> from ser_lib.upstreams import FbankUpstream
     >>> model = EmotionModel(
     ...     labels=["neu", "hap", "ang", "sad"],

@@ -44,9 +44,9 @@ from torch import nn
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
 from ser_lib.aggregators import MeanPooling
-from ser_lib.dataset import LengthBucketSampler
+from ser_lib.dataio import LengthBucketSampler
 from ser_lib.model import EmotionModel
-from ser_lib.tiny_models import tiny_speech_settings
+from ser_lib.synthetic import tiny_speech_settings
 from ser_lib.upstreams import HuggingFaceUpstream
 
 RATE_HZ = 16000

@@ -37,9 +37,14 @@ from torch import nn
 from torch.ao.quantization import quantize_dynamic
 from transformers import HubertConfig, Wav2Vec2FeatureExtractor
 
+from ser_lib.export.onnx import write_onnx
 from ser_lib.inference import EmotionRecognizer
-from ser_lib.made_up_speech import SAMPLE_RATE_HZ, VOICES, make_speaker, speak
-from ser_lib.onnx_export import write_onnx
+from ser_lib.synthetic.speech import (
+    SAMPLE_RATE_HZ,
+    VOICES,
+    make_speaker,
+    speak,
+)
 from ser_lib.upstreams.encoder_description import describe_encoder
 
 SHIPPED = Path(__file__).resolve().parents[1] / "pretrained" / "ravdess_fbank_ecapa"

@@ -22,12 +22,11 @@ import torch
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
 from ser_lib.aggregators import EcapaTdnn
-from ser_lib.dataset import LengthBucketSampler
-from ser_lib.features import FrameStore, encode_all, write_frames
-from ser_lib.hparams import Settings
+from ser_lib.dataio import FrameStore, LengthBucketSampler, encode_all, write_frames
 from ser_lib.model import EmotionModel
-from ser_lib.stages import stage_settings
-from ser_lib.tiny_models import write_tiny_hubert
+from ser_lib.settings import Settings
+from ser_lib.synthetic.encoders import write_tiny_hubert
+from ser_lib.training import stage_settings
 from ser_lib.upstreams import Frames, HuggingFaceUpstream
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "IEMOCAP"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ser_lib.predictions import write_predictions
+from ser_lib.evaluation import write_predictions
 
 LABELS = ["sad", "angry"]
 

@@ -6,7 +6,7 @@ import sys
 import torch
 from stub_recognizer import StubRecognizer
 
-from ser_lib.timeline import timeline_file
+from ser_lib.inference import timeline_file
 
 torch.set_num_threads(1)
 recognizer = StubRecognizer(sample_rate_hz=2000)

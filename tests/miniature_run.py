@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ser_lib.synthetic import miniature_counts, write_miniature_iemocap
-from ser_lib.tiny_models import write_tiny_hubert
+from ser_lib.synthetic.encoders import write_tiny_hubert
+from ser_lib.synthetic.iemocap import miniature_counts, write_miniature_iemocap
 
 HERE = Path(__file__).resolve().parent
 RECIPE = HERE.parent / "recipes" / "IEMOCAP"

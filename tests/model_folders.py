@@ -9,11 +9,11 @@ import torch
 from speechbrain.utils.run_opts import RunOptions
 
 from ser_lib.experiment import prepare, test_fold
-from ser_lib.hparams import Settings
-from ser_lib.model_description import build_model
 from ser_lib.model_folder import write_facts, write_member
-from ser_lib.synthetic import miniature_counts, write_miniature_iemocap
-from ser_lib.tiny_models import write_tiny_hubert
+from ser_lib.model_folder.network import build_model
+from ser_lib.settings import Settings
+from ser_lib.synthetic.encoders import write_tiny_hubert
+from ser_lib.synthetic.iemocap import miniature_counts, write_miniature_iemocap
 from ser_lib.upstreams import HuggingFaceUpstream
 
 IEMOCAP_HPARAMS = Path(__file__).resolve().parents[1] / "recipes/IEMOCAP/hparams"

@@ -8,8 +8,8 @@ from unittest.mock import patch
 
 from stub_recognizer import StubRecognizer, write_wave
 
-from ser_lib import predict
-from ser_lib.command import run_command
+from ser_lib.predict import __main__ as predict
+from ser_lib.utils.command import run_command
 
 
 def run(*arguments, recognizer=None) -> tuple[int, str, str]:

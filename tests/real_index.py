@@ -4,7 +4,7 @@ import csv
 import json
 from pathlib import Path
 
-from ser_lib.manifest import Utterance
+from ser_lib.corpora import Utterance
 
 
 def superb_release(shared_data: Path) -> list[Utterance]:

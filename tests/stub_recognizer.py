@@ -10,8 +10,8 @@ import soundfile
 import torch
 
 from ser_lib.audio import read_audio
-from ser_lib.audio_checks import check_wav
-from ser_lib.windows import stream
+from ser_lib.audio.checks import check_wav
+from ser_lib.inference.windows import stream
 
 RATE_HZ = 1000
 

@@ -2,9 +2,8 @@
 
 import pytest
 
-from ser_lib.arguments import read_arguments
-from ser_lib.hparams import Settings
-from ser_lib.recipe import read_command_line
+from ser_lib.settings import Settings, read_command_line
+from ser_lib.settings.arguments import read_arguments
 
 FILE = "recipes/Custom/hparams/fbank_ecapa.yaml"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from other_user import open_folder, without_rights_of_root
 
-from ser_lib.audio_files import find_audio, find_files
+from ser_lib.audio import find_audio, find_files
 from ser_lib.pretraining import audio_folder
 
 

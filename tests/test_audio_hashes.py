@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_lib import audio_hashes
-from ser_lib.audio_hashes import audio_hash, with_audio_hashes
+from ser_lib.corpora import Utterance, audio_hashes, with_audio_hashes
+from ser_lib.corpora.audio_hashes import audio_hash
 from ser_lib.folds import Fold, fold_digest
-from ser_lib.manifest import Utterance
 
 NOISE = np.random.default_rng(0).integers(-(2**15), 2**15, 800).astype(np.int16)
 

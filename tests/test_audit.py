@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 from real_index import superb_release
 
-from ser_lib.audit import audit_folds
-from ser_lib.folds import Fold, superb_folds
-from ser_lib.hparams import Settings
-from ser_lib.manifest import Utterance
+from ser_lib.corpora import Utterance
+from ser_lib.folds import Fold, audit_folds, superb_folds
+from ser_lib.settings import Settings
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 PAIRS = ["train-valid", "train-test", "valid-test"]

@@ -11,13 +11,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_lib import folds
-from ser_lib.audio_hashes import with_audio_hashes
-from ser_lib.audit import audit_folds, main
+from ser_lib.corpora import Utterance, with_audio_hashes
 from ser_lib.experiment import prepare
-from ser_lib.fold_files import write_folds
-from ser_lib.folds import Fold
-from ser_lib.manifest import Utterance
+from ser_lib.folds import Fold, audit_folds, write_folds
+from ser_lib.folds import fold as folds
+from ser_lib.folds.audit import main
 
 NAMES = [f"03-01-{e}-01-01-01-{a}" for a in ("01", "02", "03") for e in ("03", "05")]
 

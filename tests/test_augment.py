@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ser_lib.augment import BandGains, random_crop
+from ser_lib.dataio import BandGains, random_crop
 
 
 def test_crops_lie_within_their_utterance():

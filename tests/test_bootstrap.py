@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ser_lib.bootstrap import bootstrap_interval, paired_difference
+from ser_lib.evaluation import paired_difference
+from ser_lib.evaluation.bootstrap import bootstrap_interval
 
 LABELS = ["a", "b"]
 

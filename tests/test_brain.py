@@ -8,9 +8,8 @@ import torch
 from speechbrain import Stage
 from torch import nn
 
-from ser_lib.brain import EmotionBrain
-from ser_lib.checkpoints import AtomicCheckpointer
-from ser_lib.history import History
+from ser_lib.training import AtomicCheckpointer, History
+from ser_lib.training.brain import EmotionBrain
 
 
 def test_a_history_goes_on_from_what_a_checkpoint_held(tmp_path):

@@ -7,13 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from ser_lib.checkpoints import (
-    AtomicCheckpointer,
-    average_states,
-    best_checkpoints,
-    keep_best_and_newest,
-    load_average,
-)
+from ser_lib.training import AtomicCheckpointer, keep_best_and_newest, load_average
+from ser_lib.training.checkpoints import average_states, best_checkpoints
 
 
 def saved_epochs(folder: Path, accuracies: list[float]) -> AtomicCheckpointer:

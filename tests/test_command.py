@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from ser_lib.command import RESUMES, run_command
-from ser_lib.command_line import CommandParser, path_argument
+from ser_lib.utils.command import RESUMES, run_command
+from ser_lib.utils.command_line import CommandParser, path_argument
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = ROOT / "recipes"
@@ -196,7 +196,7 @@ def small_disk(tmp_path):
 def test_a_file_that_does_not_fit_on_the_disk_is_named_and_not_left_behind(
     small_disk, capsys
 ):
-    from ser_lib.files import atomic_path
+    from ser_lib.utils.files import atomic_path
 
     def main(arguments):
         with atomic_path(small_disk / "table.csv") as unfinished:
@@ -296,7 +296,14 @@ def test_ctrl_c_while_a_module_is_imported_leaves_no_traceback(tmp_path):
     # A library that takes for ever to import stands for those that take seconds.
     (tmp_path / "soundfile.py").write_text("import time\ntime.sleep(60)\n")
     started = subprocess.Popen(
-        [sys.executable, "-X", "importtime", "-m", "ser_lib.synthetic", "folder"],
+        [
+            sys.executable,
+            "-X",
+            "importtime",
+            "-m",
+            "ser_lib.synthetic.iemocap",
+            "folder",
+        ],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
         stderr=subprocess.PIPE,
@@ -400,7 +407,7 @@ MISTAKES = [
     ),
     ("SAVEE/train.py", [*SAVEE, "--note=!ref <nothing>"], '"nothing" is not valid'),
     ("SAVEE/train.py", [*SAVEE, "--model=ecapa"], "'ecapa'; expected an object"),
-    ("SAVEE/train.py", [*SAVEE, "--history=no"], "such as !new:ser_lib.history.Hist"),
+    ("SAVEE/train.py", [*SAVEE, "--history=no"], "such as !new:ser_lib.training.Hist"),
     ("SAVEE/train.py", [*SAVEE, "--device=tpu9"], "--device 'tpu9' cannot be used"),
     ("SAVEE/train.py", [*SAVEE, "--precision=fp64"], "invalid choice: 'fp64'"),
     ("SAVEE/train.py", [*SAVEE, "--debug_batches=x"], "invalid int value: 'x'"),

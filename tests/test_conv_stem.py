@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ser_lib.aggregators import EcapaTdnn
-from ser_lib.conv_stem import ConvStem
+from ser_lib.aggregators.conv_stem import ConvStem
 from ser_lib.upstreams import Frames
 
 SMALL = {"channels": [16] * 4 + [48], "attention_channels": 8}

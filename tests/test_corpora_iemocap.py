@@ -10,8 +10,8 @@ import pytest
 import soundfile
 from hyperpyyaml import load_hyperpyyaml
 
+from ser_lib.corpora import validate
 from ser_lib.corpora.iemocap import read_corpus
-from ser_lib.manifest import validate
 
 CORPUS_YAML = Path(__file__).parents[1] / "recipes" / "IEMOCAP" / "corpus.yaml"
 

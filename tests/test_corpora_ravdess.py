@@ -13,9 +13,9 @@ import soundfile
 from hyperpyyaml import load_hyperpyyaml
 from web_server import running_web_server
 
-from ser_lib.audit import audit_folds
+from ser_lib.corpora import Utterance, validate
 from ser_lib.corpora.ravdess import read_corpus
-from ser_lib.manifest import Utterance, validate
+from ser_lib.folds import audit_folds
 
 CORPUS_YAML = Path(__file__).parents[1] / "recipes" / "RAVDESS" / "corpus.yaml"
 EMOTIONS = "neutral calm happy sad angry fearful disgust surprised".split()

@@ -13,10 +13,10 @@ import pytest
 import soundfile
 from hyperpyyaml import load_hyperpyyaml
 
-from ser_lib.audit import audit_folds
+from ser_lib.corpora import Utterance, validate
 from ser_lib.corpora.savee import read_corpus
-from ser_lib.manifest import Utterance, validate
-from ser_lib.stand_ins import savee_counts, write_savee
+from ser_lib.folds import audit_folds
+from ser_lib.synthetic.corpora import savee_counts, write_savee
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "SAVEE"
 COUNTS = {

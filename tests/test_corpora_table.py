@@ -7,9 +7,8 @@ import pytest
 import soundfile
 
 from ser_lib.audio import read_audio
-from ser_lib.corpora.table import folder_of, labels_of, read_corpus
-from ser_lib.corpora.table_rows import read_table
-from ser_lib.manifest import Utterance
+from ser_lib.corpora import Utterance, read_table
+from ser_lib.corpora.csv_table import folder_of, labels_of, read_corpus
 
 NAMES = ["a.wav", "b b.flac", "{c}, $d.ogg", "Grüße/日本.mp3"]
 FACTS = {"labels": ["calm", "sad"], "sample_rate_hz": 16000}

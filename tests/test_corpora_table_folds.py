@@ -9,12 +9,11 @@ import pytest
 from hyperpyyaml import load_hyperpyyaml
 from speechbrain.utils.run_opts import RunOptions
 
-from ser_lib.artefacts import settings_key
-from ser_lib.corpora.table_folds import make_folds, parts_sharing_speakers
-from ser_lib.corpora.table_rows import read_table
-from ser_lib.hparams import Settings
-from ser_lib.stages import stage_settings
-from ser_lib.stand_ins import write_table
+from ser_lib.corpora import read_table
+from ser_lib.folds.from_csv import make_folds, parts_sharing_speakers
+from ser_lib.settings import Settings
+from ser_lib.synthetic.corpora import write_table
+from ser_lib.training import settings_key, stage_settings
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "Custom"
 

@@ -5,9 +5,9 @@ import pytest
 import soundfile
 import torch
 
-from ser_lib.dataset import AudioReader, LengthBucketSampler
-from ser_lib.loaders import make_loader
-from ser_lib.manifest import Utterance
+from ser_lib.corpora import Utterance
+from ser_lib.dataio import LengthBucketSampler, make_loader
+from ser_lib.dataio.audio_reader import AudioReader
 
 DURATIONS_S = np.random.default_rng(0).lognormal(1.2, 0.6, 1000)  # like IEMOCAP's
 

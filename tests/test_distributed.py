@@ -9,10 +9,9 @@ import pandas as pd
 import pytest
 from miniature_run import LABELS, RECIPE, miniature_options, predictions_of
 
-from ser_lib.dataset import LengthBucketSampler
-from ser_lib.distributed import gather_lists, locked
-from ser_lib.features import FrameStore
-from ser_lib.predictions import read_predictions
+from ser_lib.dataio import FrameStore, LengthBucketSampler
+from ser_lib.evaluation import read_predictions
+from ser_lib.utils.distributed import gather_lists, locked
 
 DURATIONS_S = np.random.default_rng(0).uniform(1, 10, 101)
 
@@ -50,7 +49,8 @@ def test_a_folder_that_another_run_has_locked_is_waited_for_with_a_message(tmp_p
         "with FileLock(sys.argv[1]): print('locked', flush=True); time.sleep(3)"
     )
     waiter = (
-        "import sys; from pathlib import Path; from ser_lib.distributed import locked\n"
+        "import sys; from pathlib import Path\n"
+        "from ser_lib.utils.distributed import locked\n"
         "with locked(Path(sys.argv[1])): print('mine')"
     )
     environment = {**os.environ, "PYTHONPATH": str(RECIPE.parents[1])}

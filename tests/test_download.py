@@ -10,8 +10,8 @@ from collections import namedtuple
 import pytest
 from web_server import running_web_server
 
-from ser_lib import download as download_module
-from ser_lib.download import download, needs_space, unpack_zip
+from ser_lib.utils import download as download_module
+from ser_lib.utils.download import download, needs_space, unpack_zip
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB, so several chunks
 MD5 = hashlib.md5(CONTENT).hexdigest()

@@ -9,8 +9,8 @@ from contextlib import suppress
 import pytest
 from web_server import running_web_server
 
-from ser_lib import download as download_module
-from ser_lib.download import download, download_and_unpack
+from ser_lib.utils import download as download_module
+from ser_lib.utils.download import download, download_and_unpack
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file
 from speechbrain import parse_arguments
 
-from ser_lib.hparams import Settings
 from ser_lib.pretraining.encoder_card import encoder_card
+from ser_lib.settings import Settings
 from ser_lib.upstreams import HuggingFaceUpstream
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,11 +11,10 @@ from hyperpyyaml import load_hyperpyyaml
 from miniature_run import LABELS, RECIPE, miniature_options, predictions_of, train
 from speechbrain.utils.run_opts import RunOptions
 
-from ser_lib.artefacts import settings_key
-from ser_lib.hparams import Settings
-from ser_lib.metrics import figures
-from ser_lib.predictions import read_predictions
-from ser_lib.tiny_models import write_tiny_hubert
+from ser_lib.evaluation import figures, read_predictions
+from ser_lib.settings import Settings
+from ser_lib.synthetic.encoders import write_tiny_hubert
+from ser_lib.training import settings_key
 
 
 @pytest.fixture(scope="module")

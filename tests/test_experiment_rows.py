@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 from toy_table import OPTIONS, RECIPES, read_settings_once
 
-from ser_lib.artefacts import settings_key
-from ser_lib.experiment_rows import read_table
-from ser_lib.hparams import Settings
-from ser_lib.stages import stage_settings
-from ser_lib.tiny_models import write_tiny_hubert
+from ser_lib.paper_table.rows import read_table
+from ser_lib.settings import Settings
+from ser_lib.synthetic.encoders import write_tiny_hubert
+from ser_lib.training import settings_key, stage_settings
 
 TABLE1 = RECIPES / "IEMOCAP" / "table1.yaml"
 

@@ -21,15 +21,22 @@ from toy_table import (
     write_toy_table,
 )
 
-from ser_lib import experiment_plan, experiment_table
-from ser_lib.experiment_plan import check_disk, disk_text, make_plan, plan_table
-from ser_lib.experiment_rows import read_table
-from ser_lib.experiment_table import finished_results, run_table
-from ser_lib.features import write_frames
-from ser_lib.hparams import Settings
-from ser_lib.manifest import read_manifest
-from ser_lib.table_figure import table_figure
-from ser_lib.tiny_models import write_tiny_bert, write_tiny_hubert
+from ser_lib.corpora import read_manifest
+from ser_lib.dataio import write_frames
+from ser_lib.paper_table import plan as experiment_plan
+from ser_lib.paper_table import run as experiment_table
+from ser_lib.paper_table import run_table
+from ser_lib.paper_table.figure import table_figure
+from ser_lib.paper_table.plan import (
+    check_disk,
+    disk_text,
+    make_plan,
+    plan_table,
+)
+from ser_lib.paper_table.rows import read_table
+from ser_lib.paper_table.run import finished_results
+from ser_lib.settings import Settings
+from ser_lib.synthetic.encoders import write_tiny_bert, write_tiny_hubert
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,12 +12,13 @@ from model_folders import LABELS, run_experiment, write_corpus, write_folder
 
 import ser_lib.export
 from ser_lib.aggregators import MeanPooling
-from ser_lib.export import export_run, main
+from ser_lib.evaluation import read_predictions
+from ser_lib.export import export_run
+from ser_lib.export.finished_fold import load_trained
+from ser_lib.export.run import main
 from ser_lib.inference import EmotionRecognizer
 from ser_lib.model import EmotionModel
-from ser_lib.model_folder import read_facts
-from ser_lib.predictions import read_predictions
-from ser_lib.trained import load_trained
+from ser_lib.model_folder.description import read_facts
 
 CPU = {"device": "cpu"}
 load_once = functools.cache(load_trained)

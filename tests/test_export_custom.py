@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ser_lib.export import main
+from ser_lib.export.run import main
 from ser_lib.inference import EmotionRecognizer
-from ser_lib.model_folder import read_facts
-from ser_lib.stand_ins import write_table
+from ser_lib.model_folder.description import read_facts
+from ser_lib.synthetic.corpora import write_table
 
 ROOT = Path(__file__).resolve().parents[1]
 LABELS = ["angry", "happy", "sad"]

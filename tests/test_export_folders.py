@@ -10,9 +10,10 @@ from model_folders import RATE_HZ, run_experiment, speech, write_corpus, write_f
 from safetensors.torch import load
 
 import ser_lib.export
-from ser_lib.export import UNFINISHED, export_run, main
+from ser_lib.export import export_run
+from ser_lib.export.run import UNFINISHED, main
 from ser_lib.inference import EmotionRecognizer
-from ser_lib.model_folder import read_facts
+from ser_lib.model_folder.description import read_facts
 
 
 @pytest.fixture(scope="module")

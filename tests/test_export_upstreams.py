@@ -11,14 +11,13 @@ from s3prl_files import apc_checkpoint
 from tiny_upstreams import UPSTREAMS
 
 import ser_lib.export
-from ser_lib.checkpoints import AtomicCheckpointer
 from ser_lib.export import export_run
-from ser_lib.hparams import Settings
+from ser_lib.export.finished_fold import load_trained
 from ser_lib.inference import EmotionRecognizer
-from ser_lib.model_folder import read_facts
-from ser_lib.trained import load_trained
-from ser_lib.upstreams import ApcUpstream, CpcUpstream, native
-from ser_lib.upstreams.families import FAMILIES
+from ser_lib.model_folder.description import read_facts
+from ser_lib.settings import Settings
+from ser_lib.training import AtomicCheckpointer
+from ser_lib.upstreams import FAMILIES, ApcUpstream, CpcUpstream, native
 
 HPARAMS = Path(__file__).resolve().parents[1] / "recipes" / "hparams"
 SUPERB = HPARAMS / "superb.yaml"

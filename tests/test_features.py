@@ -7,8 +7,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ser_lib.features import FrameStore, check_space, encode_all, write_frames
-from ser_lib.manifest import Utterance
+from ser_lib.corpora import Utterance
+from ser_lib.dataio import (
+    FrameStore,
+    check_space,
+    encode_all,
+    write_frames,
+)
 from ser_lib.upstreams import Frames
 
 

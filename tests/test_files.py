@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from other_user import open_folder, without_rights_of_root
 
-from ser_lib.files import atomic_path
+from ser_lib.utils.files import atomic_path
 
 
 def write(path: Path, text: str = "new") -> None:

@@ -7,9 +7,13 @@ import shutil
 import pytest
 from finished_run import LABELS, write_fold
 
-from ser_lib.finished_folds import finished_folds, left_out_folds
-from ser_lib.fold_results import collect, pool
-from ser_lib.report import write_report
+from ser_lib.evaluation import (
+    collect,
+    finished_folds,
+    left_out_folds,
+    pool,
+    write_report,
+)
 
 
 def change_fact(folder, **changed):

@@ -8,14 +8,14 @@ import pytest
 import torch
 from real_index import superb_release
 
-from ser_lib.fold_files import read_folds, write_fold
+from ser_lib.corpora import Utterance
 from ser_lib.folds import (
     Fold,
     chosen_folds,
     speaker_folds,
     superb_folds,
 )
-from ser_lib.manifest import Utterance
+from ser_lib.folds.files import read_folds, write_fold
 
 
 def _utterance(speaker: str, label: str, number: int = 0) -> Utterance:

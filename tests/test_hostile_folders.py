@@ -10,7 +10,7 @@ import pytest
 from hostile_folders import networks, texts
 from model_folders import hubert_definition, write_folder
 
-from ser_lib.checksums import network_sha256
+from ser_lib.model_folder.checksums import network_sha256
 
 HERE = Path(__file__).resolve().parent
 SOUND = ("0_sound", "0_sound_hubert", "1_yaml_code", "1_yaml_laughs")

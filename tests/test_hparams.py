@@ -6,7 +6,7 @@ import pytest
 import torch
 from hyperpyyaml import load_hyperpyyaml
 
-from ser_lib.hparams import Settings
+from ser_lib.settings import Settings
 
 BASE = """
 seed: 1

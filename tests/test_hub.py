@@ -9,9 +9,10 @@ from huggingface_hub.utils import filter_repo_objects
 from model_folders import LABELS, write_folder
 from speechbrain.utils.fetching import FetchConfig
 
-import ser_lib.hub
-from ser_lib.hub import local_model, push_to_hub
+import ser_lib.model_folder.hub
 from ser_lib.inference import EmotionRecognizer
+from ser_lib.model_folder import push_to_hub
+from ser_lib.model_folder.hub import local_model
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def test_a_model_is_pushed_whole_and_private_without_files_of_the_user(
     folder, tmp_path, monkeypatch
 ):
     hub = Hub()
-    monkeypatch.setattr(ser_lib.hub, "HfApi", lambda: hub)
+    monkeypatch.setattr(ser_lib.model_folder.hub, "HfApi", lambda: hub)
     folder = shutil.copytree(folder, tmp_path / "model")
     names = sorted(path.name for path in folder.iterdir())
     assert "model.json" in names
@@ -55,7 +56,7 @@ def test_a_hub_that_refuses_leaves_the_folder_and_says_how_to_upload(
         def create_repo(self, *args, **kwargs):
             raise ConnectionError("no network")
 
-    monkeypatch.setattr(ser_lib.hub, "HfApi", Refusing)
+    monkeypatch.setattr(ser_lib.model_folder.hub, "HfApi", Refusing)
     with pytest.raises(OSError, match="no network.*hf upload owner/name"):
         push_to_hub(folder, "owner/name")
     assert (folder / "model.json").is_file()
@@ -100,7 +101,7 @@ def test_a_model_that_the_cache_holds_in_part_is_fetched(folder, tmp_path, monke
             (snapshot / "fold_1.safetensors").write_bytes(weights)
         return str(snapshot)
 
-    monkeypatch.setattr(ser_lib.hub, "snapshot_download", download)
+    monkeypatch.setattr(ser_lib.model_folder.hub, "snapshot_download", download)
     config = FetchConfig(revision="v1")
     recognizer = EmotionRecognizer.from_hparams("owner/name", fetch_config=config)
     assert recognizer.labels == LABELS

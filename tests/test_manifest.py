@@ -4,7 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from ser_lib.manifest import Utterance, read_manifest, validate, write_manifest
+from ser_lib.corpora import (
+    Utterance,
+    read_manifest,
+    validate,
+    write_manifest,
+)
 
 FACTS = {
     "labels": ["neu", "sad"],

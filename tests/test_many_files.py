@@ -7,8 +7,8 @@ import pytest
 import torch
 from model_folders import hubert_definition, speech, write_folder, write_wav
 
-from ser_lib import many_files
 from ser_lib.inference import EmotionRecognizer
+from ser_lib.inference import parallel as many_files
 
 DURATIONS_S = [0.5, 2.0, 0.3, 1.1, 0.9, 1.6, 0.7]
 

@@ -10,16 +10,17 @@ import torch
 from speechbrain import Stage
 from speechbrain.utils.run_opts import RunOptions
 
+from ser_lib.corpora import Utterance
+from ser_lib.dataio import make_loaders
 from ser_lib.folds import Fold
-from ser_lib.hparams import Settings
-from ser_lib.loaders import make_loaders
-from ser_lib.manifest import Utterance
-from ser_lib.tiny_models import (
+from ser_lib.settings import Settings
+from ser_lib.synthetic.encoders import (
     write_tiny_bert,
     write_tiny_classifier,
     write_tiny_speech_encoder,
 )
-from ser_lib.training import fold_inputs, make_brain
+from ser_lib.training import fold_inputs
+from ser_lib.training.fold_training import make_brain
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 EXPERIMENTS = sorted(

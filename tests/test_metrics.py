@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from ser_lib.metrics import (
+from ser_lib.evaluation import figures
+from ser_lib.evaluation.metrics import (
     FROM_CONFUSION,
     confusion_matrix,
-    figures,
     macro_f1,
     recall_per_class,
     unweighted_accuracy,

@@ -11,9 +11,10 @@ from model_folders import FACTS, FBANK, write_folder
 from safetensors.torch import load_file, save_file
 from speechbrain.inference.interfaces import foreign_class
 
-from ser_lib.checksums import network_sha256, sha256
 from ser_lib.inference import EmotionRecognizer
-from ser_lib.model_folder import read_facts, write_facts
+from ser_lib.model_folder import write_facts
+from ser_lib.model_folder.checksums import network_sha256, sha256
+from ser_lib.model_folder.description import read_facts
 
 
 @pytest.fixture(scope="module")

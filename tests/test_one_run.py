@@ -8,11 +8,10 @@ import pytest
 import soundfile
 from speechbrain.utils.run_opts import RunOptions
 
-from ser_lib import report
-from ser_lib.audit import main as audit
+from ser_lib.evaluation import finished_folds, report
 from ser_lib.experiment import run
-from ser_lib.finished_folds import finished_folds
-from ser_lib.hparams import Settings
+from ser_lib.folds.audit import main as audit
+from ser_lib.settings import Settings
 
 HPARAMS = Path(__file__).resolve().parents[1] / "recipes/Custom/hparams"
 SPEAKERS = ["Ann", "Bob", "Cem", "Dora"]

@@ -8,12 +8,12 @@ import torch
 from model_folders import FBANK, LABELS, hubert_definition, write_folder
 from tiny_convolutional import LOAD, tiny, written
 
-from ser_lib import onnx_export
 from ser_lib.aggregators import EcapaTdnn
+from ser_lib.export import onnx as onnx_export
+from ser_lib.export.onnx import write_onnx
+from ser_lib.export.onnx_modules import UnpaddedRecognizer, unpadded
 from ser_lib.inference import EmotionRecognizer
-from ser_lib.onnx_export import write_onnx
-from ser_lib.tiny_models import write_tiny_hubert
-from ser_lib.unpadded import UnpaddedRecognizer, unpadded
+from ser_lib.synthetic.encoders import write_tiny_hubert
 from ser_lib.upstreams import (
     ApcUpstream,
     CpcUpstream,
@@ -21,8 +21,8 @@ from ser_lib.upstreams import (
     Frames,
     HuggingFaceUpstream,
     MockingjayUpstream,
+    Wav2Vec,
 )
-from ser_lib.upstreams.wav2vec_network import Wav2Vec
 
 MEAN = {"class": "ProjectedMean"}
 SUPERB = {

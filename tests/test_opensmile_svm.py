@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ser_lib.corpora import Utterance
 from ser_lib.folds import Fold
-from ser_lib.manifest import Utterance
 
 SCRIPT = Path(__file__).resolve().parents[1] / "recipes" / "RAVDESS/opensmile_svm.py"
 

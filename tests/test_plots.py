@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ser_lib.plots import confusion_figure, learning_curves_figure
+from ser_lib.evaluation.plots import confusion_figure, learning_curves_figure
 
 EIGHT = ["neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"]
 

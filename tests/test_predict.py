@@ -12,9 +12,10 @@ from model_folders import write_folder
 from predict_runner import columns, rows_of, run, write_three_files
 from stub_recognizer import RATE_HZ, StubRecognizer, square_wave, write_wave
 
-from ser_lib import predict, predict_results
-from ser_lib.command import run_command
 from ser_lib.inference import EmotionRecognizer
+from ser_lib.predict import __main__ as predict
+from ser_lib.predict import results as predict_results
+from ser_lib.utils.command import run_command
 
 
 @pytest.fixture

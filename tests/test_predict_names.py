@@ -10,7 +10,7 @@ from other_user import open_folder, without_rights_of_root
 from predict_runner import columns, rows_of, run
 from stub_recognizer import StubRecognizer, write_wave
 
-from ser_lib.file_names import printable
+from ser_lib.utils.file_names import printable
 
 ODD_NAMES = [
     b"\xff.wav",  # not UTF-8

@@ -104,7 +104,7 @@ def test_a_closed_standard_input_is_told(monkeypatch):
 def test_a_closed_standard_output_is_told(folder):
     script = (
         "import sys; from ser_lib import predict; from stub_recognizer import *\n"
-        "from ser_lib.command import run_command\n"
+        "from ser_lib.utils.command import run_command\n"
         "predict.load_recognizer = lambda source, device: StubRecognizer()\n"
         "sys.stdout = None\n"
         f"run_command(predict.main, arguments=['MODEL', {str(folder)!r}])"

@@ -4,11 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ser_lib.predictions import (
-    prediction_table,
-    read_predictions,
-    write_predictions,
-)
+from ser_lib.evaluation import prediction_table, read_predictions, write_predictions
 
 LABELS = ["neutral", "happy", "sad"]
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ser_lib.hparams import Settings
+from ser_lib.evaluation import figures
+from ser_lib.evaluation.results_csv import read_results
 from ser_lib.inference import EmotionRecognizer
-from ser_lib.metrics import figures
-from ser_lib.results import read_results
+from ser_lib.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "pretrained" / "ravdess_fbank_ecapa"

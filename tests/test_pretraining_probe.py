@@ -10,11 +10,11 @@ import pytest
 import soundfile
 from speechbrain.utils.run_opts import RunOptions
 
+from ser_lib.corpora import Utterance
 from ser_lib.folds import Fold
-from ser_lib.hparams import Settings
-from ser_lib.manifest import Utterance
-from ser_lib.pretraining import probe_table
-from ser_lib.pretraining.probe import Probe, encoder_settings, excluded_by
+from ser_lib.pretraining import Probe, probe_table
+from ser_lib.pretraining.probe import encoder_settings, excluded_by
+from ser_lib.settings import Settings
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 RECIPE = RECIPES / "Pretraining"

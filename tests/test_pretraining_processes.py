@@ -12,8 +12,8 @@ import torch
 from speechbrain.utils.run_opts import RunOptions
 from tiny_objectives import TINY, batch, every, loss_of, write_noise
 
-from ser_lib.hparams import Settings
 from ser_lib.pretraining import pretrain
+from ser_lib.settings import Settings
 from ser_lib.upstreams import ApcUpstream
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "Pretraining"

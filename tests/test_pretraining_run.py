@@ -9,11 +9,11 @@ from speechbrain.utils.run_opts import RunOptions
 from tiny_objectives import write_noise
 from transformers import HubertConfig
 
-from ser_lib.hparams import Settings
 from ser_lib.pretraining import HubertObjective, run
 from ser_lib.pretraining.audio_folder import read_stretches
 from ser_lib.pretraining.brain import PretrainingBrain
-from ser_lib.tiny_models import tiny_speech_settings
+from ser_lib.settings import Settings
+from ser_lib.synthetic import tiny_speech_settings
 from ser_lib.upstreams import ApcUpstream
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "Pretraining"

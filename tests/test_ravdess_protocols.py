@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from ser_lib.audit import audit_folds
-from ser_lib.hparams import Settings
-from ser_lib.manifest import validate
+from ser_lib.corpora import validate
+from ser_lib.folds import audit_folds
+from ser_lib.settings import Settings
 
 HPARAMS = Path(__file__).resolve().parents[1] / "recipes" / "RAVDESS" / "hparams"
 COUNTS = {"neutral": 288, "happy": 192, "sad": 192, "angry": 192}

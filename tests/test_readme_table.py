@@ -4,11 +4,12 @@ import pandas as pd
 import pytest
 from finished_run import LABELS, write_fold
 
-from ser_lib.fold_results import collect
-from ser_lib.readme_table import main, results_block, update_readme
-from ser_lib.results import merge_results, read_results, result_rows
+from ser_lib.evaluation import collect, merge_results, result_rows
+from ser_lib.evaluation.readme_table import main, results_block, update_readme
+from ser_lib.evaluation.results_csv import read_results
 
-BEGIN = "<!-- results: begin (made by python -m ser_lib.readme_table recipes/TOY) -->"
+COMMAND = "python -m ser_lib.evaluation.readme_table recipes/TOY"
+BEGIN = f"<!-- results: begin ({COMMAND}) -->"
 END = "<!-- results: end -->"
 
 

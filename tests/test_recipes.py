@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ser_lib.artefacts import WITHOUT_EFFECT
-from ser_lib.hparams import Settings
-from ser_lib.readme_table import update_readme
-from ser_lib.stages import stage_settings
+from ser_lib.evaluation.readme_table import update_readme
+from ser_lib.settings import Settings
+from ser_lib.training import WITHOUT_EFFECT, stage_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = ROOT / "recipes"
@@ -94,7 +93,9 @@ def test_no_module_is_longer_than_about_three_hundred_lines(path):
 def test_the_table_of_a_readme_is_that_of_its_results_file(path, tmp_path):
     copy = tmp_path / "README.md"
     copy.write_text((path.parent / "README.md").read_text())
-    assert not update_readme(copy, path), f"run: python -m ser_lib.readme_table {path}"
+    assert not update_readme(copy, path), (
+        f"run: python -m ser_lib.evaluation.readme_table {path}"
+    )
 
 
 READMES = [ROOT / "README.md", *sorted(RECIPES.rglob("README.md"))]

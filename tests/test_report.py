@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 from finished_run import LABELS, write_fold
 
-from ser_lib.fold_results import collect
-from ser_lib.report import fold_table, format_table, main, write_report
-from ser_lib.results import result_rows
+from ser_lib.evaluation import (
+    collect,
+    fold_table,
+    format_table,
+    result_rows,
+    write_report,
+)
+from ser_lib.evaluation.report import main
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import soundfile
 import torch
 from stub_recognizer import StubRecognizer
 
-from ser_lib.audio import audio_duration_s, read_audio
-from ser_lib.resampling import resample, resampled_samples
-from ser_lib.timeline import timeline_file
-from ser_lib.windows import stream
+from ser_lib.audio import audio_duration_s, read_audio, resample
+from ser_lib.audio.resampling import resampled_samples
+from ser_lib.inference import timeline_file
+from ser_lib.inference.windows import stream
 
 RATE_HZ = 16000
 TESTS = Path(__file__).parent

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from finished_run import LABELS, write_fold
 
-from ser_lib.fold_results import collect
-from ser_lib.results import merge_results, read_results, result_rows, write_results
+from ser_lib.evaluation import collect, merge_results, result_rows
+from ser_lib.evaluation.results_csv import read_results, write_results
 
 
 @pytest.fixture

@@ -7,17 +7,15 @@ import pytest
 import torch
 from model_folders import RATE_HZ, speech, write_folder, write_wav
 
-from ser_lib.audio import read_audio
-from ser_lib.audio_hashes import with_audio_hashes
-from ser_lib.dataset import AudioReader
+from ser_lib.audio import mono, read_audio
+from ser_lib.corpora import Utterance, with_audio_hashes
+from ser_lib.dataio.audio_reader import AudioReader
 from ser_lib.experiment import prepare
-from ser_lib.hparams import Settings
 from ser_lib.inference import EmotionRecognizer
-from ser_lib.manifest import Utterance
 from ser_lib.model_outputs import check_outputs
 from ser_lib.pretraining.audio_folder import Stretch, StretchReader
-from ser_lib.samples import mono
-from ser_lib.stand_ins import write_table
+from ser_lib.settings import Settings
+from ser_lib.synthetic.corpora import write_table
 
 CUSTOM = Path(__file__).resolve().parents[1] / "recipes" / "Custom"
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from ser_lib.schedule import stage_seed, warmup_cosine
+from ser_lib.training.schedule import warmup_cosine
+from ser_lib.utils.seeds import epoch_seed
 
 
 def test_the_rate_rises_linearly_and_falls_with_a_cosine():
@@ -18,5 +19,5 @@ def test_a_final_fraction_of_one_keeps_the_rate():
 
 
 def test_seeds_of_folds_and_epochs_differ():
-    seeds = {stage_seed(1, f, e) for f in range(1, 7) for e in range(50)}
+    seeds = {epoch_seed(1, f, e) for f in range(1, 7) for e in range(50)}
     assert len(seeds) == 300

@@ -9,9 +9,9 @@ from torch import nn
 from transformers import HubertForSequenceClassification
 
 from ser_lib.aggregators import MeanPooling
-from ser_lib.hparams import Settings
 from ser_lib.model import EmotionModel
-from ser_lib.tiny_models import write_tiny_classifier, write_tiny_hubert
+from ser_lib.settings import Settings
+from ser_lib.synthetic.encoders import write_tiny_classifier, write_tiny_hubert
 from ser_lib.upstreams import SequenceClassificationUpstream
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"

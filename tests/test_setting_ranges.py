@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from ser_lib.hparams import Settings
-from ser_lib.setting_checks import check_values, values_of
-from ser_lib.setting_ranges import RANGES, Range, range_of
-from ser_lib.stages import stage_settings
+from ser_lib.settings import Settings
+from ser_lib.settings.checks import check_values, values_of
+from ser_lib.settings.ranges import RANGES, Range, range_of
+from ser_lib.training import stage_settings
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 FILES = sorted({*RECIPES.glob("*/hparams/*.yaml"), *RECIPES.glob("*/*.yaml")})

@@ -5,14 +5,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from ser_lib.folds import Fold
-from ser_lib.manifest import Utterance
-from ser_lib.overview import describe
-from ser_lib.speaker_groups import (
+from ser_lib.corpora import Utterance
+from ser_lib.folds import Fold, describe, leave_one_speaker_out
+from ser_lib.folds.by_speaker import (
     balanced_groups,
     draw_validation,
     group_folds,
-    leave_one_speaker_out,
     too_few_speakers,
 )
 

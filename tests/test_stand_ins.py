@@ -7,9 +7,13 @@ from pathlib import Path
 import soundfile
 from hyperpyyaml import load_hyperpyyaml
 
-from ser_lib.corpora import ravdess, savee
-from ser_lib.manifest import validate
-from ser_lib.stand_ins import savee_counts, write_ravdess, write_savee, write_table
+from ser_lib.corpora import ravdess, savee, validate
+from ser_lib.synthetic.corpora import (
+    savee_counts,
+    write_ravdess,
+    write_savee,
+    write_table,
+)
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 

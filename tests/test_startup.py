@@ -10,7 +10,7 @@ from stub_recognizer import write_wave
 from torch import nn
 
 from ser_lib import upstreams
-from ser_lib.upstreams.families import FAMILIES
+from ser_lib.upstreams import FAMILIES
 
 MODEL = Path(__file__).resolve().parents[1] / "pretrained" / "ravdess_fbank_ecapa"
 # Each takes longer to import than the model takes to classify a file.
@@ -67,4 +67,4 @@ def test_an_upstream_is_listed_found_and_named_as_in_the_table(name):
 def test_a_name_that_is_not_there_is_an_attribute_error():
     assert not hasattr(upstreams, "Wav3VecUpstream")
     with pytest.raises(ImportError, match="Wav3VecUpstream"):
-        from ser_lib.upstreams import Wav3VecUpstream  # noqa: F401
+        pass

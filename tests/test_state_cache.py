@@ -5,10 +5,10 @@ import torch
 from speechbrain.utils.epoch_loop import EpochCounter
 
 from ser_lib.aggregators import MeanPooling
-from ser_lib.history import History
 from ser_lib.model import EmotionModel
-from ser_lib.tiny_models import write_tiny_hubert
-from ser_lib.training import make_brain
+from ser_lib.synthetic.encoders import write_tiny_hubert
+from ser_lib.training import History
+from ser_lib.training.fold_training import make_brain
 from ser_lib.upstreams import HuggingFaceUpstream
 
 LENGTHS = torch.tensor([8000, 5000, 3000])

@@ -4,15 +4,10 @@ import pandas as pd
 import pytest
 import torch
 
-from ser_lib.plots import steps_figure
-from ser_lib.step_log import (
-    STEPS_FILE,
-    copy_steps,
-    epoch_accuracies,
-    log_steps,
-    read_steps,
-    step_sections,
-)
+from ser_lib.evaluation.plots import steps_figure
+from ser_lib.evaluation.step_table import epoch_accuracies, read_steps, step_sections
+from ser_lib.training import copy_steps
+from ser_lib.training.step_log import STEPS_FILE, log_steps
 
 
 def steps(*losses: float) -> list:

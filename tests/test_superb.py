@@ -12,15 +12,16 @@ from speechbrain.utils.run_opts import RunOptions
 from tiny_upstreams import TEXTS, UPSTREAMS
 
 from ser_lib.aggregators import ProjectedMean
-from ser_lib.artefacts import encoder_digest, settings_key
-from ser_lib.brain import EmotionBrain
+from ser_lib.corpora import Utterance
+from ser_lib.dataio import make_loaders
 from ser_lib.folds import Fold
-from ser_lib.hparams import Settings
-from ser_lib.loaders import make_loaders
-from ser_lib.manifest import Utterance
-from ser_lib.training import fold_inputs, make_brain
-from ser_lib.upstreams import Frames
-from ser_lib.upstreams.families import FAMILIES, load_upstream, published_source
+from ser_lib.settings import Settings
+from ser_lib.training import fold_inputs, settings_key
+from ser_lib.training.brain import EmotionBrain
+from ser_lib.training.cache_keys import encoder_digest
+from ser_lib.training.fold_training import make_brain
+from ser_lib.upstreams import FAMILIES, Frames
+from ser_lib.upstreams.families import load_upstream, published_source
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 SUPERB = RECIPES / "RAVDESS" / "hparams" / "superb.yaml"

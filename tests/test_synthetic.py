@@ -17,8 +17,8 @@ from sklearn.preprocessing import StandardScaler
 from torchaudio.transforms import MelSpectrogram
 
 from ser_lib.audio import read_audio
-from ser_lib.manifest import validate
-from ser_lib.synthetic import miniature_counts, write_miniature_iemocap
+from ser_lib.corpora import validate
+from ser_lib.synthetic.iemocap import miniature_counts, write_miniature_iemocap
 
 CORPUS_YAML = Path(__file__).parents[1] / "recipes" / "IEMOCAP" / "corpus.yaml"
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ser_lib.tables import markdown_table, plain_table, with_interval
+from ser_lib.utils.text_tables import markdown_table, plain_table, with_interval
 
 
 def test_missing_values_are_empty_cells_and_numbers_have_two_decimals():

@@ -11,7 +11,7 @@ from torch import nn
 
 from ser_lib.aggregators import EcapaTdnn, MeanPooling
 from ser_lib.model import EmotionModel
-from ser_lib.tiny_models import write_tiny_classifier
+from ser_lib.synthetic.encoders import write_tiny_classifier
 from ser_lib.upstreams import SequenceClassificationUpstream
 from ser_lib.upstreams.families import load_upstream
 

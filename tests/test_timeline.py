@@ -19,9 +19,9 @@ from stub_recognizer import (
     write_wave,
 )
 
-from ser_lib.segments import Segment, find_segments, smooth
-from ser_lib.timeline import timeline_file
-from ser_lib.windows import stream
+from ser_lib.inference import timeline_file
+from ser_lib.inference.segments import Segment, find_segments, smooth
+from ser_lib.inference.windows import stream
 
 TESTS = Path(__file__).parent
 

@@ -7,10 +7,8 @@ import pytest
 from matplotlib.colors import to_hex
 from stub_recognizer import StubRecognizer, write_wave
 
-from ser_lib.segments import Segment
-from ser_lib.timeline import Timeline, timeline_file
-from ser_lib.timeline_formats import write_timeline
-from ser_lib.timeline_plot import timeline_figure
+from ser_lib.inference import Timeline, timeline_figure, timeline_file, write_timeline
+from ser_lib.inference.segments import Segment
 
 EIGHT = ["neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from ser_lib.tiny_models import write_tiny_hubert
+from ser_lib.synthetic.encoders import write_tiny_hubert
 
 
 @pytest.mark.parametrize("norm", ["group", "layer"])

@@ -9,13 +9,13 @@ import torch
 from speechbrain import Stage
 from speechbrain.utils.run_opts import RunOptions
 
-from ser_lib.brain import EmotionBrain
-from ser_lib.checkpoints import AtomicCheckpointer, best_checkpoints
+from ser_lib.corpora import Utterance
 from ser_lib.folds import Fold
-from ser_lib.hparams import Settings
-from ser_lib.manifest import Utterance
-from ser_lib.tiny_models import write_tiny_classifier
-from ser_lib.training import train_fold
+from ser_lib.settings import Settings
+from ser_lib.synthetic.encoders import write_tiny_classifier
+from ser_lib.training import AtomicCheckpointer, train_fold
+from ser_lib.training.brain import EmotionBrain
+from ser_lib.training.checkpoints import best_checkpoints
 
 HPARAMS = Path(__file__).resolve().parents[1] / "recipes" / "RAVDESS" / "hparams"
 LABELS = ["neutral", "happy", "sad", "angry"]

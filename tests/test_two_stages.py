@@ -9,15 +9,13 @@ from padding_invariance import SAMPLES, assert_alone_equals_padded, write_noise
 from speechbrain.utils.run_opts import RunOptions
 from tiny_upstreams import TEXTS, UPSTREAMS
 
+from ser_lib.corpora import Utterance
+from ser_lib.dataio import FrameStore
 from ser_lib.experiment import run_folds
-from ser_lib.features import FrameStore
-from ser_lib.fold_files import write_folds
-from ser_lib.folds import Fold
-from ser_lib.hparams import Settings
-from ser_lib.manifest import Utterance
-from ser_lib.stages import stage_settings
-from ser_lib.trained import load_trained
-from ser_lib.training import frames_folder
+from ser_lib.export.finished_fold import load_trained
+from ser_lib.folds import Fold, write_folds
+from ser_lib.settings import Settings
+from ser_lib.training import frames_folder, stage_settings
 
 EXPERIMENT = (
     Path(__file__).resolve().parents[1] / "recipes/IEMOCAP/hparams/upstream_ecapa.yaml"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ser_lib.tiny_models import write_tiny_hubert
+from ser_lib.synthetic.encoders import write_tiny_hubert
 from ser_lib.upstreams import HuggingFaceUpstream
 
 N_LAYERS = 2

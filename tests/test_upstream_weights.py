@@ -21,7 +21,7 @@ from transformers import (
     WavLMForSequenceClassification,
 )
 
-from ser_lib.tiny_models import write_tiny_classifier
+from ser_lib.synthetic.encoders import write_tiny_classifier
 from ser_lib.upstreams import SequenceClassificationUpstream
 from ser_lib.upstreams.families import load_upstream
 

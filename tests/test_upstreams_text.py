@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ser_lib.tiny_models import write_tiny_bert
+from ser_lib.synthetic.encoders import write_tiny_bert
 from ser_lib.upstreams import TextUpstream
 
 TEXTS = ["We lost the car in the rain last night", "So", ""]

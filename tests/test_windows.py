@@ -15,10 +15,9 @@ from stub_recognizer import (
     windows_of,
 )
 
-from ser_lib.inference import EmotionRecognizer
-from ser_lib.resampling import resample
-from ser_lib.timeline import timeline_file
-from ser_lib.windows import stream
+from ser_lib.audio import resample
+from ser_lib.inference import EmotionRecognizer, timeline_file
+from ser_lib.inference.windows import stream
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,9 @@ import pandas as pd
 import pytest
 from finished_run import LABELS, write_fold
 
-from ser_lib.report import write_report
-from ser_lib.wrong_predictions import (
+from ser_lib.evaluation import list_errors, write_report
+from ser_lib.evaluation.errors import (
     error_sections,
-    list_errors,
     write_wrong_predictions,
     wrong_predictions,
 )

@@ -6,11 +6,11 @@ import pytest
 from finished_run import LABELS, write_fold
 from speechbrain.utils.run_opts import RunOptions
 
+from ser_lib.corpora import Utterance
 from ser_lib.experiment import result_key
-from ser_lib.experiment_rows import read_table
 from ser_lib.folds import Fold, fold_digest, speaker_folds
-from ser_lib.hparams import Settings
-from ser_lib.manifest import Utterance
+from ser_lib.paper_table.rows import read_table
+from ser_lib.settings import Settings
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 OPTIONS = RunOptions()

@@ -8,7 +8,7 @@ import sys
 import torch
 from stub_recognizer import StubRecognizer
 
-from ser_lib import predict
+from ser_lib.predict import __main__ as predict
 
 
 class WaitingRecognizer(StubRecognizer):

@@ -11,13 +11,13 @@ ser_lib/experiment.py, the settings in hparams/ and corpus.yaml.
 
 from collections.abc import Sequence
 
-from ser_lib.command import RESUMES, run_command
+from ser_lib.utils.command import RESUMES, run_command
 
 
 def main(arguments: Sequence[str]) -> None:
     """Read the settings and run them."""
     from ser_lib.experiment import run
-    from ser_lib.recipe import run_recipe
+    from ser_lib.settings import run_recipe
 
     run_recipe(run, arguments, __doc__)
 

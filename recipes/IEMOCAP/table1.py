@@ -7,19 +7,19 @@ Options of its own: --only hubert_ecapa,fbank_ecapa (these experiments), --chang
 (settings of each experiment) and --plan_only True (train nothing), see table1.yaml. Any
 setting can be given: it holds for every experiment that has it. So can SpeechBrain's
 run options. The same command again goes on where it stopped. The steps are in
-ser_lib/experiment_table.py.
+ser_lib/paper_table/run.py.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from ser_lib.command import RESUMES, run_command
+from ser_lib.utils.command import RESUMES, run_command
 
 
 def main(arguments: Sequence[str]) -> None:
     """Read the options and run the table."""
-    from ser_lib.experiment_table import run_table
-    from ser_lib.recipe import join_processes, read_command_line
+    from ser_lib.paper_table import run_table
+    from ser_lib.settings import join_processes, read_command_line
 
     table_file = str(Path(__file__).with_name("table1.yaml"))
     table_file, run_opts, overrides = read_command_line(

@@ -16,8 +16,8 @@ given. The steps are in ser_lib/pretraining/probe.py.
 from collections.abc import Sequence
 from pathlib import Path
 
-from ser_lib.command import RESUMES, run_command
-from ser_lib.command_line import CommandParser, path_argument, text_argument
+from ser_lib.utils.command import RESUMES, run_command
+from ser_lib.utils.command_line import CommandParser, path_argument, text_argument
 
 HERE = Path(__file__).resolve().parent
 # Those whose default network is large are probed with a tiny one.
@@ -28,9 +28,8 @@ def main(arguments: Sequence[str]) -> None:
     """Run every method on every fold that was asked for."""
     options, rest = _parser().parse_known_args(arguments)
     from ser_lib.folds import chosen_folds
-    from ser_lib.pretraining.probe import Probe
-    from ser_lib.pretraining.probe_table import record
-    from ser_lib.recipe import join_processes, read_command_line
+    from ser_lib.pretraining import Probe, record
+    from ser_lib.settings import join_processes, read_command_line
 
     rest += ["--debug"] * options.debug  # SpeechBrain has it, too: a short run
     _, run_opts, unknown = read_command_line([str(options.experiment), *rest], "")

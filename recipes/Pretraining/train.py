@@ -10,13 +10,13 @@ it stopped. The steps are in ser_lib/pretraining/run.py, the settings in hparams
 
 from collections.abc import Sequence
 
-from ser_lib.command import RESUMES, run_command
+from ser_lib.utils.command import RESUMES, run_command
 
 
 def main(arguments: Sequence[str]) -> None:
     """Read the settings, run them and say where the encoder is."""
     from ser_lib.pretraining import pretrain
-    from ser_lib.recipe import run_recipe
+    from ser_lib.settings import run_recipe
 
     def run(settings, run_opts):
         print(f"The encoder is in {pretrain(settings, run_opts)}")

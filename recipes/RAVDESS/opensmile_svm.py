@@ -25,17 +25,15 @@ from sklearn.svm import SVC
 from tqdm import tqdm
 
 from ser_lib.audio import read_audio
-from ser_lib.command import run_command
-from ser_lib.command_line import CommandParser, path_argument
+from ser_lib.corpora import Utterance
+from ser_lib.evaluation import FoldResult, figures, merge_results, result_rows
 from ser_lib.experiment import prepare
-from ser_lib.files import atomic_path
-from ser_lib.fold_results import FoldResult
 from ser_lib.folds import Fold
-from ser_lib.hparams import Settings
-from ser_lib.manifest import Utterance
-from ser_lib.metrics import figures
-from ser_lib.results import merge_results, result_rows
-from ser_lib.tables import plain_table
+from ser_lib.settings import Settings
+from ser_lib.utils.command import run_command
+from ser_lib.utils.command_line import CommandParser, path_argument
+from ser_lib.utils.files import atomic_path
+from ser_lib.utils.text_tables import plain_table
 
 HERE = Path(__file__).resolve().parent
 COSTS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)

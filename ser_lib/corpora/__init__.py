@@ -1,1 +1,12 @@
-"""Corpus parsers: one module for each corpus, from its files to utterances."""
+"""Corpora: from files to a manifest; a parser for each corpus."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "audio_hashes": ["with_audio_hashes"],
+        "csv_rows": ["Row", "SPLITS", "read_table"],
+        "manifest": ["Utterance", "read_manifest", "validate", "write_manifest"],
+    },
+)

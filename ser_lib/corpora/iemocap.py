@@ -25,7 +25,7 @@ from typing import NamedTuple
 from speechbrain.utils.logger import get_logger
 
 from ser_lib.audio import audio_duration_s
-from ser_lib.manifest import Utterance
+from ser_lib.corpora.manifest import Utterance
 
 logger = get_logger(__name__)
 

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 from speechbrain.utils.logger import get_logger
 
 from ser_lib.audio import audio_duration_s
-from ser_lib.download import download_and_unpack
-from ser_lib.manifest import Utterance
+from ser_lib.corpora.manifest import Utterance
+from ser_lib.utils.download import download_and_unpack
 
 logger = get_logger(__name__)
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ser_lib.audio import audio_duration_s
-from ser_lib.manifest import Utterance
+from ser_lib.corpora.manifest import Utterance
 
 EMOTIONS = {
     "a": "anger",

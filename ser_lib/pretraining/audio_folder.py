@@ -12,9 +12,8 @@ import torch
 from speechbrain.utils.logger import get_logger
 from tqdm import tqdm
 
-from ser_lib.audio import audio_duration_s, read_audio
-from ser_lib.audio_files import find_files
-from ser_lib.files import atomic_path
+from ser_lib.audio import audio_duration_s, find_files, read_audio
+from ser_lib.utils.files import atomic_path
 
 logger = get_logger(__name__)
 

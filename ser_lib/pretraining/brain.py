@@ -8,12 +8,11 @@ from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.logger import get_logger
 
-from ser_lib.augment import random_crop
-from ser_lib.checkpoints import keep_best_and_newest
-from ser_lib.distributed import gather_lists, share_buffers, unwrapped
+from ser_lib.dataio import random_crop
 from ser_lib.pretraining.objective import Objective
-from ser_lib.resumable_brain import ResumableBrain
+from ser_lib.training import ResumableBrain, keep_best_and_newest
 from ser_lib.upstreams.frames import sample_counts
+from ser_lib.utils.distributed import gather_lists, share_buffers, unwrapped
 
 logger = get_logger(__name__)
 

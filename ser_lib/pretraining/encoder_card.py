@@ -13,11 +13,11 @@ from typing import Any
 from huggingface_hub import ModelCardData
 from ruamel.yaml import YAML
 
-from ser_lib.files import atomic_path
-from ser_lib.hparams import Settings
-from ser_lib.model_card import hub_licence
+from ser_lib.model_folder import hub_licence
+from ser_lib.settings import Settings
 from ser_lib.upstreams.families import FAMILIES
 from ser_lib.upstreams.huggingface import HuggingFaceUpstream
+from ser_lib.utils.files import atomic_path
 
 NOT_STATED = "not stated"
 _MUCH_AUDIO_HOURS = 100

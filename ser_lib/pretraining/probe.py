@@ -16,13 +16,11 @@ from ruamel.yaml import YAML
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.run_opts import RunOptions
 
+from ser_lib.evaluation import figures, read_predictions
 from ser_lib.experiment import run
 from ser_lib.folds import Fold
-from ser_lib.hparams import Settings
-from ser_lib.metrics import figures
-from ser_lib.predictions import read_predictions
 from ser_lib.pretraining.run import pretrain
-from ser_lib.settings_errors import naming_settings
+from ser_lib.settings import Settings, naming_settings
 from ser_lib.upstreams.families import FAMILIES
 from ser_lib.upstreams.huggingface import HuggingFaceUpstream
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from ser_lib.distributed import locked
-from ser_lib.files import atomic_path
-from ser_lib.tables import markdown_table, mean_and_sd
+from ser_lib.utils.distributed import locked
+from ser_lib.utils.files import atomic_path
+from ser_lib.utils.text_tables import markdown_table, mean_and_sd
 
 KEYS = ["experiment", "method", "seed", "fold"]
 METRICS = ("UA", "WA")

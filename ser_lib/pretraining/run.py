@@ -24,11 +24,7 @@ from speechbrain.utils.run_opts import RunOptions
 from speechbrain.utils.seed import seed_everything
 from torch.utils.data import DataLoader
 
-from ser_lib.checkpoints import AtomicCheckpointer
-from ser_lib.dataset import LengthBucketSampler
-from ser_lib.distributed import locked, n_processes, process_rank
-from ser_lib.files import atomic_path
-from ser_lib.hparams import Settings
+from ser_lib.dataio import LengthBucketSampler
 from ser_lib.pretraining.audio_folder import (
     Stretch,
     StretchReader,
@@ -41,7 +37,11 @@ from ser_lib.pretraining.audio_folder import (
 from ser_lib.pretraining.brain import PretrainingBrain
 from ser_lib.pretraining.encoder_card import write_encoder_card
 from ser_lib.pretraining.objective import Objective
-from ser_lib.schedule import stage_seed
+from ser_lib.settings import Settings
+from ser_lib.training import AtomicCheckpointer
+from ser_lib.utils.distributed import locked, n_processes, process_rank
+from ser_lib.utils.files import atomic_path
+from ser_lib.utils.seeds import epoch_seed
 
 logger = get_logger(__name__)
 
@@ -97,7 +97,7 @@ def pretrain(settings: Settings, run_opts: RunOptions) -> Path:
 def _run(settings: Settings, run_opts: RunOptions, folder: Path) -> None:
     """Train to the end, and write the encoder and what was done."""
     create_experiment_directory(folder)
-    seed_everything(stage_seed(settings["seed"], 0, 0), verbose=False)
+    seed_everything(epoch_seed(settings["seed"], 0, 0), verbose=False)
     hparams = settings.build()
     train, valid = _recordings(hparams, folder)
     brain = _train(hparams, train, valid, run_opts, folder)
@@ -212,7 +212,7 @@ def _make_loader(
     sampler = LengthBucketSampler(
         [min(s.duration_s, hparams["crop_s"]) for s in stretches],
         hparams["batch_size"],
-        seed=stage_seed(hparams["seed"], 0, 0),
+        seed=epoch_seed(hparams["seed"], 0, 0),
         shuffle=shuffle,
         share=(process_rank(), n_processes()),
     )

@@ -10,28 +10,13 @@ The output for an utterance does not depend on the other utterances of the batch
 An upstream with weights has ``without_weights()``, too, if a model with it can be
 exported: plain values that the class takes in place of its ``source``.
 
-A class is imported when it is asked for: transformers, which some need, takes longer
+A class is imported when it is first used: transformers, which some need, takes longer
 to import than PyTorch.
 """
 
-import importlib
-from typing import TYPE_CHECKING
+import lazy_loader
 
-from ser_lib.upstreams.frames import Frames, sample_counts, time_mask
-from ser_lib.upstreams.layers import LayerSum
-
-if TYPE_CHECKING:
-    from ser_lib.upstreams.apc import ApcUpstream
-    from ser_lib.upstreams.cpc import CpcUpstream
-    from ser_lib.upstreams.delores import DeloresUpstream
-    from ser_lib.upstreams.fbank import FbankUpstream
-    from ser_lib.upstreams.huggingface import HuggingFaceUpstream
-    from ser_lib.upstreams.mockingjay import MockingjayUpstream
-    from ser_lib.upstreams.sequence_classification import SequenceClassificationUpstream
-    from ser_lib.upstreams.text import TextUpstream
-    from ser_lib.upstreams.wav2vec import Wav2VecUpstream
-
-# The module of each class.
+# The module of each class that a model folder may name.
 UPSTREAMS = {
     "ApcUpstream": "apc",
     "CpcUpstream": "cpc",
@@ -44,31 +29,23 @@ UPSTREAMS = {
     "Wav2VecUpstream": "wav2vec",
 }
 
-__all__ = [
-    "ApcUpstream",
-    "CpcUpstream",
-    "DeloresUpstream",
-    "FbankUpstream",
-    "Frames",
-    "HuggingFaceUpstream",
-    "LayerSum",
-    "MockingjayUpstream",
-    "SequenceClassificationUpstream",
-    "TextUpstream",
-    "Wav2VecUpstream",
-    "sample_counts",
-    "time_mask",
-]
-
-
-def __getattr__(name: str) -> type:
-    """Import a class of ``UPSTREAMS``; Python calls this for names not yet here."""
-    if name not in UPSTREAMS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{UPSTREAMS[name]}")
-    globals()[name] = getattr(module, name)
-    return globals()[name]
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *UPSTREAMS})
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        **{module: [name] for name, module in UPSTREAMS.items()},
+        "checkpoints": ["SUFFIXES", "local_checkpoint"],
+        "encoder": ["SpeechEncoder"],
+        "families": [
+            "FAMILIES",
+            "class_of_family",
+            "load_upstream",
+            "published_source",
+        ],
+        "frames": ["Frames", "sample_counts", "time_mask"],
+        "fusion": ["align_frames", "frame_ratios"],
+        "huggingface": ["HuggingFaceUpstream", "NEEDED_FILES", "local_encoder"],
+        "layers": ["LayerSum"],
+        "pretrained": ["WEIGHT_FILES"],
+        "weights": ["check_shapes", "load_strictly"],
+    },
+)

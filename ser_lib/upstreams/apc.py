@@ -15,10 +15,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ser_lib.files import atomic_path
 from ser_lib.upstreams.checkpoints import entries
 from ser_lib.upstreams.native import NativeUpstream
 from ser_lib.upstreams.s3prl_frontends import KaldiFbank
+from ser_lib.utils.files import atomic_path
 
 # Settings of s3prl's own reading of files, with no meaning for a waveform.
 NOT_FOR_KALDI = ("feat_type", "feat_dim", "decode_wav", "cmvn")

@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ser_lib.files import atomic_path
 from ser_lib.upstreams.checkpoints import entries
 from ser_lib.upstreams.frames import time_mask
 from ser_lib.upstreams.native import (
@@ -21,6 +20,7 @@ from ser_lib.upstreams.native import (
     conv_counts,
     shortest_input,
 )
+from ser_lib.utils.files import atomic_path
 
 # Kernel, stride and padding of each convolution.
 CONVOLUTIONS = ((10, 5, 3), (8, 4, 2), (4, 2, 1), (4, 2, 1), (4, 2, 1))

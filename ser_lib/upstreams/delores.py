@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 
-from ser_lib.files import atomic_path
 from ser_lib.upstreams.audio_ntt import AudioNtt2020
 from ser_lib.upstreams.native import NativeUpstream
+from ser_lib.utils.files import atomic_path
 
 # Where each training script puts the network, and what else it saves, for its
 # objective alone.

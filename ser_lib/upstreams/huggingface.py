@@ -140,7 +140,7 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
 
     Example
     -------
-    >>> from ser_lib.tiny_models import write_tiny_hubert
+    >>> from ser_lib.synthetic.encoders import write_tiny_hubert
     >>> folder = str(getfixture("tmp_path"))
     >>> _ = write_tiny_hubert(folder)
     >>> upstream = HuggingFaceUpstream(folder, freeze=True)

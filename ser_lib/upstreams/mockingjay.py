@@ -15,10 +15,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ser_lib.files import atomic_path
 from ser_lib.upstreams.checkpoints import entries
 from ser_lib.upstreams.mockingjay_network import Mockingjay
 from ser_lib.upstreams.native import NativeUpstream
+from ser_lib.utils.files import atomic_path
 
 
 class MockingjayUpstream(NativeUpstream):

@@ -39,7 +39,7 @@ class SequenceClassificationUpstream(HuggingFaceUpstream):
 
     Example
     -------
-    >>> from ser_lib.tiny_models import write_tiny_classifier
+    >>> from ser_lib.synthetic.encoders import write_tiny_classifier
     >>> folder = write_tiny_classifier(getfixture("tmp_path"), ["neu", "hap"])
     >>> upstream = SequenceClassificationUpstream(folder, {"happy": "hap"})
     >>> upstream(torch.randn(2, 16000), torch.tensor([1.0, 0.5])).values.shape

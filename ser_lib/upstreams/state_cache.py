@@ -1,7 +1,7 @@
 """What is frozen of an encoder gives the same in every epoch: it is kept in memory.
 
 A frozen encoder gives an utterance the same hidden states in every batch, so they need
-computing once. Stored frames (``ser_lib/features.py``) do that for encoders that are
+computing once. The frame store of ``ser_lib/dataio`` does that for encoders that are
 fine-tuned first and give one layer; a learnable sum needs all layers, which are kept
 here as long as they fit. So is the output of frozen convolutions below a transformer
 that is trained.

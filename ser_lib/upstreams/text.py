@@ -50,7 +50,7 @@ class TextUpstream(TextEncoder):
 
     Example
     -------
-    >>> from ser_lib.tiny_models import write_tiny_bert
+    >>> from ser_lib.synthetic.encoders import write_tiny_bert
     >>> folder = str(getfixture("tmp_path"))
     >>> _ = write_tiny_bert(folder, ["we lost it", "so"])
     >>> upstream = TextUpstream(folder, freeze=True)

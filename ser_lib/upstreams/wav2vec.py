@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
-from ser_lib.files import atomic_path
 from ser_lib.upstreams.native import NativeUpstream, check_options
 from ser_lib.upstreams.wav2vec_network import Wav2Vec
+from ser_lib.utils.files import atomic_path
 
 # What fairseq takes for an option that a file does not name: the defaults of its
 # architecture "wav2vec" (not those of the published model, which names them all).

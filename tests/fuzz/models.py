@@ -21,7 +21,7 @@ _ATTACKS = (
     "torch.hub.load", "torch.load", "subprocess.Popen", "__builtins__", "__class__",
     "ser_lib.predict.main", "ser_lib.upstreams.HuggingFaceUpstream", "EmotionModel",
     "speechbrain.utils.fetching.fetch", "fold_1", "fold_999", "", "\0", "NaN",
-    "x" * 9999, "ser_lib.export.export_run", "ser_lib.download.download",
+    "x" * 9999, "ser_lib.export.export_run", "ser_lib.utils.download.download",
     "logging.config.dictConfig",
 )  # fmt: skip
 _LEAVES = st.one_of(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fuzz.case import OK, USER_ERROR, Case, Common, draw
 
-REPORT, EXPORT, FOLDS = "ser_lib.report", "ser_lib.export", "ser_lib.folds"
+REPORT, EXPORT, FOLDS = "ser_lib.evaluation.report", "ser_lib.export", "ser_lib.folds"
 FORBIDDEN = 1  # ser_lib.folds says so if the folds break the protocol
 _FILES = (
     "fold_1/fold.json", "fold_1/history.csv", "fold_1/predictions.csv",

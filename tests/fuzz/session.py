@@ -41,8 +41,8 @@ KINDS = {
 _IMPORTED = (
     "matplotlib.pyplot",
     "transformers",
-    "ser_lib.experiment_table",
-    "ser_lib.inference",
+    "ser_lib.paper_table.run",
+    "ser_lib.inference.recognizer",
     "ser_lib.predict",
     "ser_lib.pretraining.probe",
     "ser_lib.upstreams",

@@ -1,0 +1,94 @@
+"""TODO."""
+
+import torch
+from torch import nn
+
+from ser_lib.upstreams import Frames, time_mask
+
+
+class MeanPooling(nn.Module):
+    """The mean over an utterance's frames (Morais et al., 2022, rows 1 to 4).
+
+    SpeechBrain's ``StatisticsPooling`` adds random noise to the mean, in evaluation
+    too; a mean needs none.
+
+    Arguments
+    ---------
+    input_size : int
+        Size of a frame.
+
+    Example
+    -------
+    >>> pooling = MeanPooling(input_size=1)
+    >>> frames = Frames(torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([2]))
+    >>> pooling(frames)
+    tensor([[2.]])
+    """
+
+    min_frames = 1
+
+    def __init__(self, input_size: int) -> None:
+        super().__init__()
+        self.output_size = input_size
+
+    def forward(self, frames: Frames) -> torch.Tensor:
+        """Average over time.
+
+        Arguments
+        ---------
+        frames : Frames
+            Padded frames ``(batch, time, dim)``.
+
+        Returns
+        -------
+        (batch, dim) torch.Tensor
+            One embedding an utterance.
+        """
+        inside = time_mask(frames.counts, frames.values.shape[1])[..., None]
+        total = frames.values.float().masked_fill(~inside, 0.0).sum(1)  # (batch, dim)
+        return total / frames.counts[:, None]
+
+
+class ProjectedMean(nn.Module):
+    """A linear layer on each frame, then the mean over time, as in SUPERB.
+
+    Yang et al., 2021, https://arxiv.org/abs/2105.01051; the emotion task of
+    https://github.com/s3prl/s3prl. There is no activation between the two, so the
+    mean of the projected frames is the projected mean, which is computed here.
+
+    Arguments
+    ---------
+    input_size : int
+        Size of a frame.
+    size : int
+        Size of a projected frame.
+
+    Example
+    -------
+    >>> pooling = ProjectedMean(input_size=80, size=16)
+    >>> pooling(Frames(torch.randn(2, 50, 80), torch.tensor([50, 20]))).shape
+    torch.Size([2, 16])
+    """
+
+    min_frames = 1
+
+    def __init__(self, input_size: int, size: int = 256) -> None:
+        super().__init__()
+        self.output_size = size
+        self.mean = MeanPooling(input_size)
+        self.projection = nn.Linear(input_size, size)
+
+    def forward(self, frames: Frames) -> torch.Tensor:
+        """Project and average over time.
+
+        Arguments
+        ---------
+        frames : Frames
+            Padded frames ``(batch, time, dim)``.
+
+        Returns
+        -------
+        (batch, size) torch.Tensor
+            One embedding an utterance.
+        """
+        return self.projection(self.mean(frames))

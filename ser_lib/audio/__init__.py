@@ -1,0 +1,26 @@
+"""Audio: from files to samples at one rate, and what is refused."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "checks": [
+            "SILENCE_DBFS",
+            "check_batch",
+            "check_duration",
+            "mono_wav",
+            "usable_wav",
+        ],
+        "find": ["find_audio", "find_files"],
+        "read": [
+            "audio_duration_s",
+            "file_facts",
+            "open_audio",
+            "read_audio",
+            "trim_silence",
+        ],
+        "resampling": ["check_rate", "resample"],
+        "samples": ["mono", "scaled"],
+    },
+)

@@ -1,0 +1,187 @@
+"""The manifest: one row for each utterance, checked once, trusted afterwards.
+
+A corpus parser (``ser_lib/corpora``) turns the files of a release into a list of
+:class:`Utterance`. :func:`validate` checks that list against the corpus's facts
+(``corpus.yaml``). Later steps read the rows and need no checks of their own.
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from ser_lib.utils.files import atomic_path
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One labelled utterance of a corpus.
+
+    Arguments
+    ---------
+    id : str
+        Unique name within the corpus.
+    path : str
+        Audio file, relative to the data folder, with forward slashes.
+    label : str
+        One of the corpus's labels, after merging.
+    speaker : str
+        Who speaks; unique within the corpus.
+    duration_s : float
+        Length of the audio in seconds.
+    session, dialog, text : str
+        Recording session, conversation and transcript; empty where the corpus
+        has none.
+    audio_hash : str
+        Hash of the samples (see ``audio_hashes.py``); empty where it was not computed.
+
+    Example
+    -------
+    >>> Utterance("a01", "DC/a01.wav", "anger", "DC", 2.5).speaker
+    'DC'
+    """
+
+    id: str
+    path: str
+    label: str
+    speaker: str
+    duration_s: float
+    session: str = ""
+    dialog: str = ""
+    text: str = ""
+    audio_hash: str = ""
+
+
+def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
+    """Write utterances as a CSV file with one column for each field.
+
+    Arguments
+    ---------
+    path : str | Path
+        The file to write; it is replaced only when complete.
+    utterances : Iterable[Utterance]
+        The rows, in the order they are to stand.
+
+    Example
+    -------
+    >>> path = Path(getfixture("tmp_path")) / "train.csv"
+    >>> write_manifest(path, [Utterance("a", "a.wav", "sad", "1", 1.5, text="Hm, $")])
+    >>> print(path.read_text().strip())
+    id,path,label,speaker,duration_s,session,dialog,text,audio_hash
+    a,a.wav,sad,1,1.5,,,"Hm, $",
+    >>> read_manifest(path)[0].text
+    'Hm, $'
+    """
+    with atomic_path(path) as unfinished:
+        with open(unfinished, "w", newline="", encoding="utf-8") as f:
+            names = [field.name for field in fields(Utterance)]
+            writer = csv.DictWriter(f, names, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(asdict(utterance) for utterance in utterances)
+
+
+def read_manifest(path: str | Path) -> list[Utterance]:
+    """Read what :func:`write_manifest` wrote.
+
+    Arguments
+    ---------
+    path : str | Path
+        A manifest CSV file.
+
+    Returns
+    -------
+    list[Utterance]
+        The rows, in the order of the file.
+
+    Raises
+    ------
+    ValueError
+        If the file is something else.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as f:
+            reader = csv.DictReader(f, strict=True)
+            if "id" not in (reader.fieldnames or []):
+                raise KeyError("id")
+            return [
+                Utterance(**{**row, "duration_s": float(row["duration_s"])})
+                for row in reader
+            ]
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise ValueError(
+            f"{path} is not a part of a fold as a run writes it (train.csv, valid.csv, "
+            f"test.csv): {type(error).__name__}: {error}."
+        ) from error
+
+
+def validate(
+    utterances: Sequence[Utterance], facts: Mapping, data_folder: str | Path
+) -> None:
+    """Check a parsed corpus against its facts; silence means that it is sound.
+
+    Arguments
+    ---------
+    utterances : Sequence[Utterance]
+        What the corpus parser found.
+    facts : Mapping
+        The ``corpus`` block of ``corpus.yaml``: ``labels``, ``counts`` (expected
+        utterances per label), ``min_duration_s``.
+    data_folder : str | Path
+        The corpus folder, named in the messages.
+
+    Raises
+    ------
+    ValueError
+        If an id occurs twice, a label is not in the list, an utterance is too
+        short, or the number of utterances of a label is not the expected one.
+    """
+    _check_ids(utterances)
+    _check_labels(utterances, list(facts["labels"]))
+    _check_durations(utterances, facts["min_duration_s"])
+    _check_counts(utterances, dict(facts["counts"]), data_folder)
+
+
+def _check_ids(utterances: Sequence[Utterance]) -> None:
+    repeated = [i for i, n in Counter(u.id for u in utterances).items() if n > 1]
+    if repeated:
+        raise ValueError(
+            f"{len(repeated)} utterance ids occur more than once, the first is "
+            f"{repeated[0]}. Ids must be unique within a corpus."
+        )
+
+
+def _check_labels(utterances: Sequence[Utterance], labels: list[str]) -> None:
+    for u in utterances:
+        if u.label not in labels:
+            raise ValueError(
+                f"{u.id} has the label {u.label!r}, which is not one of {labels}."
+            )
+
+
+def _check_durations(utterances: Sequence[Utterance], min_duration_s: float) -> None:
+    short = [u for u in utterances if u.duration_s < min_duration_s]
+    if short:
+        raise ValueError(
+            f"{len(short)} utterances are shorter than min_duration_s = "
+            f"{min_duration_s} s, the first is {short[0].path} with "
+            f"{short[0].duration_s:.3f} s. Remove them from the corpus, or lower "
+            f"min_duration_s in corpus.yaml if the encoder can take less."
+        )
+
+
+def _check_counts(
+    utterances: Sequence[Utterance], expected: dict[str, int], data_folder: str | Path
+) -> None:
+    found = Counter(u.label for u in utterances)
+    wrong = [
+        f"{label}: expected {n}, found {found[label]}"
+        for label, n in expected.items()
+        if found[label] != n
+    ]
+    if wrong:
+        raise ValueError(
+            f"{data_folder} holds {len(utterances)} utterances, expected "
+            f"{sum(expected.values())} ({'; '.join(wrong)}). The release is "
+            f"incomplete or has been changed."
+        )

@@ -1,0 +1,26 @@
+"""From utterances to padded batches: samplers, loaders, augmentation, stored frames."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "augment": ["BandGains", "augment_frames", "augment_wavs", "random_crop"],
+        "frame_store": [
+            "FrameStore",
+            "check_space",
+            "encode_all",
+            "expected_frames",
+            "frames_of_batch",
+            "join_stores",
+            "write_frames",
+        ],
+        "loaders": [
+            "evaluation_sampler",
+            "make_audio_reader",
+            "make_loader",
+            "make_loaders",
+        ],
+        "samplers": ["LengthBucketSampler"],
+    },
+)

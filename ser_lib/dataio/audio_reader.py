@@ -1,0 +1,61 @@
+"""TODO."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from ser_lib.audio import read_audio, trim_silence
+
+
+class AudioReader:
+    """Reads the utterances of a corpus as mono waveforms at one rate.
+
+    Arguments
+    ---------
+    data_folder : str
+        The folder that the manifest's paths are relative to.
+    sample_rate_hz : int
+        Rate that the upstream expects; files at other rates are resampled.
+    trim_silence_db : float
+        Cut leading and trailing frames that are this much below the loudest one;
+        None leaves the audio as it is.
+    keep_in_memory : bool
+        Keep what was read for later epochs (about 4 MB a minute, in each worker).
+        Worth it for small corpora whose files are slow to decode.
+    """
+
+    def __init__(
+        self,
+        data_folder: str,
+        sample_rate_hz: int,
+        trim_silence_db: float | None = None,
+        keep_in_memory: bool = False,
+    ) -> None:
+        self.data_folder = Path(data_folder)
+        self.sample_rate_hz = sample_rate_hz
+        self.trim_silence_db = trim_silence_db
+        self._kept = lru_cache(None)(self._read) if keep_in_memory else None
+
+    def __call__(self, path: str) -> torch.Tensor:
+        """Read one utterance.
+
+        Arguments
+        ---------
+        path : str
+            As in the manifest.
+
+        Returns
+        -------
+        (samples,) torch.Tensor
+            The waveform.
+        """
+        if self._kept is not None:
+            return self._kept(path).clone()  # what is made of it may be changed
+        return self._read(path)
+
+    def _read(self, path: str) -> torch.Tensor:
+        wav = read_audio(self.data_folder / path, self.sample_rate_hz)
+        if self.trim_silence_db is not None:
+            wav = trim_silence(wav, self.sample_rate_hz, self.trim_silence_db)
+        return wav

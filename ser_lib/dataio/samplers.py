@@ -1,0 +1,104 @@
+"""What a batch is made of: audio by path, and utterances of like length."""
+
+from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+class LengthBucketSampler(Sampler):
+    """Batches of utterances of similar length, drawn anew in every epoch.
+
+    Utterances are sorted by their duration times a random factor and cut into
+    batches, and the batches are shuffled. The factor changes who meets whom; the
+    sorting keeps padding low. The order depends on the seed and the epoch alone.
+
+    Arguments
+    ---------
+    durations_s : Sequence[float]
+        Duration of each utterance.
+    batch_size : int
+        Most utterances in a batch.
+    max_batch_s : float
+        Most padded seconds in a batch (utterances times the longest of them); a
+        single longer utterance makes a batch of its own.
+    seed : int
+        Seed of the order.
+    shuffle : bool
+        False gives one fixed order, longest first, for evaluation.
+    jitter : float
+        The random factor lies in [1 - jitter, 1 + jitter].
+    share : tuple[int, int]
+        Number of this process and number of processes: each iterates over its share
+        of the same batches. When shuffled, some batches are repeated so that all
+        shares are of one size; in evaluation, none is.
+
+    Example
+    -------
+    >>> sampler = LengthBucketSampler([1, 5, 1.1, 5.2], batch_size=2, shuffle=False)
+    >>> list(sampler)
+    [[3, 1], [2, 0]]
+    """
+
+    def __init__(
+        self,
+        durations_s: Sequence[float],
+        batch_size: int,
+        max_batch_s: float = float("inf"),
+        seed: int = 0,
+        shuffle: bool = True,
+        jitter: float = 0.05,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
+        self.durations_s = np.asarray(durations_s, dtype=float)
+        self.batch_size = batch_size
+        self.max_batch_s = max_batch_s
+        self.seed = seed
+        self.shuffle = shuffle
+        self.jitter = jitter
+        self.share = share
+        self.epoch = 0
+        self._batches = self._cut()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the batches of an epoch; SpeechBrain calls this.
+
+        Arguments
+        ---------
+        epoch : int
+            Number of the epoch.
+        """
+        self.epoch = epoch
+        self._batches = self._cut()
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self._batches)
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def _cut(self) -> list[list[int]]:
+        random = np.random.default_rng([self.seed, self.epoch])
+        n = len(self.durations_s)
+        factors = random.uniform(1 - self.jitter, 1 + self.jitter, n)
+        sort_by = self.durations_s * factors if self.shuffle else self.durations_s
+        batches, longest_s = [[]], 0.0
+        for i in np.argsort(-sort_by, kind="stable").tolist():
+            longest_s = max(longest_s, self.durations_s[i])
+            padded_s = (len(batches[-1]) + 1) * longest_s
+            is_full = len(batches[-1]) == self.batch_size
+            if batches[-1] and (is_full or padded_s > self.max_batch_s):
+                batches.append([])
+                longest_s = self.durations_s[i]
+            batches[-1].append(i)
+        if self.shuffle:
+            # Batch norm cannot train on one utterance.
+            if len(batches) > 1 and len(batches[-1]) == 1:
+                last = batches.pop()
+                batches[-1] += last
+            random.shuffle(batches)
+        rank, n_shares = self.share
+        if self.shuffle:
+            batches += islice(cycle(batches[:]), -len(batches) % n_shares)
+        return batches[rank::n_shares]

@@ -1,0 +1,23 @@
+"""Evaluation: from predictions to scores, reports and tables."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "bootstrap": ["Difference", "paired_difference"],
+        "errors": ["list_errors"],
+        "fold_results": ["FoldResult", "collect", "pool"],
+        "fold_status": ["finished_folds", "fold_fault", "left_out_folds", "remedy"],
+        "metrics": ["figures"],
+        "predictions": [
+            "prediction_table",
+            "read_labels",
+            "read_predictions",
+            "write_predictions",
+        ],
+        "report": ["fold_table", "format_table", "write_report"],
+        "results_csv": ["merge_results", "result_rows"],
+        "step_table": ["STEPS_FILE", "STEP_COLUMNS", "epoch_accuracies"],
+    },
+)

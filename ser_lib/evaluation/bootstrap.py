@@ -1,0 +1,194 @@
+"""How sure a figure is: percentile bootstrap over speakers.
+
+The utterances of one speaker are alike, so whole speakers are drawn with
+replacement, as many as there are, and all their utterances are taken each time
+(Efron and Tibshirani, An Introduction to the Bootstrap, 1993; Davison and Hinkley,
+Bootstrap Methods and their Application, 1997). The intervals cover the choice of
+the test speakers, not the seed of the training. With few speakers they are rather
+too narrow.
+
+A figure depends on the confusion matrix alone, and that of a draw is the sum of the
+matrices of the drawn speakers. Thousands of draws are one matrix product.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ser_lib.evaluation.metrics import FROM_CONFUSION, confusion_matrix
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better the first of two sets of predictions is.
+
+    Arguments
+    ---------
+    difference : float
+        Metric of the first minus metric of the second.
+    low, high : float
+        The 95 % interval of the difference; NaN with fewer than two speakers.
+    p_value : float
+        Two-sided; NaN with fewer than two speakers.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def bootstrap_interval(
+    predictions: pd.DataFrame,
+    metric: str,
+    labels: Sequence[str],
+    n_resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of a figure, over speakers.
+
+    Arguments
+    ---------
+    predictions : pd.DataFrame
+        One row for each utterance: ``speaker``, ``label``, ``prediction``.
+    metric : str
+        ``WA``, ``UA`` or ``macro_F1``.
+    labels : Sequence[str]
+        The corpus's labels, in the corpus's order.
+    n_resamples : int
+        How many times the speakers are drawn.
+    level : float
+        Confidence level, between 0 and 1.
+    seed : int
+        Seed of the draws.
+
+    Returns
+    -------
+    tuple[float, float]
+        Lower and upper end; NaN and NaN with fewer than two speakers.
+
+    Raises
+    ------
+    ValueError
+        If the metric is unknown, or as for ``metrics.confusion_matrix``.
+
+    Example
+    -------
+    >>> truth = ["sad", "angry"] * 2
+    >>> table = pd.DataFrame({"speaker": list("AABB"), "label": truth})
+    >>> bootstrap_interval(table.assign(prediction=truth), "UA", ["sad", "angry"])
+    (1.0, 1.0)
+    """
+    counts = _confusion_per_speaker(predictions, labels)
+    return _interval(_resample(counts, metric, n_resamples, seed), level)
+
+
+def paired_difference(
+    predictions_a: pd.DataFrame,
+    predictions_b: pd.DataFrame,
+    metric: str,
+    labels: Sequence[str],
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> Difference:
+    """Compare two sets of predictions of the same utterances.
+
+    Both metrics are computed on the same draws of speakers. The p-value is twice
+    the share of the draws on the far side of zero. The observed figures count as
+    one more draw, so it is never 0 (Davison and Hinkley 1997, section 4.2).
+
+    Arguments
+    ---------
+    predictions_a, predictions_b : pd.DataFrame
+        One row for each utterance: ``id``, ``speaker``, ``label``, ``prediction``.
+    metric : str
+        ``WA``, ``UA`` or ``macro_F1``.
+    labels : Sequence[str]
+        The corpus's labels, in the corpus's order.
+    n_resamples : int
+        How many times the speakers are drawn.
+    seed : int
+        Seed of the draws.
+
+    Returns
+    -------
+    Difference
+        Metric of a minus metric of b, its 95 % interval and its p-value.
+
+    Raises
+    ------
+    ValueError
+        If the two do not hold the same utterances, speakers and true labels.
+    """
+    _check_same_utterances(predictions_a, predictions_b)
+    a = _confusion_per_speaker(predictions_a, labels)
+    b = _confusion_per_speaker(predictions_b, labels)
+    # The same seed draws the same speakers for both. Rounding makes a difference
+    # that is zero but for the order of a sum count as zero.
+    draws_a = _resample(a, metric, n_resamples, seed)
+    draws_b = _resample(b, metric, n_resamples, seed)
+    draws = (draws_a - draws_b).round(12)
+    figure = FROM_CONFUSION[metric]
+    difference = float(figure(a.sum(axis=0)) - figure(b.sum(axis=0)))
+    low, high = _interval(draws, level=0.95)
+    if np.isnan(low):
+        return Difference(difference, low, high, float("nan"))
+    far_side = min((draws <= 0).sum(), (draws >= 0).sum())
+    p_value = min(1.0, 2 * float(far_side + 1) / (n_resamples + 1))
+    return Difference(difference, low, high, p_value)
+
+
+def _check_same_utterances(a: pd.DataFrame, b: pd.DataFrame) -> None:
+    only_a, only_b = len({*a["id"]} - {*b["id"]}), len({*b["id"]} - {*a["id"]})
+    if only_a or only_b or len(a) != len(b):
+        raise ValueError(
+            f"Expected predictions of the same utterances, found {len(a)} and {len(b)} "
+            f"rows, {only_a} only in the first and {only_b} only in the second."
+        )
+    known = ["id", "speaker", "label"]
+    both = a[known].merge(b[known], on="id", suffixes=("_a", "_b"))
+    same_speaker = both["speaker_a"] == both["speaker_b"]
+    changed = both[~same_speaker | (both["label_a"] != both["label_b"])]
+    if len(changed):
+        raise ValueError(
+            f"{len(changed)} utterances have another speaker or another true label in "
+            f"the second predictions, the first is {changed['id'].iloc[0]}."
+        )
+
+
+def _confusion_per_speaker(
+    predictions: pd.DataFrame, labels: Sequence[str]
+) -> np.ndarray:
+    """[S, C, C] counts, speakers in sorted order."""
+    confusion_matrix(predictions, labels)  # refuses unknown labels
+    counts = predictions.groupby(["speaker", "label", "prediction"]).size()
+    speakers = sorted(predictions["speaker"].unique())
+    cells = pd.MultiIndex.from_product([speakers, labels, labels])
+    counts = counts.reindex(cells, fill_value=0).to_numpy()
+    return counts.reshape(len(speakers), len(labels), len(labels))
+
+
+def _resample(
+    counts: np.ndarray, metric: str, n_resamples: int, seed: int
+) -> np.ndarray:
+    """[S, C, C] counts -> [n_resamples] values of the metric; NaN if S < 2."""
+    if metric not in FROM_CONFUSION:
+        raise ValueError(
+            f"The metric is {metric!r}, expected one of {list(FROM_CONFUSION)}."
+        )
+    n_speakers = len(counts)
+    if n_speakers < 2:
+        return np.full(n_resamples, np.nan)
+    draws = np.random.default_rng(seed).multinomial(
+        n_speakers, np.full(n_speakers, 1 / n_speakers), size=n_resamples
+    )
+    return FROM_CONFUSION[metric](np.tensordot(draws, counts, axes=1))
+
+
+def _interval(draws: np.ndarray, level: float) -> tuple[float, float]:
+    outside = (1 - level) / 2
+    low, high = np.quantile(draws, [outside, 1 - outside])
+    return float(low), float(high)

@@ -1,0 +1,191 @@
+"""What a run left behind: its finished folds, read and checked.
+
+A finished fold is a folder ``fold_<k>`` with ``predictions.csv`` (``predictions.py``),
+``history.csv`` (``epoch``, ``train_loss``, ``valid_loss``, ``valid_accuracy``, ``lr``;
+one row an epoch) and ``fold.json`` (what was run, which epochs were averaged). Which of
+them belong to a run is decided in ``finished_folds.py``.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+
+from ser_lib.evaluation.fold_status import (
+    FOLD_FACTS,
+    finished_folds,
+    left_out_folds,
+    read_fold_facts,
+    remedy,
+)
+from ser_lib.evaluation.metrics import Figures, figures
+from ser_lib.evaluation.predictions import read_predictions
+from ser_lib.utils.text_tables import read_csv
+
+logger = logging.getLogger(__name__)
+
+_HISTORY_COLUMNS = ["epoch", "train_loss", "valid_loss", "valid_accuracy", "lr"]
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """What one finished fold left behind.
+
+    Arguments
+    ---------
+    experiment, corpus : str
+        What was run.
+    seed, fold : int
+        Seed of the run and number of the fold, from 1.
+    settings_key : str
+        Key of the settings that can change the result.
+    averaged_epochs : list[int]
+        The epochs whose weights were averaged.
+    valid_accuracy : list[float]
+        Validation accuracy of each averaged epoch, a share from 0 to 1.
+    predictions, history : pd.DataFrame
+        The two tables of the fold.
+    figures : Figures
+        Computed from the predictions.
+    """
+
+    experiment: str
+    corpus: str
+    seed: int
+    fold: int
+    settings_key: str
+    averaged_epochs: list[int]
+    valid_accuracy: list[float]
+    predictions: pd.DataFrame
+    history: pd.DataFrame
+    figures: Figures
+
+
+def collect(
+    output_folder: str | Path,
+    labels: Sequence[str],
+    settings_key: str | None = None,
+    digests: Mapping[int, str] | None = None,
+) -> list[FoldResult]:
+    """Read the finished folds of a run; whatever else is there is named in the log.
+
+    Arguments
+    ---------
+    output_folder : str | Path
+        Holds ``fold_1``, ``fold_2`` and so on.
+    labels : Sequence[str]
+        The corpus's labels, in the corpus's order.
+    settings_key : str | None
+        Take only folds with this key; ``None`` takes all, if they have one key.
+    digests : Mapping[int, str] | None
+        The folds of the run, see :func:`left_out_folds`.
+
+    Returns
+    -------
+    list[FoldResult]
+        In the order of the folds; empty if none is finished.
+
+    Raises
+    ------
+    ValueError
+        If the files of a fold are unsound, or the folds are not of one run.
+    """
+    for name, reason in left_out_folds(output_folder, settings_key, digests).items():
+        logger.warning("%s is left out: %s", Path(output_folder) / name, reason)
+    folds = finished_folds(output_folder, settings_key, digests)
+    results = [_read_fold(output_folder, fold, labels) for fold in folds]
+    _check_one_run(results)
+    return results
+
+
+def _read_fold(
+    output_folder: str | Path, fold: int, labels: Sequence[str]
+) -> FoldResult:
+    folder = Path(output_folder) / f"fold_{fold}"
+    facts = read_fold_facts(folder)
+    try:
+        _check_epochs(facts, folder)
+        history = _read_history(folder / "history.csv")
+        predictions = read_predictions(folder / "predictions.csv", labels)
+    except ValueError as error:
+        raise ValueError(f"{error} {remedy(folder)}") from error
+    return FoldResult(
+        **{name: facts[name] for name in FOLD_FACTS},
+        predictions=predictions,
+        history=history,
+        figures=figures(predictions, labels),
+    )
+
+
+def _check_epochs(facts: Mapping, folder: Path) -> None:
+    epochs, accuracies = facts["averaged_epochs"], facts["valid_accuracy"]
+    if not isinstance(epochs, list) or not isinstance(accuracies, list):
+        raise ValueError(
+            f"{folder / 'fold.json'}: expected lists of averaged_epochs and of "
+            f"valid_accuracy, found {epochs!r} and {accuracies!r}."
+        )
+    if len(epochs) != len(accuracies):
+        raise ValueError(
+            f"{folder / 'fold.json'}: expected one valid_accuracy for each of the "
+            f"{len(epochs)} averaged_epochs, found {len(accuracies)}."
+        )
+
+
+def _read_history(path: Path) -> pd.DataFrame:
+    history = read_csv(path)
+    if list(history.columns) != _HISTORY_COLUMNS:
+        raise ValueError(
+            f"{path}: expected the columns {_HISTORY_COLUMNS}, found "
+            f"{list(history.columns)}."
+        )
+    words = [name for name in history if not is_numeric_dtype(history[name])]
+    if words or history.empty:
+        raise ValueError(
+            f"{path}: expected numbers for at least one epoch, found "
+            f"{len(history)} rows, with text in the columns {words or 'none'}."
+        )
+    return history
+
+
+def _check_one_run(results: Sequence[FoldResult]) -> None:
+    for name in ("corpus", "experiment", "seed", "settings_key"):
+        values = {result.fold: getattr(result, name) for result in results}
+        if len(set(values.values())) > 1:
+            raise ValueError(
+                f"The folds differ in {name}: {values}. Expected one run: give the "
+                f"settings_key of the run to report, or remove the other folds."
+            )
+
+
+def pool(results: Sequence[FoldResult]) -> pd.DataFrame:
+    """Join the predictions of all folds.
+
+    Arguments
+    ---------
+    results : Sequence[FoldResult]
+        At least one fold of one run.
+
+    Returns
+    -------
+    pd.DataFrame
+        The rows of all folds, in the order of the folds.
+
+    Raises
+    ------
+    ValueError
+        If an utterance is tested in two folds.
+    """
+    pooled = pd.concat([result.predictions for result in results], ignore_index=True)
+    repeated = pooled["id"][pooled["id"].duplicated()]
+    if len(repeated):
+        folds = [
+            r.fold for r in results if repeated.iloc[0] in set(r.predictions["id"])
+        ]
+        raise ValueError(
+            f"{len(repeated)} utterances are tested in more than one fold, the first "
+            f"is {repeated.iloc[0]} in the folds {folds}. Expected each utterance once."
+        )
+    return pooled

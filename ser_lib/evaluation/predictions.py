@@ -1,0 +1,231 @@
+"""The predictions file: all that training hands over to reporting.
+
+One row for each test utterance: who speaks, the true label, the predicted label
+and one probability for each class. The order of the probability columns is the
+order of the corpus's labels, and it is checked whenever a file is written or read.
+"""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ser_lib.utils.files import atomic_path
+from ser_lib.utils.text_tables import read_csv
+
+_TEXT_COLUMNS = ["id", "speaker", "label", "prediction"]
+# Far above the rounding of six decimals, far below a forgotten class.
+_SUM_TOLERANCE = 1e-4
+
+
+def write_predictions(
+    path: str | Path, predictions: pd.DataFrame, labels: Sequence[str]
+) -> None:
+    """Write predictions as a CSV file, probabilities with six decimals.
+
+    A row whose highest probability would no longer stand out after rounding keeps
+    all its decimals, so that the prediction stays the argmax.
+
+    Arguments
+    ---------
+    path : str | Path
+        The file to write; it is replaced only when complete.
+    predictions : pd.DataFrame
+        Columns ``id``, ``speaker``, ``label``, ``prediction`` and ``p_<label>`` for
+        each label, in this order.
+    labels : Sequence[str]
+        The corpus's labels, in the corpus's order.
+
+    Raises
+    ------
+    ValueError
+        As for :func:`read_predictions`.
+
+    Example
+    -------
+    >>> path = Path(getfixture("tmp_path")) / "predictions.csv"
+    >>> row = {"id": "a", "speaker": "1", "label": "sad", "prediction": "angry"}
+    >>> table = pd.DataFrame([{**row, "p_sad": 0.25, "p_angry": 0.75}])
+    >>> write_predictions(path, table, ["sad", "angry"])
+    >>> print(path.read_text().strip())
+    id,speaker,label,prediction,p_sad,p_angry
+    a,1,sad,angry,0.250000,0.750000
+    """
+    _check(predictions, labels, "The predictions to be written")
+    columns = _probability_columns(labels)
+    probabilities = predictions[columns].to_numpy(float)
+    rounded = [[f"{p:.6f}" for p in row] for row in probabilities]
+    kept = np.asarray(rounded, float).argmax(axis=1) == probabilities.argmax(axis=1)
+    texts = [
+        row if is_kept else [repr(float(p)) for p in exact]
+        for row, exact, is_kept in zip(rounded, probabilities, kept, strict=True)
+    ]
+    table = predictions[_TEXT_COLUMNS].reset_index(drop=True)
+    table = table.join(pd.DataFrame(texts, columns=columns, dtype=str))
+    with atomic_path(path) as unfinished:
+        table.to_csv(unfinished, index=False, lineterminator="\n")
+
+
+def read_predictions(path: str | Path, labels: Sequence[str]) -> pd.DataFrame:
+    """Read and check what :func:`write_predictions` wrote.
+
+    Arguments
+    ---------
+    path : str | Path
+        A predictions CSV file.
+    labels : Sequence[str]
+        The corpus's labels, in the corpus's order.
+
+    Returns
+    -------
+    pd.DataFrame
+        The rows in the order of the file; ids and speakers are text.
+
+    Raises
+    ------
+    ValueError
+        If the columns are not exactly the expected ones in the expected order, an
+        id occurs twice, a label is not in the list, the probabilities of a row are
+        not a distribution, or a prediction is not the argmax of its row.
+    """
+    # "NA" or "None" may well be the name of a speaker or a label.
+    table = read_csv(path, dtype=str, keep_default_na=False)
+    _check_columns(table, labels, str(path))
+    try:
+        table = table.astype(dict.fromkeys(_probability_columns(labels), float))
+    except ValueError as err:
+        raise ValueError(
+            f"{path} holds a probability that is no number: {err}"
+        ) from err
+    _check(table, labels, str(path))
+    return table
+
+
+def read_labels(path: str | Path) -> list[str]:
+    r"""Read the labels of a predictions file from its first line.
+
+    Arguments
+    ---------
+    path : str | Path
+        A predictions CSV file.
+
+    Returns
+    -------
+    list[str]
+        In the order of the columns.
+
+    Raises
+    ------
+    ValueError
+        If it does not begin as :func:`write_predictions` writes it.
+
+    Example
+    -------
+    >>> path = Path(getfixture("tmp_path")) / "predictions.csv"
+    >>> _ = path.write_text("id,speaker,label,prediction,p_sad,p_angry\n")
+    >>> read_labels(path)
+    ['sad', 'angry']
+    """
+    with open(path, newline="", encoding="utf-8") as f:
+        columns = next(csv.reader(f), [])
+    n = len(_TEXT_COLUMNS)
+    labels = [column.removeprefix("p_") for column in columns[n:]]
+    _check_columns(pd.DataFrame(columns=columns), labels, str(path))
+    return labels
+
+
+def _probability_columns(labels: Sequence[str]) -> list[str]:
+    return [f"p_{label}" for label in labels]
+
+
+def _check(predictions: pd.DataFrame, labels: Sequence[str], where: str) -> None:
+    _check_columns(predictions, labels, where)
+    _check_ids_and_labels(predictions, labels, where)
+    _check_probabilities(predictions, labels, where)
+
+
+def _check_columns(
+    predictions: pd.DataFrame, labels: Sequence[str], where: str
+) -> None:
+    expected = [*_TEXT_COLUMNS, *_probability_columns(labels)]
+    found = list(predictions.columns)
+    if found != expected:
+        raise ValueError(
+            f"{where}: expected the columns {expected}, found {found}. The labels of "
+            f"the model and of the corpus must be the same, in the same order."
+        )
+
+
+def _check_ids_and_labels(
+    predictions: pd.DataFrame, labels: Sequence[str], where: str
+) -> None:
+    repeated = predictions["id"][predictions["id"].duplicated()]
+    if len(repeated):
+        raise ValueError(
+            f"{where}: {len(repeated)} ids occur again, the first is "
+            f"{repeated.iloc[0]!r}. Each utterance is to be predicted once."
+        )
+    for column in ("label", "prediction"):
+        unknown = predictions[~predictions[column].isin(labels)]
+        if len(unknown):
+            raise ValueError(
+                f"{where}: {unknown['id'].iloc[0]} has the {column} "
+                f"{unknown[column].iloc[0]!r}, which is not one of {list(labels)}."
+            )
+
+
+def _check_probabilities(
+    predictions: pd.DataFrame, labels: Sequence[str], where: str
+) -> None:
+    values = predictions[_probability_columns(labels)].to_numpy(float)
+    is_distribution = (values >= 0).all(axis=1) & (
+        np.abs(values.sum(axis=1) - 1) <= _SUM_TOLERANCE
+    )
+    if not is_distribution.all():
+        row = int(np.flatnonzero(~is_distribution)[0])
+        raise ValueError(
+            f"{where}: the probabilities of {predictions['id'].iloc[row]} are "
+            f"{values[row].tolist()}, expected numbers from 0 to 1 that sum to 1."
+        )
+    most_probable = np.asarray(labels, dtype=object)[values.argmax(axis=1)]
+    wrong = np.flatnonzero(predictions["prediction"].to_numpy(object) != most_probable)
+    if len(wrong):
+        row = int(wrong[0])
+        raise ValueError(
+            f"{where}: the prediction of {predictions['id'].iloc[row]} is "
+            f"{predictions['prediction'].iloc[row]!r}, but its most probable class is "
+            f"{most_probable[row]!r}."
+        )
+
+
+def prediction_table(
+    ids: Sequence[str], probabilities: np.ndarray, labels: Sequence[str]
+) -> pd.DataFrame:
+    """Turn probabilities into a table with the most probable label.
+
+    Arguments
+    ---------
+    ids : Sequence[str]
+        Utterance of each row.
+    probabilities : (rows, labels) np.ndarray
+        A probability for each class.
+    labels : Sequence[str]
+        The classes, in the order of the columns.
+
+    Returns
+    -------
+    pd.DataFrame
+        Columns ``id``, ``prediction`` and ``p_<label>`` for each label.
+
+    Example
+    -------
+    >>> prediction_table(["a"], np.array([[0.25, 0.75]]), ["sad", "angry"])
+      id prediction  p_sad  p_angry
+    0  a      angry   0.25     0.75
+    """
+    table = pd.DataFrame(probabilities, columns=_probability_columns(labels))
+    table.insert(0, "id", list(ids))
+    table.insert(1, "prediction", [labels[i] for i in probabilities.argmax(axis=1)])
+    return table

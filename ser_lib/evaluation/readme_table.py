@@ -1,0 +1,172 @@
+"""Write the results of a recipe into its README, from ``results.csv`` alone:
+
+    python -m ser_lib.evaluation.readme_table recipes/RAVDESS
+    python -m ser_lib.evaluation.readme_table --check recipes/RAVDESS
+
+The folder holds ``README.md`` and ``results.csv``. Only the block between the two
+markers is changed. ``--check`` changes nothing and fails when the block is out of date.
+The markers of this README are:
+
+    <!-- results: begin (python -m ser_lib.evaluation.readme_table recipes/RAVDESS) -->
+    <!-- results: end -->
+"""
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ser_lib.evaluation.results_csv import read_results
+from ser_lib.utils.command import run_command
+from ser_lib.utils.command_line import CommandParser, path_argument
+from ser_lib.utils.files import atomic_path
+from ser_lib.utils.text_tables import markdown_table, mean_and_sd, with_interval
+
+_BEGIN = (
+    r"<!-- results: begin "
+    r"\(python -m ser_lib\.evaluation\.readme_table [^)\n]+\) -->\n"
+)
+_END = r"<!-- results: end -->"
+
+
+def update_readme(readme_path: str | Path, results_csv: str | Path) -> bool:
+    """Rewrite the results block of a README.
+
+    Arguments
+    ---------
+    readme_path : str | Path
+        The README; it is replaced only when complete.
+    results_csv : str | Path
+        The results file of the recipe.
+
+    Returns
+    -------
+    bool
+        Whether the README was out of date.
+
+    Raises
+    ------
+    ValueError
+        If the README does not hold the two markers once each, in order.
+    """
+    readme_path = Path(readme_path)
+    updated = _updated_text(readme_path, results_csv)
+    if updated == readme_path.read_text(encoding="utf-8"):
+        return False
+    with atomic_path(readme_path) as unfinished:
+        unfinished.write_text(updated, encoding="utf-8")
+    return True
+
+
+def results_block(results: pd.DataFrame) -> str:
+    """Make the tables of a README.
+
+    Arguments
+    ---------
+    results : pd.DataFrame
+        The rows of ``results.csv``.
+
+    Returns
+    -------
+    str
+        Two Markdown tables, one line each for an experiment and seed: the figures
+        over folds and pooled, and the UA of each fold.
+
+    Raises
+    ------
+    ValueError
+        If a run has no row ``pooled`` or no fold.
+    """
+    missing = {"experiment", "seed", "fold"} - {*results.columns}
+    if missing:
+        raise ValueError(f"The results file has no column {sorted(missing)}.")
+    lines = []
+    for (experiment, seed), rows in results.groupby(["experiment", "seed"]):
+        pooled, folds = rows[rows["fold"] == "pooled"], rows[rows["fold"] != "pooled"]
+        if len(pooled) != 1 or not len(folds):
+            raise ValueError(
+                f"{experiment}, seed {seed}: expected rows of folds and one row pooled "
+                f"in the results file, found {rows['fold'].tolist()}."
+            )
+        run = {"experiment": experiment, "seed": seed}
+        lines.append({**run, **_figures_of_run(folds, pooled.iloc[0])})
+    runs = markdown_table(pd.DataFrame(lines).set_index("experiment"))
+    return (
+        f"{runs}\n\nPercent; sd over folds; 95 % intervals by drawing test speakers. "
+        f"UA of each fold:\n\n{markdown_table(_ua_of_each_fold(results))}"
+    )
+
+
+def _figures_of_run(folds: pd.DataFrame, pooled: pd.Series) -> dict[str, object]:
+    n_classes = pooled.filter(like="recall_").notna().sum()
+    figures = {"classes": n_classes, "folds": len(folds), "n": pooled["n"]}
+    for metric in ("WA", "UA"):
+        figures[f"{metric} mean ± sd"] = mean_and_sd(folds[metric])
+    for metric in ("WA", "UA"):
+        heading = f"pooled {metric} [95 % interval]"
+        figures[heading] = with_interval(pooled, metric)
+    return figures
+
+
+def _ua_of_each_fold(results: pd.DataFrame) -> pd.DataFrame:
+    folds = results[results["fold"] != "pooled"].astype({"fold": int})
+    table = folds.pivot(index=["experiment", "seed"], columns="fold", values="UA")
+    return table.add_prefix("fold ").reset_index("seed")
+
+
+def _updated_text(readme_path: Path, results_csv: str | Path) -> str:
+    try:
+        readme = readme_path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{readme_path} is not text in UTF-8.") from error
+    begins, ends = list(re.finditer(_BEGIN, readme)), list(re.finditer(_END, readme))
+    if len(begins) != 1 or len(ends) != 1 or begins[0].end() > ends[0].start():
+        raise ValueError(
+            f"{readme_path}: expected one line\n<!-- results: begin (python -m "
+            f"ser_lib.evaluation.readme_table {readme_path.parent}) -->\nand below it "
+            f"one line\n{_END}\nbut found {len(begins)} and {len(ends)}, perhaps in "
+            f"another order. Add them where the tables are to stand."
+        )
+    before, after = readme[: begins[0].end()], readme[ends[0].start() :]
+    return f"{before}\n{results_block(read_results(results_csv))}\n\n{after}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Update or check the README of a recipe; see the head of this file.
+
+    Arguments
+    ---------
+    arguments : Sequence[str]
+        Of the command line.
+
+    Returns
+    -------
+    int
+        Exit status: 1 if ``--check`` finds the README out of date, else 0.
+    """
+    parser = CommandParser("ser_lib.evaluation.readme_table", __doc__)
+    parser.add_argument(
+        "folder", type=path_argument, help="holds README.md and results.csv"
+    )
+    parser.add_argument("--check", action="store_true", help="change nothing")
+    options = parser.parse_args(arguments)
+    readme_path = options.folder / "README.md"
+    results_csv = options.folder / "results.csv"
+    if not options.check:
+        changed = update_readme(readme_path, results_csv)
+        print(f"{readme_path}: {'updated' if changed else 'already up to date'}.")
+        return 0
+    if _updated_text(readme_path, results_csv) == readme_path.read_text("utf-8"):
+        return 0
+    print(
+        f"{readme_path} differs from {results_csv}. To update it, run: "
+        f"python -m ser_lib.evaluation.readme_table {options.folder}",
+        file=sys.stderr,
+    )
+    return 1
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,285 @@
+"""The model of a finished fold, put together again from what the run left behind.
+
+Nothing is trained, and no corpus or table is read: the network comes from the settings
+that lie beside the checkpoints, labels and facts of the corpus from the folder of the
+run, and the weights are the average that the fold was tested with. In a stage-B run,
+each fine-tuned upstream comes from the stage-A run that ``fold.json`` names.
+"""
+
+import inspect
+import os
+from collections.abc import Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from hyperpyyaml import load_hyperpyyaml, resolve_references
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import YAMLError
+from speechbrain.utils.checkpoints import Checkpoint
+from torch import nn
+
+from ser_lib.evaluation import fold_status as finished_folds
+from ser_lib.evaluation import read_labels
+from ser_lib.folds import CORPUS_FILE
+from ser_lib.model import EmotionModel
+from ser_lib.model_folder import FACTS_FILE
+from ser_lib.settings import Settings
+from ser_lib.training import AtomicCheckpointer, load_average, saved_modules
+from ser_lib.upstreams import class_of_family
+
+_BY_FAMILY = "!apply:ser_lib.upstreams.families.load_upstream"
+SETTINGS_FILE = "hyperparams.yaml"
+_CHECKPOINTS = ("finished", "save", SETTINGS_FILE)
+
+
+def load_trained(run_folder: str | Path, fold: int) -> tuple[EmotionModel, dict]:
+    """Load the averaged model of a finished fold.
+
+    Arguments
+    ---------
+    run_folder : str | Path
+        The output folder of a run, ``<results>/<experiment>/seed_<seed>``. It may
+        have been moved together with the work folder beside it.
+    fold : int
+        Number of the fold.
+
+    Returns
+    -------
+    EmotionModel
+        In eval mode, on the CPU.
+    dict
+        What ``fold.json`` says, the facts of the training that matter in use, and
+        ``network``, which describes the model (see ``model_description.py``).
+
+    Raises
+    ------
+    FileNotFoundError
+        If the fold is not finished, or its checkpoints are gone. The message says
+        which command makes them.
+    ValueError
+        If the checkpoints are not those that the fold was tested with, or a file of
+        the run is damaged.
+    """
+    run_folder = Path(run_folder)
+    facts = read_fold_facts(run_folder, fold)
+    known = _known_facts(run_folder, fold)
+    folder = _trained_folder(run_folder, facts, facts["trained_in"])
+    settings = _settings(folder, run_folder, known)
+    model, block = settings["model"], _model_block(settings)
+    modules = {
+        "downstream": model.downstream,
+        "upstreams": model.upstreams.without(settings["finetuned"]),
+    }
+    averaged = _average(folder, modules, len(facts["averaged_epochs"]))
+    _check_epochs(folder, averaged, facts["averaged_epochs"])
+    for name in settings["finetuned"]:
+        recorded = facts.get("upstreams_trained_in", {}).get(name)
+        stage = _trained_folder(run_folder, facts, recorded)
+        k = settings["finetuned"][name]["averaged_checkpoints"]
+        encoder, of_stage = _finetuned(stage, _settings(stage, run_folder, known), k)
+        model.upstreams[name], block["upstreams"][name] = encoder, of_stage
+    network, encoders = _described(model.eval(), block)
+    facts |= {"network": network, "encoders": encoders}
+    return model, facts | _facts_of_use(settings)
+
+
+def read_fold_facts(run_folder: str | Path, fold: int) -> dict:
+    """Read ``fold.json`` of a finished fold.
+
+    Arguments
+    ---------
+    run_folder : str | Path
+        The output folder of a run.
+    fold : int
+        Number of the fold.
+
+    Returns
+    -------
+    dict
+        Its content.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no run, or the fold is not a finished fold of it.
+    ValueError
+        If the file is damaged.
+    """
+    run_folder = Path(run_folder)
+    if (run_folder / FACTS_FILE).is_file():
+        raise FileNotFoundError(
+            f"{run_folder} is a model folder, as an export writes it. Expected the "
+            f"folder of a run, such as results/fbank_ecapa/seed_1986."
+        )
+    if not (run_folder / SETTINGS_FILE).is_file():
+        raise FileNotFoundError(
+            f"{run_folder} is not the folder of a run: it has no {SETTINGS_FILE}. "
+            f"Expected a folder such as results/fbank_ecapa/seed_1986."
+        )
+    finished = finished_folds.finished_folds(run_folder)
+    if fold not in finished:
+        reasons = finished_folds.left_out_folds(run_folder)
+        reason = reasons.get(f"fold_{fold}", "the run has no such fold")
+        again = _command(run_folder, fold) if f"fold_{fold}" in reasons else ""
+        raise FileNotFoundError(
+            f"Fold {fold} of {run_folder} cannot be used: {reason}. Finished are the "
+            f"folds {finished or 'none'}. {again}".rstrip()
+        )
+    return finished_folds.read_fold_facts(run_folder / f"fold_{fold}")
+
+
+def _known_facts(run_folder: Path, fold: int) -> dict[str, Any]:
+    """Give settings as they were in the run, whatever has become of its table since."""
+    path = run_folder / CORPUS_FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{run_folder} has no {CORPUS_FILE}: it was lost, or an older version "
+            f"wrote the run. The train.py of the run, with --prepare_only True, writes "
+            f"it anew."
+        )
+    try:
+        corpus = YAML(typ="safe").load(path)["corpus"]
+    except (YAMLError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} is damaged ({type(error).__name__}).") from error
+    labels = read_labels(run_folder / f"fold_{fold}" / "predictions.csv")
+    return {"corpus": {**corpus, "labels": labels}, "labels": labels}
+
+
+def _finetuned(
+    folder: Path, settings: Settings, k: int
+) -> tuple[nn.Module, CommentedMap]:
+    """Load the one upstream of a stage-A run, and the block that builds it."""
+    upstreams = settings["model"].upstreams
+    _average(folder, {"upstreams": upstreams}, k)
+    ((name, encoder),) = upstreams.items()
+    return encoder, _model_block(settings)["upstreams"][name]
+
+
+def _settings(folder: Path, run_folder: Path, known: Mapping[str, Any]) -> Settings:
+    """Read the settings of a training; find local encoders from wherever this runs.
+
+    A source becomes a plain name, also where a function chose it.
+    """
+    path = folder / SETTINGS_FILE
+    settings = Settings.from_file(path, known)
+    sources = {}
+    for key in settings:
+        if key.endswith("_source") and isinstance(source := settings[key], str):
+            moved = run_folder / os.path.relpath(source, settings["output_folder"])
+            is_moved = not Path(source).exists() and moved.exists()
+            sources[key] = str(moved.resolve()) if is_moved else source
+    return Settings.from_file(path, {**known, **sources}) if sources else settings
+
+
+def _trained_folder(run_folder: Path, facts: Mapping, recorded: str | None) -> Path:
+    """Find a folder of checkpoints: it keeps its place relative to the run's."""
+    fold = facts["fold"]
+    if recorded is None:
+        raise FileNotFoundError(
+            f"fold.json of fold {fold} of {run_folder} does not say where its "
+            f"upstreams were trained: an older version wrote it. "
+            f"{_again(run_folder, fold)}"
+        )
+    output_folder = Settings.from_file(run_folder / SETTINGS_FILE)["output_folder"]
+    moved = run_folder / os.path.relpath(recorded, output_folder)
+    folder = Path(recorded) if Path(recorded).exists() else moved.resolve()
+    missing = [name for name in _CHECKPOINTS if not (folder / name).exists()]
+    if missing:
+        raise FileNotFoundError(
+            f"The checkpoints of fold {fold} of {run_folder} are gone, or were left by "
+            f"an older version: {folder} has no {', no '.join(missing)}. "
+            f"{_again(run_folder, fold)}"
+        )
+    return folder
+
+
+def _again(run_folder: Path, fold: int) -> str:
+    return (
+        f"Delete {run_folder / f'fold_{fold}' / 'fold.json'} and start the run again; "
+        f"what is trained is not trained again. {_command(run_folder, fold)}"
+    )
+
+
+def _command(run_folder: Path, fold: int) -> str:
+    experiment = Settings.from_file(run_folder / SETTINGS_FILE)["experiment"]
+    return (
+        f"The command, in the recipe and with the options of the run: python train.py "
+        f"hparams/{experiment}.yaml --folds {fold}"
+    )
+
+
+def _average(
+    folder: Path, modules: Mapping[str, torch.nn.Module], k: int
+) -> list[Checkpoint]:
+    saved = saved_modules(modules)
+    return load_average(AtomicCheckpointer(folder / "save", saved), saved, k)
+
+
+def _check_epochs(folder: Path, averaged: list[Checkpoint], tested: list[int]) -> None:
+    epochs = [checkpoint.meta["epoch"] for checkpoint in averaged]
+    if epochs != tested:
+        raise ValueError(
+            f"{folder} holds other checkpoints than the fold was tested with: expected "
+            f"the epochs {tested} (fold.json), found {epochs}. Train the fold again."
+        )
+
+
+def _model_block(settings: Settings) -> CommentedMap:
+    """Give the block ``model`` with all references resolved."""
+    return YAML().load(resolve_references(settings.text))["model"]
+
+
+def _described(model: EmotionModel, block: CommentedMap) -> tuple[dict, dict]:
+    """Describe a network in plain values, and name the encoders that it began with."""
+    network, encoders = {"upstreams": {}, "branches": []}, {}
+    for name, upstream in model.upstreams.items():
+        arguments = _arguments(block["upstreams"][name], upstream)
+        if hasattr(upstream, "without_weights") and "source" in arguments:
+            encoders[name] = _without_folders(str(arguments["source"]))
+            arguments["source"] = upstream.without_weights()
+        network["upstreams"][name] = {"class": type(upstream).__name__, **arguments}
+    branches = zip(block["branches"], model.downstream.branches, strict=True)
+    for written, branch in branches:
+        aggregator = {"class": type(branch.aggregator).__name__}
+        aggregator |= _arguments(written["aggregator"], branch.aggregator)
+        network["branches"].append(
+            {"upstreams": list(branch.upstreams), "aggregator": aggregator}
+        )
+    return network, encoders
+
+
+def _arguments(node: object, made: nn.Module) -> dict[str, Any]:
+    """Evaluate what a module was made with; of a family, what its class takes."""
+    if isinstance(node, CommentedSeq):
+        names = inspect.signature(type(made)).parameters
+        node = CommentedMap(zip(names, node, strict=False))
+    if not isinstance(node, CommentedMap) or not node:
+        return {}
+    text = StringIO()
+    YAML().dump(CommentedMap(node), text)  # a copy has no tag
+    arguments = load_hyperpyyaml(text.getvalue())
+    if getattr(node.tag, "value", None) == _BY_FAMILY and "." not in node["family"]:
+        _, arguments = class_of_family(**arguments)
+    return arguments
+
+
+def _without_folders(source: str) -> str:
+    """Give a hub id as it is, and of a path its last part: the rest is this machine."""
+    path = Path(source).expanduser()
+    return path.name if path.exists() else source
+
+
+def _facts_of_use(settings: Settings) -> dict:
+    corpus = settings["corpus"]
+    described = ("name", "licence", "source", "citation")
+    return {
+        "labels": list(settings["labels"]),
+        "sample_rate_hz": settings["sample_rate_hz"],
+        "trim_silence_db": settings["trim_silence_db"],
+        "min_duration_s": corpus["min_duration_s"],
+        "trained_on": {key: corpus.get(key, "not stated") for key in described},
+        "note": settings["note"],
+    }

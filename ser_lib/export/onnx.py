@@ -1,0 +1,115 @@
+"""A model for onnxruntime, for use where PyTorch is not.
+
+The graph takes ``wavs`` (batch, samples), float32, one channel, at the model's
+sampling rate, and gives ``probabilities`` (batch, labels). Both axes are free, but
+nothing may be padded: the utterances of a batch have one length. That does without
+masks, which would make the graph's shapes depend on the data. The metadata of the file
+hold ``labels``, ``sample_rate_hz``, ``trim_silence_db`` and ``min_duration_s`` as JSON.
+
+Each upstream and aggregator is rewritten for unpadded input (``onnx_modules.py``); the
+file is compared with the original before it is handed out.
+"""
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from ser_lib.export.onnx_modules import UnpaddedRecognizer
+from ser_lib.inference import EmotionRecognizer
+
+NEEDED = ("onnx", "onnxscript", "onnxruntime")
+TOLERANCE = 1e-3
+_COPIED_FACTS = ("labels", "sample_rate_hz", "trim_silence_db")
+_ONE_FILE_BYTES = 1_500_000_000  # protobuf holds 2 GB
+
+
+def check_installed() -> None:
+    """Say what to install where something is missing.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If one of the packages is missing.
+    """
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise ModuleNotFoundError(
+            f"ONNX export needs {', '.join(missing)}: pip install {' '.join(NEEDED)}"
+        )
+
+
+def write_onnx(recognizer: EmotionRecognizer, path: str | Path) -> Path:
+    """Write a model for onnxruntime, run it there, and compare.
+
+    Arguments
+    ---------
+    recognizer : EmotionRecognizer
+        A loaded model on the CPU; an ensemble becomes one graph.
+    path : str | Path
+        The file; weights above 1.5 GB go to a second file beside it.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If onnx, onnxscript or onnxruntime is not installed.
+    TypeError
+        If an upstream or aggregator has no form for unpadded input; it is named.
+    RuntimeError
+        If onnxruntime gives other probabilities than PyTorch.
+    """
+    check_installed()
+    graph = UnpaddedRecognizer(list(recognizer.mods.values())).eval()
+    least_samples = max(
+        graph.min_samples, round(recognizer.min_duration_s * recognizer.sample_rate_hz)
+    )
+    axes = {
+        0: torch.export.Dim("batch"),
+        1: torch.export.Dim("samples", min=least_samples),
+    }
+    program = torch.onnx.export(
+        graph,
+        (_noise(2, 2 * least_samples),),
+        input_names=["wavs"],
+        output_names=["probabilities"],
+        dynamic_shapes={"wavs": axes},
+        dynamo=True,
+        verbose=False,
+    )
+    facts = {key: recognizer.facts[key] for key in _COPIED_FACTS}
+    facts["min_duration_s"] = least_samples / recognizer.sample_rate_hz
+    for key, value in facts.items():
+        program.model.metadata_props[key] = json.dumps(value)
+    n_bytes = sum(value.nbytes for value in graph.state_dict().values())
+    program.save(str(path), external_data=n_bytes > _ONE_FILE_BYTES)
+    for shape in ((1, least_samples), (3, 3 * least_samples + 7)):
+        _compare(recognizer, Path(path), _noise(*shape))
+    return Path(path)
+
+
+def _noise(n_utterances: int, n_samples: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return 0.1 * torch.randn(n_utterances, n_samples, generator=generator)
+
+
+def _compare(recognizer: EmotionRecognizer, path: Path, wavs: torch.Tensor) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(
+        str(path), providers=["CPUExecutionProvider"]
+    )
+    (found,) = session.run(None, {"wavs": wavs.numpy()})
+    expected = recognizer.classify_batch(wavs)[0]
+    difference = (torch.from_numpy(found) - expected).abs().max().item()
+    if not difference <= TOLERANCE:
+        raise RuntimeError(
+            f"{path} differs from the model it was made from: by {difference:.2g} in a "
+            f"probability, expected at most {TOLERANCE}. Please report this, with the "
+            f"versions of torch and {', '.join(NEEDED)}."
+        )

@@ -1,0 +1,170 @@
+"""Export: a fold of a finished run, or several, become a model folder.
+
+What the folder holds is said in ``ser_lib/model_folder/description.py``;
+``ser_lib/inference/recognizer.py`` reads it.
+"""
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from ser_lib.evaluation import finished_folds
+from ser_lib.export.card import model_card
+from ser_lib.export.finished_fold import load_trained, read_fold_facts
+from ser_lib.export.onnx import check_installed, write_onnx
+from ser_lib.inference import EmotionRecognizer
+from ser_lib.model import EmotionModel
+from ser_lib.model_folder import (
+    CARD_FILE,
+    FACTS_FILE,
+    ONNX_FILE,
+    OWN_FILES,
+    WEIGHT_FILES,
+    check_made_of,
+    write_facts,
+    write_member,
+)
+from ser_lib.utils.strict_json import read_json
+
+logger = logging.getLogger(__name__)
+
+UNFINISHED = ".unfinished_export"
+
+
+def export_run(
+    run_folder: str | Path,
+    out: str | Path,
+    folds: Sequence[int] | None = None,
+    onnx: bool = False,
+) -> Path:
+    """Write the averaged model of one fold, or of several as an ensemble.
+
+    Arguments
+    ---------
+    run_folder : str | Path
+        The output folder of a run.
+    out : str | Path
+        The model folder. In one that an export wrote, the files of the export are
+        replaced when all new ones are complete; others stay.
+    folds : Sequence[int] | None
+        One number, or several for an ensemble; None takes the first finished fold.
+    onnx : bool
+        Also write ``model.onnx``.
+
+    Returns
+    -------
+    Path
+        ``out``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a fold is not finished, or its checkpoints are gone.
+    ValueError
+        If the model reads transcripts, or something else than networks of this
+        library.
+    FileExistsError
+        If ``out`` holds something else.
+    """
+    out = Path(out)
+    _check_out(out)
+    if onnx:
+        check_installed()
+    folds = folds or finished_folds(run_folder)[:1] or [1]
+    _check_one_run({fold: read_fold_facts(run_folder, fold) for fold in folds})
+    with _complete_folder(out) as folder:
+        members = {}
+        for fold in folds:
+            model, facts = load_trained(run_folder, fold)
+            _check_reads_speech(model, run_folder)
+            check_made_of(model, run_folder)
+            members[f"fold_{fold}"] = write_member(folder, model, facts)
+        about = write_facts(folder, facts, members)
+        card = model_card(run_folder, about, has_onnx=onnx)
+        (folder / CARD_FILE).write_text(card, encoding="utf-8")
+        # Whatever is handed out has been loaded once by those who will load it.
+        recognizer = EmotionRecognizer.from_hparams(folder, run_opts={"device": "cpu"})
+        if onnx:
+            write_onnx(recognizer, folder / ONNX_FILE)
+    return out
+
+
+def _check_out(out: Path) -> None:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not out.is_dir() or not _is_ours(out):
+        raise FileExistsError(
+            f"{out.resolve()} is there and is not a model folder. Give a new name; "
+            f"nothing was changed."
+        )
+
+
+def _is_ours(out: Path) -> bool:
+    """Tell whether an export wrote the folder, or was about to."""
+    if (out / UNFINISHED).is_dir():
+        return True
+    if not (out / FACTS_FILE).is_file():
+        return False
+    try:
+        facts = read_json(out / FACTS_FILE)
+    except ValueError:  # not by an export, which writes it whole
+        return False
+    return isinstance(facts, dict) and {"format", "members"} <= set(facts)
+
+
+def _check_reads_speech(model: EmotionModel, run_folder: str | Path) -> None:
+    texts = [name for name, u in model.upstreams.items() if u.reads == "text"]
+    if texts:
+        raise ValueError(
+            f"The model of {run_folder} reads transcripts ({', '.join(texts)}); a "
+            f"model folder is used on audio alone. Export one that reads speech alone."
+        )
+
+
+def _check_one_run(facts: Mapping[int, Mapping]) -> None:
+    keys = {fold: about["settings_key"] for fold, about in facts.items()}
+    if len(set(keys.values())) > 1:
+        raise ValueError(
+            f"The folds were run with different settings (settings_key {keys}) and "
+            f"make no ensemble. Start the run again with --folds for the older ones."
+        )
+
+
+@contextmanager
+def _complete_folder(out: Path) -> Iterator[Path]:
+    """Give a folder within ``out``; put its files in their places when it is complete.
+
+    After a kill on the way, the old model loads, or none until it is exported again.
+    """
+    is_new, is_complete = not out.exists(), False
+    unfinished = out / UNFINISHED
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        yield unfinished
+        is_complete = True
+    finally:
+        if not is_complete:
+            shutil.rmtree(unfinished)
+            if is_new:
+                out.rmdir()
+    _replace(out, unfinished)
+    unfinished.rmdir()
+
+
+def _replace(out: Path, unfinished: Path) -> None:
+    """Weights first: the old ``model.json`` refuses them. The new one comes last."""
+    new = {path.name for path in unfinished.iterdir()}
+    weights = {name for name in new if fnmatchcase(name, WEIGHT_FILES)}
+    for name in sorted(weights):
+        os.replace(unfinished / name, out / name)
+    for path in out.iterdir():
+        is_own = any(fnmatchcase(path.name, pattern) for pattern in OWN_FILES)
+        if is_own and path.name not in new:
+            path.unlink()
+    for name in [*sorted(new - weights - {FACTS_FILE}), FACTS_FILE]:
+        os.replace(unfinished / name, out / name)

@@ -1,0 +1,21 @@
+"""Folds: who is trained on, validated on and tested, and the audit of it."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "at_random": ["random_split"],
+        "audit": ["audit_folds"],
+        "by_speaker": ["leave_one_speaker_out"],
+        "files": ["CORPUS_FILE", "fold_folders", "write_folds", "written_digests"],
+        "fold": [
+            "Fold",
+            "chosen_folds",
+            "fold_digest",
+            "speaker_folds",
+            "superb_folds",
+        ],
+        "summary": ["describe"],
+    },
+)

@@ -1,0 +1,147 @@
+"""The folds of a run as files, and the record of which folds these are."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from ser_lib.corpora import read_manifest, write_manifest
+from ser_lib.folds.fold import Fold, fold_digest
+from ser_lib.utils.files import atomic_path
+
+CORPUS_FILE = "corpus.yaml"  # the facts that folds were made and audited by
+FOLDS_FILE = "folds.json"  # the folds of the run: number -> digest of its data
+
+
+def write_fold(fold: Fold, folder: str | Path) -> None:
+    """Write the parts as ``train.csv``, ``valid.csv`` and ``test.csv``.
+
+    Arguments
+    ---------
+    fold : Fold
+        The fold to write.
+    folder : str | Path
+        Where to; it is made where it is missing.
+    """
+    for name, part in fold.parts.items():
+        write_manifest(Path(folder) / f"{name}.csv", part)
+
+
+def write_folds(folds: Sequence[Fold], facts: Mapping, folder: str | Path) -> None:
+    """Write all folds, their digests, and the facts and protocol of their corpus.
+
+    ``corpus.yaml`` holds values alone, so the folds can be audited anywhere, whatever
+    the settings of the run refer to. ``folds.json`` tells these folds from what other
+    data or another number of folds has left in the folder.
+
+    Arguments
+    ---------
+    folds : Sequence[Fold]
+        The folds; each gets a folder ``fold_<k>``.
+    facts : Mapping
+        The block ``corpus`` of the settings.
+    folder : str | Path
+        The output folder of a run.
+    """
+    digests = {fold.number: fold_digest(fold) for fold in folds}
+    # First, so that a kill in between leaves no results that seem to be of these folds.
+    with atomic_path(Path(folder) / FOLDS_FILE) as unfinished:
+        unfinished.write_text(json.dumps(digests, indent=1), encoding="utf-8")
+    for fold in folds:
+        write_fold(fold, Path(folder) / f"fold_{fold.number}")
+    with atomic_path(Path(folder) / CORPUS_FILE) as unfinished:
+        YAML().dump({"corpus": facts}, unfinished)
+
+
+def written_digests(folder: str | Path) -> dict[int, str]:
+    """Read which folds a run has, and the digest of each.
+
+    Arguments
+    ---------
+    folder : str | Path
+        The output folder of a run.
+
+    Returns
+    -------
+    dict[int, str]
+        Number -> digest (see :func:`fold_digest`), in order; empty if an older version
+        wrote the folds.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+    """
+    path = Path(folder) / FOLDS_FILE
+    if not path.is_file():
+        return {}
+    try:
+        digests = json.loads(path.read_text(encoding="utf-8"))
+        return {int(number): str(digests[number]) for number in digests}
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}): expected the number and the digest of each "
+            f"fold. The train.py of the run, with --prepare_only True, writes it anew."
+        ) from error
+
+
+def fold_folders(folder: str | Path) -> dict[Path, int | None]:
+    """Find what looks like the folder of a fold.
+
+    Arguments
+    ---------
+    folder : str | Path
+        The output folder of a run.
+
+    Returns
+    -------
+    dict[Path, int | None]
+        Folder -> number of the fold, by number; None for others, such as ``fold_3
+        copy``, which come last.
+    """
+    found = {}
+    for path in sorted(p for p in Path(folder).glob("fold_*") if p.is_dir()):
+        match = re.fullmatch(r"fold_([1-9][0-9]*)", path.name)
+        found[path] = int(match[1]) if match else None
+    order = sorted(found, key=lambda path: found[path] or float("inf"))
+    return {path: found[path] for path in order}
+
+
+def read_folds(folder: str | Path) -> list[Fold]:
+    """Read the folds that a run has written.
+
+    Arguments
+    ---------
+    folder : str | Path
+        The folder that holds ``fold_1/train.csv`` and so on.
+
+    Returns
+    -------
+    list[Fold]
+        In the order of their numbers; those of ``folds.json``, if there is one.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no fold, or if a part of one is missing.
+    """
+    numbers = list(written_digests(folder)) or [
+        number for number in fold_folders(folder).values() if number
+    ]
+    if not numbers:
+        raise FileNotFoundError(
+            f"Looked for fold_1, fold_2 ... in {folder}; there is none. Give the "
+            f"output folder of a run, such as results/hubert_ecapa/seed_1986."
+        )
+    folders = {number: Path(folder) / f"fold_{number}" for number in numbers}
+    return [
+        Fold(
+            number,
+            train=read_manifest(path / "train.csv"),
+            valid=read_manifest(path / "valid.csv"),
+            test=read_manifest(path / "test.csv"),
+        )
+        for number, path in folders.items()
+    ]

@@ -1,0 +1,205 @@
+"""Folds: which utterances train, validate and test.
+
+``python -m ser_lib.folds FOLDER`` audits the folds of a run: see ``audit.py``.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+
+from ser_lib.corpora import Utterance
+from ser_lib.utils.digests import digest
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One division of a corpus.
+
+    Arguments
+    ---------
+    number : int
+        Counted from 1.
+    train, valid, test : list[Utterance]
+        The three parts.
+    """
+
+    number: int
+    train: list[Utterance]
+    valid: list[Utterance]
+    test: list[Utterance]
+
+    @property
+    def parts(self) -> dict[str, list[Utterance]]:
+        """The parts by name: ``train``, ``valid`` and ``test``."""
+        return {"train": self.train, "valid": self.valid, "test": self.test}
+
+
+def superb_folds(utterances: Sequence[Utterance]) -> list[Fold]:
+    """Leave one session out, with SUPERB's draw of the validation part.
+
+    SUPERB (Yang et al. 2021, https://arxiv.org/abs/2105.01051) lists the other
+    sessions in order and gives a random 80 % of that list to training and the
+    rest to validation, with seed 0 in every fold (``s3prl/downstream/emotion`` in
+    https://github.com/s3prl/s3prl). The speakers of the training and validation
+    parts are thus the same.
+
+    Arguments
+    ---------
+    utterances : Sequence[Utterance]
+        A corpus with sessions, in SUPERB's order.
+
+    Returns
+    -------
+    list[Fold]
+        One for each session, numbered and ordered by session.
+
+    Example
+    -------
+    >>> corpus = [
+    ...     Utterance(f"{s}{i}", "", "sad", "A", 1.0, session=s)
+    ...     for s in "123" for i in range(5)
+    ... ]
+    >>> fold = superb_folds(corpus)[2]
+    >>> fold.number, len(fold.train), len(fold.valid), [u.id for u in fold.test]
+    (3, 8, 2, ['30', '31', '32', '33', '34'])
+    """
+    folds = []
+    for session in sorted({u.session for u in utterances}):
+        others = [u for u in utterances if u.session != session]
+        train_size = int(0.8 * len(others))
+        # A generator of its own gives the draw of torch.manual_seed(0), and leaves
+        # everybody else's random numbers alone.
+        train, valid = torch.utils.data.random_split(
+            others,
+            [train_size, len(others) - train_size],
+            generator=torch.Generator().manual_seed(0),
+        )
+        test = [u for u in utterances if u.session == session]
+        folds.append(Fold(int(session), list(train), list(valid), test))
+    return folds
+
+
+def speaker_folds(
+    utterances: Sequence[Utterance], folds: Sequence[Mapping]
+) -> list[Fold]:
+    """Folds given as lists of speakers; every speaker is tested exactly once.
+
+    Arguments
+    ---------
+    utterances : Sequence[Utterance]
+        The corpus.
+    folds : Sequence[Mapping]
+        For each fold the speakers to test on (``test``) and to validate on
+        (``valid``); all others are trained on.
+
+    Returns
+    -------
+    list[Fold]
+        The folds, numbered from 1 in the order given.
+
+    Raises
+    ------
+    ValueError
+        If a speaker is not in the corpus, is in two parts of a fold, is not
+        tested exactly once over the folds, or if a part is empty.
+
+    Example
+    -------
+    >>> corpus = [Utterance(f"{s}1", "", "sad", s, 1.0) for s in "ABC"]
+    >>> rows = [{"test": [t], "valid": [v]} for t, v in ("AB", "BC", "CA")]
+    >>> speaker_folds(corpus, rows)[1].parts["train"][0].speaker
+    'A'
+    """
+    speakers = {u.speaker for u in utterances}
+    _check_speaker_lists(speakers, folds)
+    result = []
+    for number, fold in enumerate(folds, start=1):
+        in_part = dict.fromkeys(speakers, "train")
+        in_part |= {s: part for part in ("valid", "test") for s in fold[part]}
+        parts = {
+            part: [u for u in utterances if in_part[u.speaker] == part]
+            for part in ("train", "valid", "test")
+        }
+        for part, rows in parts.items():
+            if not rows:
+                raise ValueError(
+                    f"Fold {number} has no speaker in its {part} part; expected at "
+                    f"least one of {sorted(speakers)}."
+                )
+        result.append(Fold(number, **parts))
+    return result
+
+
+def _check_speaker_lists(speakers: set[str], folds: Sequence[Mapping]) -> None:
+    for number, fold in enumerate(folds, start=1):
+        unknown = sorted({*fold["test"], *fold["valid"]} - speakers)
+        if unknown:
+            raise ValueError(
+                f"Fold {number} lists the speakers {unknown}, which the corpus does "
+                f"not have; it has {sorted(speakers)}."
+            )
+        both = sorted(set(fold["test"]) & set(fold["valid"]))
+        if both:
+            raise ValueError(
+                f"Fold {number} has the speakers {both} in its test and in its valid "
+                f"part; a speaker may be in one part only."
+            )
+    tested = Counter(speaker for fold in folds for speaker in fold["test"])
+    wrong = {s: tested[s] for s in sorted(speakers) if tested[s] != 1}
+    if wrong:
+        raise ValueError(
+            f"Every speaker must be tested once over the folds; found, as speaker: "
+            f"times tested, {wrong}."
+        )
+
+
+def fold_digest(fold: Fold) -> str:
+    """Hash the rows of a fold's three parts.
+
+    Arguments
+    ---------
+    fold : Fold
+        The fold.
+
+    Returns
+    -------
+    str
+        12 hexadecimal digits.
+    """
+    parts = (fold.train, fold.valid, fold.test)
+    return digest([[asdict(u) for u in part] for part in parts])
+
+
+def chosen_folds(folds: Sequence[Fold], choice: str | int | list) -> list[Fold]:
+    """Select folds by number.
+
+    Arguments
+    ---------
+    folds : Sequence[Fold]
+        All folds.
+    choice : str | int | list
+        ``all``, one number, or several (``1,3`` or ``[1, 3]``).
+
+    Returns
+    -------
+    list[Fold]
+        The chosen ones, in order.
+
+    Raises
+    ------
+    ValueError
+        If a number is not that of a fold, or is there twice.
+    """
+    if choice == "all":
+        return list(folds)
+    numbers = choice if isinstance(choice, list) else str(choice).split(",")
+    numbers = [str(number).strip() for number in numbers]
+    known = {str(fold.number): fold for fold in folds}
+    if not numbers or set(numbers) - set(known) or len(set(numbers)) < len(numbers):
+        raise ValueError(
+            f"folds is {choice!r}; expected all, or some of {', '.join(known)}, each "
+            f"once and with commas between them."
+        )
+    return [known[number] for number in numbers]

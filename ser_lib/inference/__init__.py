@@ -1,0 +1,17 @@
+"""Inference: labels for files, arrays, streams and long recordings."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "formats": ["FORMATS", "segment_rows", "write_timeline"],
+        "interface": ["Classified", "Recognizer"],
+        "parallel": ["classify_wavs", "run_in_parallel"],
+        "plot": ["timeline_figure"],
+        "recognizer": ["EmotionRecognizer"],
+        "timeline": ["Timeline", "timeline_file"],
+        "windows": ["Window", "stream"],
+        "window_cutter": ["check_lengths"],
+    },
+)

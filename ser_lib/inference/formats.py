@@ -1,0 +1,186 @@
+"""Timelines as files: CSV, JSON, RTTM and Audacity label tracks.
+
+- CSV: one row a segment.
+- JSON: segments, and every window with its probabilities.
+- RTTM: the format of speaker diarisation, with the emotion in place of the speaker
+  (NIST, The 2009 (RT-09) Rich Transcription Meeting Recognition Evaluation Plan,
+  appendix A; the fields are also listed at https://github.com/nryant/dscore).
+- Audacity: start, end and label between tabs
+  (https://manual.audacityteam.org/man/importing_and_exporting_labels.html).
+
+Times are in seconds with three decimals.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from ser_lib.inference.timeline import Timeline
+from ser_lib.inference.windows import Window
+from ser_lib.utils.file_names import printable
+from ser_lib.utils.files import atomic_path
+
+
+def write_timeline(path: str | Path, timeline: Timeline, file_format: str) -> None:
+    """Write a timeline to a file.
+
+    Arguments
+    ---------
+    path : str | Path
+        The file; it is replaced only when complete.
+    timeline : Timeline
+        What to write.
+    file_format : str
+        A key of ``FORMATS``: csv, json, rttm or audacity.
+
+    Raises
+    ------
+    ValueError
+        If there is no such format.
+    """
+    if file_format not in FORMATS:
+        raise ValueError(
+            f"There is no format {file_format!r}; expected one of {list(FORMATS)}."
+        )
+    text = FORMATS[file_format](timeline)
+    with atomic_path(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8", newline="\n")
+
+
+def segment_rows(timeline: Timeline) -> list[dict]:
+    """Give the segments as rows of a table.
+
+    Arguments
+    ---------
+    timeline : Timeline
+        The timeline.
+
+    Returns
+    -------
+    list[dict]
+        ``start_s``, ``end_s``, ``label`` and ``score``, rounded.
+    """
+    return [
+        {
+            "start_s": round(segment.start_s, 3),
+            "end_s": round(segment.end_s, 3),
+            "label": segment.label,
+            "score": round(segment.score, 6),
+        }
+        for segment in timeline.segments
+    ]
+
+
+def csv_text(timeline: Timeline) -> str:
+    """Write the segments as CSV.
+
+    Arguments
+    ---------
+    timeline : Timeline
+        The timeline.
+
+    Returns
+    -------
+    str
+        A line a segment, below the names of the columns.
+    """
+    columns = ["start_s", "end_s", "label", "score"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(segment_rows(timeline))
+    return text.getvalue()
+
+
+def json_text(timeline: Timeline) -> str:
+    """Write segments and windows as JSON.
+
+    Arguments
+    ---------
+    timeline : Timeline
+        The timeline.
+
+    Returns
+    -------
+    str
+        An object with ``path``, ``duration_s``, ``labels``, ``segments`` and
+        ``windows``; the probabilities of a silent window are null.
+    """
+    content = {
+        "path": printable(timeline.path),
+        "duration_s": round(timeline.duration_s, 3),
+        "labels": timeline.labels,
+        "segments": segment_rows(timeline),
+        "windows": [_window_row(window) for window in timeline.windows],
+    }
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    return f"{text}\n"
+
+
+def _window_row(window: Window) -> dict:
+    probabilities = window.probabilities
+    if probabilities is not None:
+        probabilities = [round(p, 6) for p in probabilities]
+    return {
+        "start_s": round(window.start_s, 3),
+        "end_s": round(window.end_s, 3),
+        "label": window.label,
+        "probabilities": probabilities,
+    }
+
+
+def rttm_text(timeline: Timeline) -> str:
+    """Write the segments as RTTM.
+
+    Arguments
+    ---------
+    timeline : Timeline
+        The timeline.
+
+    Returns
+    -------
+    str
+        A line a segment: SPEAKER, the file's name without its suffix, channel 1,
+        start, duration, the label as the speaker's name, and its score. Spaces in
+        names become underscores, since spaces are between the fields.
+    """
+    recording = _one_word(printable(Path(timeline.path).stem))
+    return "".join(
+        f"SPEAKER {recording} 1 {row['start_s']:.3f} "
+        f"{row['end_s'] - row['start_s']:.3f} <NA> <NA> {_one_word(row['label'])} "
+        f"{row['score']:.6f} <NA>\n"
+        for row in segment_rows(timeline)
+    )
+
+
+def _one_word(text: str) -> str:
+    return "_".join(text.split()) or "_"
+
+
+def audacity_text(timeline: Timeline) -> str:
+    """Write the segments as an Audacity label track.
+
+    Arguments
+    ---------
+    timeline : Timeline
+        The timeline.
+
+    Returns
+    -------
+    str
+        A line a segment.
+    """
+    return "".join(
+        f"{row['start_s']:.3f}\t{row['end_s']:.3f}\t{row['label']}\n"
+        for row in segment_rows(timeline)
+    )
+
+
+FORMATS: dict[str, Callable[[Timeline], str]] = {
+    "csv": csv_text,
+    "json": json_text,
+    "rttm": rttm_text,
+    "audacity": audacity_text,
+}

@@ -1,0 +1,50 @@
+"""What the rest of this package needs of a model, so that nothing imports its class."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+import torch
+
+# SpeechBrain's four values: (batch, n_labels), (batch,), (batch,) and labels.
+Classified = tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[str]]
+
+
+class Recognizer(Protocol):
+    """A model that classifies speech: ``EmotionRecognizer``, or a stub of it in tests.
+
+    Attributes
+    ----------
+    labels : Sequence[str]
+        In the order of the probabilities.
+    sample_rate_hz : int
+        Rate of the waveforms that it classifies.
+    min_duration_s : float
+        Shortest utterance that it classifies.
+    device : str
+        Where it runs.
+    facts : Mapping
+        The content of ``model.json``.
+    """
+
+    labels: Sequence[str]
+    sample_rate_hz: int
+    min_duration_s: float
+    device: str
+    facts: Mapping
+
+    def load_audio(self, path: str) -> torch.Tensor:
+        """Read a file as a waveform of shape (samples,)."""
+        ...
+
+    def classify_batch(
+        self,
+        wavs: torch.Tensor,
+        wav_lens: torch.Tensor | None = None,
+        names: Sequence[str] | None = None,
+    ) -> Classified:
+        """Classify a padded batch of shape (batch, samples)."""
+        ...
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """Iterate over the weights."""
+        ...

@@ -1,0 +1,182 @@
+"""The picture of a timeline: waveform with coloured segments, probability curves."""
+
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import (
+    FuncFormatter,
+    MaxNLocator,
+    PercentFormatter,
+)
+
+from ser_lib.inference.timeline import Timeline
+from ser_lib.utils.file_names import on_one_line
+
+_DPI = 150
+# Distinguishable for the colour-blind: Okabe and Ito, Color Universal Design (2008),
+# https://jfly.uni-koeln.de/color/. Yellow, faint on white, comes last.
+_COLOURS = (
+    "#0072B2",  # blue
+    "#E69F00",  # orange
+    "#009E73",  # bluish green
+    "#D55E00",  # vermilion
+    "#56B4E9",  # sky blue
+    "#CC79A7",  # reddish purple
+    "#000000",  # black
+    "#F0E442",  # yellow
+)
+_LINE_STYLES = ("-", "--", ":", "-.")  # for more labels than colours
+_TICKS_S = (15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
+# Width of a letter of a segment's name, as a share of the picture's width.
+_LETTER = 0.008
+
+
+def timeline_figure(timeline: Timeline) -> Figure:
+    """Draw a timeline.
+
+    Arguments
+    ---------
+    timeline : Timeline
+        What ``timeline.timeline_file`` gave.
+
+    Returns
+    -------
+    Figure
+        Above, the waveform; between, the segments; below, the smoothed probability
+        of each label. Silence is grey, without segment and without curve.
+    """
+    figure = Figure((11, 5.5), dpi=_DPI, layout="constrained")
+    waveform, strip, curves = figure.subplots(
+        3, 1, sharex=True, height_ratios=[4, 1, 4]
+    )
+    styles = _styles(timeline.labels)
+    _draw_waveform(waveform, timeline, styles)
+    _draw_segments(strip, timeline, styles)
+    _draw_curves(curves, timeline, styles)
+    _label_time(curves, timeline.duration_s)
+    for axes in (waveform, strip, curves):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=8)
+    handles = [
+        Line2D([], [], lw=2.5, label=label, **style) for label, style in styles.items()
+    ]
+    figure.legend(
+        handles=[*handles, Line2D([], [], color="0.75", lw=2.5, label="(silence)")],
+        loc="outside right center",
+        fontsize=9,
+        frameon=False,
+    )
+    # A dollar sign in a file's name is no formula.
+    title = textwrap.fill(on_one_line(timeline.path), 110).replace("$", r"\$")
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def _styles(labels: Sequence[str]) -> dict[str, dict]:
+    n_colours, n_styles = len(_COLOURS), len(_LINE_STYLES)
+    return {
+        label: {
+            "color": _COLOURS[i % n_colours],
+            "linestyle": _LINE_STYLES[i // n_colours % n_styles],
+        }
+        for i, label in enumerate(labels)
+    }
+
+
+def _draw_waveform(axes: Axes, timeline: Timeline, styles: dict) -> None:
+    low, high = timeline.envelope.T
+    edges_s = np.linspace(0, timeline.duration_s, len(low) + 1)
+    middles_s = (edges_s[:-1] + edges_s[1:]) / 2
+    axes.fill_between(middles_s, low, high, color="0.75", lw=0.5)
+    indices = _label_of_each(middles_s, timeline)
+    for i, label in enumerate(timeline.labels):
+        # One column to either side closes the gap between two colours.
+        inside = indices == i
+        inside |= np.roll(inside, 1) & (np.arange(len(inside)) > 0)
+        colour = styles[label]["color"]
+        axes.fill_between(middles_s, low, high, where=inside, color=colour, lw=0.5)
+    limit = 1.05 * max(np.abs(timeline.envelope).max(), 1e-3)
+    axes.set_ylim(-limit, limit)
+    axes.set_ylabel("amplitude\n(full scale = 1)", fontsize=9)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+
+
+def _label_of_each(times_s: np.ndarray, timeline: Timeline) -> np.ndarray:
+    """Index of the segment's label at each time; -1 in silence."""
+    indices = np.full(len(times_s), -1)
+    for segment in timeline.segments:
+        inside = (times_s >= segment.start_s) & (times_s < segment.end_s)
+        indices[inside] = timeline.labels.index(segment.label)
+    return indices
+
+
+def _draw_segments(axes: Axes, timeline: Timeline, styles: dict) -> None:
+    axes.broken_barh([(0, timeline.duration_s)], (0, 1), color="0.9", lw=0)
+    # White lines between hundreds of segments would hide them.
+    line_width = 0.8 if len(timeline.segments) < 100 else 0
+    for label, style in styles.items():
+        spans = [
+            (segment.start_s, segment.end_s - segment.start_s)
+            for segment in timeline.segments
+            if segment.label == label
+        ]
+        axes.broken_barh(spans, (0, 1), color=style["color"], ec="white", lw=line_width)
+    for segment in timeline.segments:
+        share = (segment.end_s - segment.start_s) / timeline.duration_s
+        if share > _LETTER * (len(segment.label) + 1):
+            colour = styles[segment.label]["color"]
+            axes.text(
+                (segment.start_s + segment.end_s) / 2,
+                0.48,
+                segment.label,
+                ha="center",
+                va="center",
+                fontsize=8,
+                color=_text_colour(colour),
+                clip_on=True,
+            )
+    axes.set_ylim(0, 1)
+    axes.set_yticks([])
+    axes.set_ylabel("emotion", fontsize=9)
+
+
+def _text_colour(background: str) -> str:
+    """Black or white, whichever is the easier to read (luminance of ITU-R BT.601)."""
+    red, green, blue = (int(background[i : i + 2], 16) for i in (1, 3, 5))
+    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 100 else "white"
+
+
+def _draw_curves(axes: Axes, timeline: Timeline, styles: dict) -> None:
+    for i, (label, style) in enumerate(styles.items()):
+        values = timeline.probabilities[:, i]
+        axes.stairs(
+            values, timeline.edges_s, baseline=None, lw=1.4, label=label, **style
+        )
+    axes.set_ylim(0, 1.02)
+    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=" %"))
+    axes.set_ylabel("probability", fontsize=9)
+    axes.grid(alpha=0.3)
+
+
+def _label_time(axes: Axes, duration_s: float) -> None:
+    axes.set_xlim(0, duration_s)
+    if duration_s < 120:
+        axes.set_xlabel("time (s)", fontsize=9)
+        return
+    axes.set_xlabel(
+        "time (h:min:s)" if duration_s >= 3600 else "time (min:s)", fontsize=9
+    )
+    step_s = next((s for s in _TICKS_S if duration_s <= 10 * s), duration_s / 10)
+    axes.set_xticks(np.arange(0, duration_s + 1e-6, step_s))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda s, _: _clock(s, duration_s)))
+
+
+def _clock(seconds: float, duration_s: float) -> str:
+    minutes, second = divmod(round(seconds), 60)
+    if duration_s < 3600:
+        return f"{minutes}:{second:02d}"
+    return f"{minutes // 60}:{minutes % 60:02d}:{second:02d}"

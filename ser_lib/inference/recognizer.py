@@ -1,0 +1,323 @@
+"""A trained model in use: from audio files, arrays or batches to emotions.
+
+    recognizer = EmotionRecognizer.from_hparams(source="pretrained/ravdess_fbank_ecapa")
+    out_prob, score, index, label = recognizer.classify_file("speech.wav")
+
+``python -m ser_lib.export`` writes the folders that it reads.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from speechbrain.inference.interfaces import Pretrained
+from speechbrain.utils.fetching import FetchConfig
+
+from ser_lib.audio import (
+    check_batch,
+    find_audio,
+    mono_wav,
+    read_audio,
+    scaled,
+    usable_wav,
+)
+from ser_lib.inference.interface import Classified
+from ser_lib.inference.parallel import classify_many
+from ser_lib.inference.timeline import Timeline, timeline_file
+from ser_lib.inference.windows import Window, stream
+from ser_lib.model_folder import StrictPretrainer
+from ser_lib.model_outputs import check_outputs
+
+
+class EmotionRecognizer(Pretrained):
+    """Recognises emotions in speech with an exported model.
+
+    An utterance gets the same result alone and in a batch. The members of an
+    ensemble are averaged by their probabilities.
+
+    Arguments
+    ---------
+    modules : Mapping[str, torch.nn.Module]
+        An ``EmotionModel`` for each member.
+    hparams : Mapping
+        Holds ``pretrainer``, a ``StrictPretrainer`` that has loaded the weights.
+    run_opts : Mapping | None
+        SpeechBrain's run options, such as ``{"device": "cuda"}``.
+    freeze_params : bool
+        Whether gradients are off; the model recognises in eval mode in any case.
+    """
+
+    HPARAMS_NEEDED = ["pretrainer"]
+
+    def __init__(
+        self,
+        modules: Mapping[str, torch.nn.Module],
+        hparams: Mapping,
+        run_opts: Mapping | None = None,
+        freeze_params: bool = True,
+    ) -> None:
+        super().__init__(modules, hparams, run_opts, freeze_params)
+        self.mods.eval()
+        self.facts: dict = hparams["pretrainer"].facts
+        self.labels: list[str] = list(self.facts["labels"])
+        self.sample_rate_hz: int = self.facts["sample_rate_hz"]
+        upstreams = [u for m in self.mods.values() for u in m.upstreams.values()]
+        least_samples = max(upstream.min_samples for upstream in upstreams)
+        self.min_duration_s: float = max(
+            self.facts["min_duration_s"], least_samples / self.sample_rate_hz
+        )
+
+    def train(self, mode: bool = True) -> "EmotionRecognizer":
+        """Stay in eval mode, whoever asks: batch norms must not learn from inputs."""
+        return super().train(False)
+
+    @classmethod
+    def from_hparams(
+        cls,
+        source: str | Path,
+        fetch_config: FetchConfig | None = None,
+        **kwargs: object,
+    ) -> "EmotionRecognizer":
+        """Load a model folder; nothing in it is run but networks of this library.
+
+        Arguments
+        ---------
+        source : str | Path
+            A folder, or a hub id; a model in the hub's cache needs no network.
+        fetch_config : FetchConfig | None
+            SpeechBrain's settings of a download, such as the revision.
+        **kwargs : object
+            ``run_opts`` and ``freeze_params``.
+
+        Returns
+        -------
+        EmotionRecognizer
+            Ready for use.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If a file is missing, damaged, of another model, or asks for anything but
+            a network of this library.
+        """
+        pretrainer = StrictPretrainer()
+        pretrainer.collect_files(source, fetch_config=fetch_config)
+        pretrainer.load_collected()
+        return cls(pretrainer.members, {"pretrainer": pretrainer}, **kwargs)
+
+    # ---- batches
+
+    def classify_batch(
+        self,
+        wavs: torch.Tensor,
+        wav_lens: torch.Tensor | None = None,
+        names: Sequence[str] | None = None,
+    ) -> Classified:
+        """Classify a padded batch.
+
+        Silence is not refused here, since a window of a recording may be silent.
+
+        Arguments
+        ---------
+        wavs : (batch, samples) or (samples,) torch.Tensor
+            Waveforms at ``sample_rate_hz``: floats with full scale 1, or integers, see
+            ``samples.scaled``.
+        wav_lens : (batch,) torch.Tensor | None
+            Relative lengths; None if nothing is padded.
+        names : Sequence[str] | None
+            What errors call the utterances, such as their paths; None numbers them.
+
+        Returns
+        -------
+        out_prob : (batch, n_labels) torch.Tensor
+            Probabilities in the order of ``labels``.
+        score : (batch,) torch.Tensor
+            The highest of them.
+        index : (batch,) torch.Tensor
+            Where it stands.
+        labels : list[str]
+            The labels there.
+
+        Raises
+        ------
+        ValueError
+            If an utterance is shorter than ``min_duration_s``, its samples are refused
+            (see ``samples.check_samples``), its logits are not finite, or the shapes
+            are others.
+        """
+        wavs, wav_lens, names = self._batch(wavs, wav_lens, names)
+        with torch.no_grad(), self.inference_ctx:
+            members = [member(wavs, wav_lens) for member in self.mods.values()]
+        logits = torch.stack(members).float()
+        check_outputs(logits, names, "logits")
+        out_prob = logits.softmax(-1).mean(0)
+        score, index = out_prob.max(dim=-1)
+        return out_prob, score, index, [self.labels[i] for i in index.tolist()]
+
+    def encode_batch(
+        self, wavs: torch.Tensor, wav_lens: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Give the embeddings that the classifier sees.
+
+        Arguments
+        ---------
+        wavs, wav_lens : torch.Tensor
+            As for :meth:`classify_batch`.
+
+        Returns
+        -------
+        (batch, embedding_size) torch.Tensor
+            One an utterance; those of several members side by side.
+        """
+        wavs, wav_lens, names = self._batch(wavs, wav_lens)
+        with torch.no_grad(), self.inference_ctx:
+            members = [
+                member.downstream.embed(member.upstreams(wavs, wav_lens))
+                for member in self.mods.values()
+            ]
+        embeddings = torch.cat(members, dim=-1).float()
+        check_outputs(embeddings, names, "embeddings")
+        return embeddings
+
+    forward = classify_batch
+
+    def _batch(
+        self,
+        wavs: torch.Tensor,
+        wav_lens: torch.Tensor | None,
+        names: Sequence[str] | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor, Sequence[str]]:
+        self.eval()  # a part may have been put into training mode
+        wavs = scaled(torch.atleast_2d(wavs), "The batch")
+        wav_lens = torch.ones(len(wavs)) if wav_lens is None else wav_lens
+        names = names or [f"Utterance {i} of the batch" for i in range(len(wavs))]
+        limits = self.sample_rate_hz, self.min_duration_s
+        check_batch(wavs, wav_lens, *limits, names)
+        return wavs.to(self.device).float(), wav_lens.to(self.device), names
+
+    # ---- files and arrays
+
+    def load_audio(self, path: str | Path) -> torch.Tensor:
+        """Read a file as the model wants it.
+
+        Arguments
+        ---------
+        path : str | Path
+            A file that libsndfile reads (WAV, FLAC, MP3, OGG ...), with any sampling
+            rate and number of channels; see ``ser_lib/audio/checks.py``.
+
+        Returns
+        -------
+        (samples,) torch.Tensor
+            One channel at ``sample_rate_hz``; its ends are cut where they were cut in
+            training.
+
+        Raises
+        ------
+        FileNotFoundError, PermissionError
+            See ``audio.open_audio``.
+        ValueError
+            If it cannot be read, or holds nothing that could be recognised.
+        """
+        return self._usable(read_audio(path, self.sample_rate_hz), str(path))
+
+    def _usable(self, wav: torch.Tensor, name: str) -> torch.Tensor:
+        limits = self.min_duration_s, self.facts["trim_silence_db"]
+        return usable_wav(wav, self.sample_rate_hz, name, *limits)
+
+    def classify_file(self, path: str | Path) -> Classified:
+        """Classify a file: one label for all of it.
+
+        Arguments
+        ---------
+        path : str | Path
+            See :meth:`load_audio`.
+
+        Returns
+        -------
+        Classified
+            As :meth:`classify_batch`, for a batch of one.
+        """
+        return self.classify_batch(self.load_audio(path), names=[str(path)])
+
+    def classify_array(
+        self, samples: np.ndarray | torch.Tensor, sample_rate_hz: int
+    ) -> Classified:
+        """Classify an array.
+
+        Arguments
+        ---------
+        samples : (samples,) or (samples, channels) np.ndarray | torch.Tensor
+            See ``samples.mono``.
+        sample_rate_hz : int
+            Its sampling rate.
+
+        Returns
+        -------
+        Classified
+            As :meth:`classify_batch`, for a batch of one.
+        """
+        wav = mono_wav(samples, sample_rate_hz, self.sample_rate_hz)
+        return self.classify_batch(self._usable(wav, "The array"), names=["The array"])
+
+    def classify_files(
+        self,
+        paths: Sequence[str | Path] | str | Path,
+        batch_size: int = 16,
+        max_batch_s: float = 160,
+        progressbar: bool = True,
+    ) -> list[Classified]:
+        """Classify many files, in batches of like length and on all cores.
+
+        Arguments
+        ---------
+        paths : Sequence[str | Path] | str | Path
+            Files; or a folder, for all audio files in it (``find_audio`` lists them).
+        batch_size : int
+            Most files in a batch.
+        max_batch_s : float
+            Most padded seconds in work at a time; a longer file is alone.
+        progressbar : bool
+            Whether to show progress.
+
+        Returns
+        -------
+        list[Classified]
+            For each file, in the order given, what :meth:`classify_file` gives.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            As for :meth:`load_audio`; missing and damaged files are found first.
+        """
+        paths = find_audio(paths) if isinstance(paths, str | Path) else list(paths)
+        if not paths:
+            return []
+        return classify_many(self, paths, batch_size, max_batch_s, progressbar)
+
+    # ---- long recordings
+
+    def timeline_file(
+        self,
+        path: str | Path,
+        window_s: float = 4.0,
+        hop_s: float = 1.0,
+        skip_silence_dbfs: float | None = None,
+        min_segment_s: float = 0.0,
+    ) -> Timeline:
+        """Recognise emotions along a recording, see ``timeline.timeline_file``."""
+        lengths_s = window_s, hop_s
+        return timeline_file(self, path, *lengths_s, skip_silence_dbfs, min_segment_s)
+
+    def stream(
+        self,
+        blocks: Iterable[np.ndarray | torch.Tensor],
+        sample_rate_hz: int,
+        window_s: float = 4.0,
+        hop_s: float = 1.0,
+        skip_silence_dbfs: float | None = None,
+    ) -> Iterator[Window]:
+        """Recognise emotions in blocks as they come, see ``windows.stream``."""
+        lengths_s = window_s, hop_s
+        return stream(self, blocks, sample_rate_hz, *lengths_s, skip_silence_dbfs)

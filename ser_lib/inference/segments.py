@@ -1,0 +1,164 @@
+"""From the windows of a recording to smoothed probabilities and segments.
+
+The steps, so that a reader can recompute them:
+
+1. The recording is cut into **cells** as long as the hop. A cell's probabilities are
+   the mean over all classified windows that contain its middle (four of them with the
+   default lengths); its label is the most probable one. A silent cell has none.
+2. Cells of one label that touch make a **segment**; its score is the mean over time of
+   that label's probability.
+3. With ``min_segment_s``, the shortest segment below it (the first of equals) goes to
+   the touching segment whose label is more probable in it; this is repeated. Segments
+   between silences stay, however short.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ser_lib.inference.windows import Window
+
+_SILENT = -1
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of one emotion.
+
+    Arguments
+    ---------
+    start_s, end_s : float
+        Where it lies in the recording.
+    label : str
+        The emotion.
+    score : float
+        Mean probability of the label.
+    """
+
+    start_s: float
+    end_s: float
+    label: str
+    score: float
+
+
+def smooth(
+    windows: Sequence[Window], n_labels: int, hop_s: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Turn overlapping windows into cells that do not overlap.
+
+    Arguments
+    ---------
+    windows : Sequence[Window]
+        All windows of a recording.
+    n_labels : int
+        Number of probabilities of a window.
+    hop_s : float
+        From the start of a window to that of the next.
+
+    Returns
+    -------
+    edges_s : (cells + 1,) np.ndarray
+        Where the cells begin, and where the last one ends.
+    probabilities : (cells, n_labels) np.ndarray
+        Mean over the classified windows that contain the middle of the cell; NaN
+        where a cell is silent.
+
+    Example
+    -------
+    >>> first = Window(0.0, 2.0, (True, True), "a", 1.0, (1.0, 0.0))
+    >>> second = Window(1.0, 3.0, (True, True), "a", 0.5, (0.5, 0.5))
+    >>> edges_s, probabilities = smooth([first, second], n_labels=2, hop_s=1.0)
+    >>> probabilities[:, 0]
+    array([1.  , 0.75, 0.5 ])
+    """
+    # Each window begins with a cell of its own; the last one holds all that follow.
+    has_sound = [window.has_sound[0] for window in windows]
+    has_sound += windows[-1].has_sound[1:]
+    edges_s = np.append(np.arange(len(has_sound)) * hop_s, windows[-1].end_s)
+    middles_s = (edges_s[:-1] + edges_s[1:]) / 2
+    sums, counts = np.zeros((len(has_sound), n_labels)), np.zeros(len(has_sound))
+    for first, window in enumerate(windows):
+        if window.probabilities is not None:
+            # A window that ends on the middle does not contain it, rounding or not.
+            end = np.searchsorted(middles_s, window.end_s - 1e-6)
+            sums[first:end] += np.array(window.probabilities)
+            counts[first:end] += 1
+    counts[~np.asarray(has_sound)] = np.nan
+    return edges_s, sums / counts[:, None]
+
+
+def find_segments(
+    labels: Sequence[str],
+    edges_s: np.ndarray,
+    probabilities: np.ndarray,
+    min_segment_s: float = 0.0,
+) -> list[Segment]:
+    """Join cells of the same label.
+
+    Arguments
+    ---------
+    labels : Sequence[str]
+        The labels, in the order of the probabilities.
+    edges_s : (cells + 1,) np.ndarray
+        Where the cells begin, and where the last one ends.
+    probabilities : (cells, n_labels) np.ndarray
+        As :func:`smooth` gives them.
+    min_segment_s : float
+        Shorter segments go to a neighbour.
+
+    Returns
+    -------
+    list[Segment]
+        In order.
+
+    Example
+    -------
+    >>> shares = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8]])
+    >>> for segment in find_segments(["sad", "angry"], np.arange(4.0), shares):
+    ...     print(segment.start_s, segment.end_s, segment.label, f"{segment.score:.1f}")
+    0.0 2.0 sad 0.8
+    2.0 3.0 angry 0.8
+    """
+    is_silent = np.isnan(probabilities).any(axis=1)
+    indices = np.where(is_silent, _SILENT, np.nan_to_num(probabilities).argmax(axis=1))
+    indices = _without_short(indices, edges_s, probabilities, min_segment_s)
+    segments = []
+    for start, end in zip(*_runs(indices), strict=True):
+        index = int(indices[start])
+        if index != _SILENT:
+            durations_s = np.diff(edges_s[start : end + 1])
+            score = np.average(probabilities[start:end, index], weights=durations_s)
+            start_s, end_s = float(edges_s[start]), float(edges_s[end])
+            segments.append(Segment(start_s, end_s, labels[index], float(score)))
+    return segments
+
+
+def _runs(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Starts and ends of the stretches of equal indices."""
+    starts = np.flatnonzero(np.diff(indices, prepend=_SILENT - 1))
+    return starts, np.append(starts[1:], len(indices))
+
+
+def _without_short(
+    indices: np.ndarray,
+    edges_s: np.ndarray,
+    probabilities: np.ndarray,
+    min_segment_s: float,
+) -> np.ndarray:
+    """Give the shortest stretch to a neighbour, until none is too short."""
+    indices = indices.copy()
+    while True:
+        starts, ends = _runs(indices)
+        durations_s = (edges_s[ends] - edges_s[starts]).round(6)
+        around = np.pad(indices[starts], 1, constant_values=_SILENT)
+        has_neighbour = (around[:-2] != _SILENT) | (around[2:] != _SILENT)
+        is_short = has_neighbour & (around[1:-1] != _SILENT)
+        is_short &= durations_s < min_segment_s
+        if not is_short.any():
+            return indices
+        shortest = int(np.where(is_short, durations_s, np.inf).argmin())
+        start, end = starts[shortest], ends[shortest]
+        means = probabilities[start:end].mean(axis=0)
+        neighbours = [i for i in around[[shortest, shortest + 2]] if i != _SILENT]
+        indices[start:end] = max(neighbours, key=means.__getitem__)

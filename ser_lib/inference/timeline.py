@@ -1,0 +1,177 @@
+"""Emotions along a long recording, read in blocks.
+
+Windows are classified (``windows.py``), smoothed and joined to segments
+(``segments.py``). ``timeline_formats.py`` and ``timeline_plot.py`` show the result::
+
+    timeline = timeline_file(recognizer, "call.wav")
+    for segment in timeline.segments:
+        print(segment.start_s, segment.end_s, segment.label, segment.score)
+    write_timeline("call.rttm", timeline, "rttm")
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from ser_lib.audio import SILENCE_DBFS, check_rate, open_audio
+from ser_lib.inference.interface import Recognizer
+from ser_lib.inference.segments import Segment, find_segments, smooth
+from ser_lib.inference.window_cutter import WindowCutter, check_lengths
+from ser_lib.inference.windows import Window, classify_windows
+
+# What is read at a time, and how many columns of pixels a waveform is drawn with.
+_BLOCK_S = 16.0
+_ENVELOPE_COLUMNS = 1500
+# A decoder may give a few frames of an MP3 less than its header promises.
+_MISSING_TOLERANCE_S = 0.1
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What was recognised along a recording.
+
+    Arguments
+    ---------
+    path : str
+        The recording.
+    duration_s : float
+        Its length.
+    labels : list[str]
+        The labels of the model, in the order of the probabilities.
+    windows : list[Window]
+        The windows, as classified.
+    edges_s : (cells + 1,) np.ndarray
+        Where the cells begin, and where the last one ends.
+    probabilities : (cells, n_labels) np.ndarray
+        Smoothed probabilities; NaN in silent cells.
+    segments : list[Segment]
+        The segments, in order; silence lies between them.
+    envelope : (columns, 2) np.ndarray
+        Lowest and highest sample of equal parts of the recording, for a picture.
+    """
+
+    path: str
+    duration_s: float
+    labels: list[str]
+    windows: list[Window]
+    edges_s: np.ndarray
+    probabilities: np.ndarray
+    segments: list[Segment]
+    envelope: np.ndarray
+
+
+def timeline_file(
+    recognizer: Recognizer,
+    path: str | Path,
+    window_s: float = 4.0,
+    hop_s: float = 1.0,
+    skip_silence_dbfs: float | None = None,
+    min_segment_s: float = 0.0,
+) -> Timeline:
+    """Recognise the emotions along a recording of any length.
+
+    The file is read in blocks, so the memory needed hardly depends on its length.
+
+    Arguments
+    ---------
+    recognizer : Recognizer
+        The model.
+    path : str | Path
+        A file that libsndfile reads, with any sampling rate and number of channels.
+    window_s : float
+        Length of a window.
+    hop_s : float
+        From the start of a window to that of the next.
+    skip_silence_dbfs : float | None
+        See ``windows.stream``.
+    min_segment_s : float
+        Shorter segments go to a neighbour.
+
+    Returns
+    -------
+    Timeline
+        Windows, smoothed probabilities and segments.
+
+    Raises
+    ------
+    FileNotFoundError, PermissionError
+        See ``audio.open_audio``.
+    ValueError
+        If it cannot be read, or there is nothing to recognise in it.
+    """
+    check_lengths(window_s, hop_s, recognizer.min_duration_s)
+    with open_audio(path) as audio:
+        rate_hz, n_samples = audio.samplerate, audio.frames
+        check_rate(rate_hz, recognizer.sample_rate_hz, str(path))
+        cutter = WindowCutter(rate_hz, window_s, hop_s, name=str(path))
+        envelope = _Envelope(n_samples)
+        blocks = envelope.watch(_read_blocks(path, audio, envelope.column_samples))
+        windows = list(classify_windows(recognizer, blocks, cutter, skip_silence_dbfs))
+    if not any(any(window.has_sound) for window in windows):
+        raise ValueError(_nothing_heard(path, skip_silence_dbfs))
+    labels = list(recognizer.labels)
+    edges_s, probabilities = smooth(windows, len(labels), cutter.hop_samples / rate_hz)
+    return Timeline(
+        path=str(path),
+        duration_s=n_samples / rate_hz,
+        labels=labels,
+        windows=windows,
+        edges_s=edges_s,
+        probabilities=probabilities,
+        segments=find_segments(labels, edges_s, probabilities, min_segment_s),
+        envelope=envelope.low_and_high(),
+    )
+
+
+def _nothing_heard(path: str | Path, skip_silence_dbfs: float | None) -> str:
+    expected = f"a peak above {SILENCE_DBFS:.0f} dBFS"
+    if skip_silence_dbfs is not None:
+        expected += f" and an RMS of at least {skip_silence_dbfs:g} dBFS"
+    return f"{path} is silent: expected {expected} somewhere, found it nowhere."
+
+
+# ---- reading
+
+
+def _read_blocks(
+    path: str | Path, audio: soundfile.SoundFile, column_samples: int
+) -> Iterator[np.ndarray]:
+    """Read blocks of (samples, channels) that hold whole columns of the envelope."""
+    # SoundFile.blocks fills a block that cannot be read with what was read before.
+    n_columns = math.ceil(_BLOCK_S * audio.samplerate / column_samples)
+    n_read = 0
+    while n_read < audio.frames:
+        block = audio.read(n_columns * column_samples, "float32", always_2d=True)
+        if len(block) == 0:
+            break
+        n_read += len(block)
+        yield block
+    if audio.frames - n_read > _MISSING_TOLERANCE_S * audio.samplerate:
+        raise ValueError(
+            f"{path} is cut off: its header promises {audio.frames} samples, {n_read} "
+            f"are there. Copy it again."
+        )
+
+
+class _Envelope:
+    """Lowest and highest sample of equal parts, gathered while blocks pass by."""
+
+    def __init__(self, n_samples: int) -> None:
+        self.column_samples = math.ceil(n_samples / _ENVELOPE_COLUMNS)
+        self._columns: list[np.ndarray] = []
+
+    def watch(self, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        for block in blocks:
+            yield block
+            # Whoever took the block has come back for the next: its samples are sound.
+            wav = block.mean(axis=1)
+            padded = np.pad(wav, (0, -len(wav) % self.column_samples), mode="edge")
+            columns = padded.reshape(-1, self.column_samples)
+            self._columns.append(np.stack([columns.min(1), columns.max(1)], axis=1))
+
+    def low_and_high(self) -> np.ndarray:
+        return np.concatenate(self._columns)

@@ -1,0 +1,149 @@
+"""Weights of a model folder: loaded strictly, and only if they belong to it."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from speechbrain.utils.fetching import FetchConfig
+
+from ser_lib.model import EmotionModel
+from ser_lib.model_folder.checksums import check_sum
+from ser_lib.model_folder.description import (
+    FACTS_FILE,
+    PACKAGES,
+    WITNESSED,
+    check_same,
+    read_facts,
+)
+from ser_lib.model_folder.hub import local_model
+from ser_lib.model_folder.network import build_model
+from ser_lib.upstreams import check_shapes, load_strictly
+from ser_lib.utils.strict_json import MAX_BYTES, parse_json
+
+logger = logging.getLogger(__name__)
+
+
+class StrictPretrainer:
+    """Builds the network of a model folder and loads its weights.
+
+    It has the methods that SpeechBrain calls on the ``pretrainer`` of a
+    ``hyperparams.yaml``; SpeechBrain's own is not strict. After ``load_collected``,
+    ``facts`` holds ``model.json``, and ``members`` the models by their names.
+    """
+
+    def __init__(self) -> None:
+        self.members: dict[str, EmotionModel] = {}
+        self.folder: Path | None = None
+        self.facts: dict = {}
+
+    def set_collect_in(self, path: str | Path | None) -> None:
+        """Do nothing: weights are read where they are, in the folder or the cache.
+
+        Arguments
+        ---------
+        path : str | Path | None
+            Not used.
+        """
+
+    def collect_files(
+        self,
+        default_source: str | Path,
+        local_strategy: object = None,
+        fetch_config: FetchConfig | None = None,
+    ) -> None:
+        """Find the folder, see :func:`ser_lib.model_folder.local_model`.
+
+        Arguments
+        ---------
+        default_source : str | Path
+            A folder or a hub id.
+        local_strategy : object
+            Not used: nothing is linked or copied.
+        fetch_config : FetchConfig | None
+            Settings of a download.
+        """
+        self.folder = local_model(default_source, fetch_config)
+
+    def load_collected(self) -> None:
+        """Check the folder, build its network and load the weights.
+
+        Nothing is built before the network fits all files of weights, so a
+        description takes no more memory than these.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If a file is missing, was changed, does not belong to the others, or
+            describes something else than a network of this library.
+        """
+        self.facts = read_facts(self.folder)
+        _compare_versions(self.folder, self.facts["versions"])
+        with torch.device("meta"):
+            outline = self._build()
+        paths = {name: self.folder / f"{name}.safetensors" for name in self._names}
+        for name, path in paths.items():
+            check_sum(path, self.facts["members"][name]["sha256"])
+            self._check_header(path, outline)
+        for name, path in paths.items():
+            model = self._build()
+            load_strictly(model, _read_weights(path), path)
+            self.members[name] = model
+
+    @property
+    def _names(self) -> list[str]:
+        return list(self.facts["members"])
+
+    def _build(self) -> EmotionModel:
+        facts = self.facts
+        return build_model(facts["network"], facts["labels"], self.folder / FACTS_FILE)
+
+    def _check_header(self, path: Path, outline: EmotionModel) -> None:
+        with open(path, "rb") as f:
+            header_bytes = int.from_bytes(f.read(8), "little")
+        if header_bytes > MAX_BYTES:
+            raise _not_weights(path, f"a header of {header_bytes} bytes")
+        with _opened(path) as weights:
+            witness = parse_json((weights.metadata() or {}).get("facts", "{}"), path)
+            shapes = {
+                key: tuple(weights.get_slice(key).get_shape()) for key in weights.keys()
+            }
+        witness = witness if isinstance(witness, dict) else {}
+        for key in WITNESSED:
+            check_same(path, key, witness.get(key), self.facts)
+        check_shapes(outline, shapes, path)
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    with _opened(path) as weights:
+        return {key: weights.get_tensor(key) for key in weights.keys()}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[safe_open]:
+    try:
+        with safe_open(path, "pt") as weights:
+            yield weights
+    except SafetensorError as error:
+        raise _not_weights(path, error) from error
+
+
+def _not_weights(path: Path, problem: object) -> ValueError:
+    return ValueError(
+        f"{path} is not a file of weights in the safetensors format ({problem}). "
+        f"Nothing of it was run. Do not use the folder."
+    )
+
+
+def _compare_versions(folder: Path, versions: Mapping[str, str]) -> None:
+    """Warn where the first number differs: figures may, though the weights fit."""
+    for name in PACKAGES:
+        made_with, here = str(versions.get(name)), version(name)
+        if made_with.split(".")[0] != here.split(".")[0]:
+            logger.warning(
+                "%s was made with %s %s, here is %s: results may differ.",
+                *(folder, name, made_with, here),
+            )

@@ -1,0 +1,10 @@
+"""Several experiments as one table, with the claims of the paper."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "run": ["run_table"],
+    },
+)

@@ -1,0 +1,1 @@
+"""The command line of inference: ``python -m ser_lib.predict``."""

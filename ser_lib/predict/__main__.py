@@ -1,0 +1,147 @@
+"""Recognise emotions from the command line:
+
+    python -m ser_lib.predict MODEL speech.wav
+    python -m ser_lib.predict MODEL FOLDER TABLE.csv --out emotions.csv
+    python -m ser_lib.predict MODEL call.wav --timeline --plot pictures
+    sox speech.mp3 -t wav - | python -m ser_lib.predict MODEL -
+
+MODEL is a folder that ``python -m ser_lib.export`` wrote, or a hub id. What follows are
+audio files, folders (all audio in and below them), CSV files with a column ``path``
+(relative to the CSV file), or ``-`` for a WAV file on standard input. A file that
+cannot be used gives a row with an error, and the rest go on. The same command started
+again goes on where it stopped; recordings that were changed since are done again. A
+second run with the same --out waits for the first. Exit code: 0, all went well; 1, a
+file or folder failed; 2, wrong usage or no model.
+"""
+
+import shutil
+import sys
+import tempfile
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ser_lib.inference import Recognizer, check_lengths
+from ser_lib.predict.inputs import STANDARD_INPUT, Item, list_items
+from ser_lib.predict.options import check_outputs, parse_options
+from ser_lib.predict.outputs import (
+    TIMELINE_SUFFIXES,
+    FolderOutput,
+    Result,
+    RowOutput,
+)
+from ser_lib.predict.results import WINDOWING, find_labels, find_timelines
+from ser_lib.predict.rows import Encoder, columns_of
+from ser_lib.utils.command import run_command
+from ser_lib.utils.file_names import on_one_line
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what the command line asks for.
+
+    Arguments
+    ---------
+    arguments : Sequence[str]
+        Of the command line.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    options = parse_options(arguments, __doc__)
+    items = list_items(options.inputs)
+    check_outputs(options, items)
+    recognizer = load_recognizer(options.model, options.device)
+    if options.timeline:
+        lengths_s = options.window_s, options.hop_s
+        check_lengths(*lengths_s, recognizer.min_duration_s)
+    output = _open_output(recognizer, options, items)
+    with closing(output), tempfile.TemporaryDirectory() as folder:
+        items = [_with_standard_input(item, Path(folder)) for item in items]
+        todo = [item for item in items if not output.is_done(item)]
+        find = find_timelines if options.timeline else find_labels
+        n_failed = _write_all(find(recognizer, todo, options), output, len(todo))
+    print(
+        f"{len(todo) - n_failed} done, {n_failed} failed, {len(items) - len(todo)} "
+        f"were done before.",
+        file=sys.stderr,
+    )
+    return 1 if n_failed else 0
+
+
+def load_recognizer(source: str, device: str) -> Recognizer:
+    """Load the model.
+
+    Arguments
+    ---------
+    source : str
+        Model folder or hub id.
+    device : str
+        Where it is to run.
+
+    Returns
+    -------
+    Recognizer
+        The model.
+    """
+    # SpeechBrain and transformers take seconds to import; wrong usage is told before.
+    from ser_lib.inference import EmotionRecognizer
+    from ser_lib.utils.devices import check_device
+
+    check_device(device)
+    return EmotionRecognizer.from_hparams(source, run_opts={"device": device})
+
+
+def _open_output(
+    recognizer: Recognizer, options: Namespace, items: Sequence[Item]
+) -> RowOutput | FolderOutput:
+    facts = recognizer.facts
+    settings = {
+        "model": [facts["members"], facts["network_sha256"]],
+        "format": options.format,
+        "timeline": options.timeline,
+    }
+    if options.timeline:
+        settings |= {name: getattr(options, name) for name in WINDOWING}
+    if options.format in TIMELINE_SUFFIXES:
+        return FolderOutput(options.out, options.format, settings, items)
+    columns = columns_of(recognizer.labels, options.timeline)
+    return RowOutput(options.out, Encoder(columns, options.format), settings, items)
+
+
+def _with_standard_input(item: Item, folder: Path) -> Item:
+    """Copy standard input to a file, since WAV readers go back and forth."""
+    if item.name != STANDARD_INPUT:
+        return item
+    path = folder / "standard_input.wav"
+    try:
+        with open(path, "wb") as f:
+            shutil.copyfileobj(sys.stdin.buffer, f)
+    except OSError as error:
+        message = f"Standard input cannot be copied: {error.strerror or error}"
+        return replace(item, error=message)
+    return replace(item, path=path)
+
+
+def _write_all(
+    results: Iterator[Result], output: RowOutput | FolderOutput, n: int
+) -> int:
+    """Write results as they come; give the number of those that failed."""
+    n_failed = 0
+    with tqdm(total=n, unit="file") as bar:
+        for result in results:
+            output.write(result)
+            if result.error:
+                n_failed += 1
+                bar.write(f"Failed: {on_one_line(result.error)}", file=sys.stderr)
+            bar.update()
+    return n_failed
+
+
+if __name__ == "__main__":
+    run_command(main, "With --out, the same command resumes.")

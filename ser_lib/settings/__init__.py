@@ -1,0 +1,12 @@
+"""Settings: YAML files that extend each other, joined, checked and built."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "errors": ["naming_settings", "read_settings_text"],
+        "recipe": ["join_processes", "read_command_line", "run_recipe"],
+        "settings": ["COMMAND_LINE", "Settings"],
+    },
+)

@@ -1,0 +1,197 @@
+"""Settings are checked before anything is built: numbers, names, and how they fit.
+
+``check_values`` looks at one layer of settings, so that it can say where a value was
+given; ``check_together`` at values that must fit each other. What is not listed, such
+as a setting of your own, is not checked.
+"""
+
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from ser_lib.settings.ranges import range_of
+from ser_lib.settings.yaml_tree import tag_of
+
+# The first is at most the second.
+_NOT_ABOVE = {
+    "averaged_checkpoints": "kept_checkpoints",
+    "corpus: min_duration_s": "crop_s",  # what networks need
+    "min_duration_s": "max_duration_s",
+}
+_DIVISORS = {
+    f"{block}: {name}": f"{block}: hidden_size"
+    for block in ("encoder", "transformer")
+    for name in ("num_attention_heads", "num_conv_pos_embedding_groups")
+}
+
+# Each is a folder in the results folder, or part of its name.
+NAMES = ("experiment", "method", "family")
+# What every run needs; other objects may be null, such as wav_augment.
+NEEDED = (
+    "aggregator",
+    "corpus",
+    "epoch_counter",
+    "finetuned",
+    "folds",
+    "history",
+    "labels",
+    "make_folds",
+    "model",
+    "objective",
+    "optimizer",
+    "read_corpus",
+    "upstream",
+)
+PATHS = ("csv", "data_folder", "output_folder", "results_folder", "work_folder")
+
+
+def values_of(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Give the values of settings, each with its name.
+
+    Arguments
+    ---------
+    node : Any
+        A tree of settings as ruamel.yaml reads it.
+    name : str
+        Name of the block that it is.
+
+    Yields
+    ------
+    tuple[str, Any]
+        ``optimizer: weight_decay`` and its value. Settings that are passed on to a
+        stage-A experiment have the names that they have there. What a tag stands for,
+        such as ``!ref``, is left out.
+
+    Example
+    -------
+    >>> list(values_of({"lr": 0.1, "loader": {"sizes": [1, 2]}}))
+    [('lr', 0.1), ('loader: sizes', 1), ('loader: sizes', 2)]
+    """
+    is_one_value = name in NAMES or name in PATHS or range_of(name) is not None
+    if isinstance(node, Mapping) and not is_one_value:
+        block = "" if fnmatchcase(name, "finetuned: *: overrides") else name
+        for key, value in node.items():
+            yield from values_of(value, f"{block}: {key}" if block else str(key))
+    elif isinstance(node, list) and not is_one_value:
+        for value in node:
+            yield from values_of(value, name)
+    elif not tag_of(node):
+        is_list = isinstance(node, list)
+        yield name, [v for v in node if not tag_of(v)] if is_list else node
+
+
+def check_values(settings: Mapping, where: str) -> None:
+    """Refuse numbers out of their range, and names that lead out of the results.
+
+    Arguments
+    ---------
+    settings : Mapping
+        One layer of settings, or all of them.
+    where : str
+        Where they were given: ``on the command line``, ``in base.yaml``.
+
+    Raises
+    ------
+    ValueError
+        With the setting, what was found and what was expected.
+
+    Example
+    -------
+    >>> check_values({"crop_s": 0}, "in mine.yaml")
+    Traceback (most recent call last):
+    ValueError: crop_s in mine.yaml is 0; expected a number above 0, or null.
+    """
+    for name, value in values_of(settings):
+        expected = range_of(name)
+        if expected is not None and value not in expected:
+            pass
+        elif name in NAMES and not _is_name(value):
+            expected = "a name as text, without / and \\, since it names a folder"
+        elif name in NEEDED and value is None:
+            expected = "a value"
+        elif name in PATHS and not _is_path(value):
+            expected = (
+                "a path as text (put a number into quotation marks, and write $HOME "
+                "for your home folder)"
+            )
+        else:
+            continue
+        found = "null" if value is None else repr(value)
+        raise ValueError(f"{name} {where} is {found}; expected {expected}.")
+
+
+def _is_name(value: Any) -> bool:
+    return (
+        isinstance(value, str)
+        and value.strip() not in ("", ".", "..")
+        and value.isprintable()
+        and not set(value) & set("/\\")
+    )
+
+
+def _is_path(value: Any) -> bool:
+    is_text = isinstance(value, str) and value.strip() != "" and "\0" not in value
+    return is_text and not value.startswith("~")  # no shell has expanded it
+
+
+def check_together(settings: Mapping) -> None:
+    """Refuse numbers that do not fit each other.
+
+    Arguments
+    ---------
+    settings : Mapping
+        All settings, with their references resolved.
+
+    Raises
+    ------
+    ValueError
+        With the settings that do not.
+    """
+    for less, more in _NOT_ABOVE.items():
+        small, large = _find(settings, less), _find(settings, more)
+        if _are_numbers(small, large) and small > large:
+            raise ValueError(
+                f"{less} is {small}, and {more} is {large}; expected {less} to be at "
+                f"most {more}."
+            )
+    for divisor, size in _DIVISORS.items():
+        parts, whole = _find(settings, divisor), _find(settings, size)
+        if _are_numbers(parts, whole) and whole % parts:
+            raise ValueError(
+                f"{divisor} is {parts}, and {size} is {whole}; expected a "
+                f"divisor of it."
+            )
+    _check_ecapa_channels(settings.get("ecapa_channels"))
+    _check_labels(settings.get("labels"))
+
+
+def _find(settings: Mapping, name: str) -> Any:
+    node: Any = settings
+    for key in name.split(": "):
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node
+
+
+def _are_numbers(*values: Any) -> bool:
+    return all(isinstance(value, int | float) for value in values)
+
+
+def _check_ecapa_channels(channels: Any) -> None:
+    """Refuse what SpeechBrain's ECAPA-TDNN cannot split into the 8 parts of Res2Net."""
+    if not isinstance(channels, list):
+        return
+    blocks = channels[1:-1]
+    if len(channels) != 5 or len(set(blocks)) != 1 or blocks[0] % 8:
+        raise ValueError(
+            f"ecapa_channels is {list(channels)}; expected five numbers, of which the "
+            f"three in the middle are the same multiple of 8, such as [512, 512, 512, "
+            f"512, 1536]."
+        )
+
+
+def _check_labels(labels: Any) -> None:
+    is_given = labels is not None and not tag_of(labels)
+    if is_given and not isinstance(labels, list):
+        raise ValueError(
+            f"labels is {labels!r}; expected a list of names, such as [sad, angry]."
+        )

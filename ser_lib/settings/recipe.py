@@ -1,0 +1,98 @@
+"""The command line of the recipes: a settings file, settings, SpeechBrain's options."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from speechbrain.utils.distributed import ddp_init_group, get_local_rank
+from speechbrain.utils.run_opts import RunOptions
+
+from ser_lib.settings.arguments import read_arguments
+from ser_lib.settings.settings import Settings
+from ser_lib.utils.devices import check_device
+
+
+def run_recipe(
+    run: Callable[[Settings, RunOptions], None],
+    arguments: Sequence[str],
+    description: str,
+) -> None:
+    """Do what the ``train.py`` of a recipe does: run its settings, or show them.
+
+    Arguments
+    ---------
+    run : Callable
+        Runs the recipe.
+    arguments : Sequence[str]
+        The command line: a settings file, then settings and run options.
+    description : str
+        What the help begins with.
+    """
+    hparams_file, run_opts, overrides = read_command_line(arguments, description)
+    settings = Settings.from_file(hparams_file, overrides)
+    if settings["show_hparams"]:
+        print(settings.text)
+    else:
+        join_processes(run_opts)
+        run(settings, run_opts)
+
+
+def read_command_line(
+    arguments: Sequence[str], description: str
+) -> tuple[str, RunOptions, str]:
+    """Read a command line, and check the device.
+
+    Arguments
+    ---------
+    arguments : Sequence[str]
+        The arguments.
+    description : str
+        What the help begins with.
+
+    Returns
+    -------
+    str
+        The settings file.
+    RunOptions
+        SpeechBrain's run options.
+    str
+        The settings, as YAML.
+
+    Raises
+    ------
+    ValueError
+        If an option is given twice or has no value, or the device is not there.
+    """
+    if {"-h", "--help"} & {*arguments}:
+        print(f"{description.strip()}\n")
+        print("With --debug, errors show their Python traceback, too.\n")
+    file, run_opts, overrides = read_arguments(arguments)
+    if run_opts.device is not None:
+        check_device(run_opts.device)
+    return file, run_opts, overrides
+
+
+def join_processes(run_opts: RunOptions) -> None:
+    """Let the processes that torchrun has started find each other.
+
+    Without torchrun, nothing is done.
+
+    Arguments
+    ---------
+    run_opts : RunOptions
+        SpeechBrain's run options.
+
+    Raises
+    ------
+    ValueError
+        If there are more processes than GPUs.
+    """
+    local_rank = get_local_rank()
+    n_gpus = torch.cuda.device_count()
+    backend = run_opts.distributed_backend
+    if local_rank is not None and backend == "nccl" and local_rank >= n_gpus:
+        raise ValueError(
+            f"There is no GPU for process {local_rank} of this machine ({n_gpus} "
+            f"found). Start as many processes as there are GPUs, or give "
+            f"--distributed_backend gloo to run them on the CPU."
+        )
+    ddp_init_group(run_opts)

@@ -1,0 +1,169 @@
+"""Settings: short files that extend each other, joined before anything is built.
+
+HyperPyYAML has no inheritance, and it lets a misspelt nested override pass. So the
+layers of an experiment (the files it ``extends:``, the file itself, the command
+line) are joined (``layers.py``) before references resolve.
+
+The result is one ordinary HyperPyYAML text, which stock ``load_hyperpyyaml`` reads.
+"""
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from hyperpyyaml import load_hyperpyyaml, resolve_references
+from ruamel.yaml.comments import CommentedMap
+
+from ser_lib.settings import errors as settings_errors
+from ser_lib.settings.checks import check_together, check_values
+from ser_lib.settings.layers import (
+    COMMAND_LINE,
+    at_source,
+    dump,
+    in_order_of_reference,
+    join_files,
+    merge,
+    parse,
+)
+from ser_lib.settings.yaml_tree import tag_of, without_tags
+
+_NO_VALUE = "(this setting has no value)"
+
+
+class Settings:
+    r"""The settings of one experiment: one flattened HyperPyYAML text.
+
+    Arguments
+    ---------
+    text : str
+        A HyperPyYAML document without ``extends:``.
+    path : str | Path
+        The file it was made from.
+
+    Example
+    -------
+    >>> settings = Settings("lr: 0.1\nfolder: !ref results/<lr>")
+    >>> settings["folder"]
+    'results/0.1'
+    >>> settings.build(lr=0.5)["folder"]
+    'results/0.5'
+    """
+
+    def __init__(self, text: str, path: str | Path = "settings") -> None:
+        self.text = text
+        self.path = Path(path)
+        self._tree = parse(text, str(path))
+        self._plain_values: dict[str, Any] = {}  # parsing takes a while
+
+    @classmethod
+    def from_file(cls, path: str | Path, overrides: str | Mapping = "") -> "Settings":
+        """Join the layers of a settings file and the command line.
+
+        Arguments
+        ---------
+        path : str | Path
+            The uppermost settings file.
+        overrides : str | Mapping
+            Settings that replace those of the files: YAML text, as
+            ``arguments.read_arguments`` returns it, or a mapping.
+
+        Returns
+        -------
+        Settings
+            The flattened settings.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the file, or one that it extends, does not exist.
+        ValueError
+            If a key is unknown, a value changes its kind, or a number is out of its
+            range.
+        """
+        tree = join_files(Path(path))
+        if isinstance(overrides, Mapping):
+            overrides = dump(dict(overrides))
+        given = parse(overrides, COMMAND_LINE)
+        merge(tree, given, COMMAND_LINE)
+        check_values(given, at_source(COMMAND_LINE))
+        return cls(dump(in_order_of_reference(tree)), path)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._tree
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tree)
+
+    def __getitem__(self, key: str) -> Any:
+        """Build one top-level value and what it refers to, and nothing else.
+
+        A required value (``!PLACEHOLDER``) that was not given is a ValueError.
+        """
+        if key not in self._plain_values:
+            value = self._load([key])[key]
+            if not _is_plain(value):
+                return value  # objects are built anew each time
+            self._plain_values[key] = value
+        return deepcopy(self._plain_values[key])
+
+    def build(self, **replaced: Any) -> dict[str, Any]:
+        """Build every object of the settings anew.
+
+        Arguments
+        ---------
+        **replaced : Any
+            Top-level values that hold for this time only, such as ``fold=3``.
+
+        Returns
+        -------
+        dict[str, Any]
+            What ``load_hyperpyyaml`` makes of the flattened text.
+        """
+        return self._load(list(self._tree), **replaced)
+
+    def unresolved(self) -> dict[str, Any]:
+        """Give the settings as plain values, with references and objects as text.
+
+        Returns
+        -------
+        dict[str, Any]
+            A tree of dict, list, str, int, float, bool and None, fit for JSON;
+            a tagged node becomes ``{"!new:module.Class": arguments}``.
+        """
+        return without_tags(self._tree)
+
+    def _load(self, keys: list[str], **replaced: Any) -> dict[str, Any]:
+        resolved = self._resolve(**replaced) if replaced else self._resolved
+        wanted = dump(CommentedMap((key, resolved[key]) for key in keys))
+        if _NO_VALUE in wanted:
+            missing = self._placeholders()
+            options = " ".join(f"--{key} ..." for key in missing)
+            raise ValueError(f"{self.path} needs a value for {missing}: give {options}")
+        with settings_errors.naming_settings(str(self.path), wanted):
+            return load_hyperpyyaml(wanted)
+
+    @cached_property
+    def _resolved(self) -> CommentedMap:
+        return self._resolve()
+
+    def _resolve(self, **replaced: Any) -> CommentedMap:
+        given = {**dict.fromkeys(self._placeholders(), _NO_VALUE), **replaced}
+        with settings_errors.naming_settings(str(self.path), self.text):
+            text = resolve_references(self.text, given).read()
+        resolved = parse(text, str(self.path))
+        check_values(resolved, "with all references resolved")
+        check_together(resolved)
+        return resolved
+
+    def _placeholders(self) -> list[str]:
+        return [k for k, v in self._tree.items() if tag_of(v) == "!PLACEHOLDER"]
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_is_plain(item) for item in value.values())
+    if isinstance(value, list):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, str | int | float)

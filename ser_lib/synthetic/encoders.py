@@ -1,0 +1,285 @@
+"""Encoders small enough to train in seconds, for the quickstart and the tests.
+
+python -m ser_lib.synthetic.encoders hubert FOLDER
+python -m ser_lib.synthetic.encoders wav2vec2 FOLDER
+python -m ser_lib.synthetic.encoders classifier FOLDER        (of neu, hap, ang and sad)
+python -m ser_lib.synthetic.encoders bert FOLDER MANIFEST.csv (words of its column text)
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    BertConfig,
+    BertModel,
+    BertTokenizer,
+    HubertConfig,
+    HubertForSequenceClassification,
+    HubertModel,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2Model,
+)
+
+from ser_lib.corpora import read_manifest
+from ser_lib.utils.command import run_command
+from ser_lib.utils.command_line import CommandParser, path_argument
+
+_SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+_SPEECH_MODELS = {
+    "hubert": (HubertConfig, HubertModel),
+    "wav2vec2": (Wav2Vec2Config, Wav2Vec2Model),
+}
+# They are trained for a few hundred steps only: dropout would slow them down.
+_TRANSFORMER = {
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 128,
+}
+
+
+def tiny_speech_settings(feat_extract_norm: str = "group") -> dict[str, Any]:
+    """Give the settings of the network that all tiny speech encoders have.
+
+    Arguments
+    ---------
+    feat_extract_norm : str
+        As for :func:`write_tiny_hubert`.
+
+    Returns
+    -------
+    dict[str, Any]
+        Arguments for a configuration of the wav2vec 2.0 family, such as
+        ``HubertConfig``.
+
+    Example
+    -------
+    >>> HubertConfig(**tiny_speech_settings("layer")).do_stable_layer_norm
+    True
+    """
+    large = feat_extract_norm == "layer"
+    return dict(
+        **_TRANSFORMER,
+        # Four convolutions in place of seven: untrained, the seven lose the signal.
+        conv_dim=(16, 32, 32, 64),
+        conv_kernel=(10, 8, 4, 4),
+        conv_stride=(5, 4, 4, 4),
+        conv_bias=large,
+        feat_extract_norm=feat_extract_norm,
+        do_stable_layer_norm=large,
+        num_conv_pos_embeddings=8,
+        num_conv_pos_embedding_groups=4,
+        hidden_dropout=0.0,
+        attention_dropout=0.0,
+        activation_dropout=0.0,
+        feat_proj_dropout=0.0,
+        layerdrop=0.0,
+        apply_spec_augment=False,
+    )
+
+
+def write_tiny_hubert(
+    folder: str | Path, feat_extract_norm: str = "group", seed: int = 0
+) -> Path:
+    """Write an untrained HuBERT with random weights in Hugging Face's format.
+
+    It has every part of the real models (https://arxiv.org/abs/2106.07447) and their
+    20 ms frames, but fewer and faster convolutions and about a thousandth of the
+    weights. Dropout is off: there is too little to regularise.
+
+    Arguments
+    ---------
+    folder : str | Path
+        Where the configuration, the weights and the feature extractor's settings
+        go; it is made where it is missing.
+    feat_extract_norm : str
+        ``"group"`` as in the base models, which take the waveform as it is, or
+        ``"layer"`` as in the large ones, which want it normalised.
+    seed : int
+        For the weights; the global random state is left alone.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Example
+    -------
+    >>> folder = write_tiny_hubert(getfixture("tmp_path"))
+    >>> HubertModel.from_pretrained(folder).num_parameters() < 200_000
+    True
+    """
+    return write_tiny_speech_encoder(folder, "hubert", feat_extract_norm, seed)
+
+
+def write_tiny_speech_encoder(
+    folder: str | Path, kind: str, feat_extract_norm: str = "group", seed: int = 0
+) -> Path:
+    """Write an untrained encoder of the wav2vec 2.0 family.
+
+    Arguments
+    ---------
+    folder : str | Path
+        As for :func:`write_tiny_hubert`.
+    kind : str
+        ``hubert`` or ``wav2vec2`` (https://arxiv.org/abs/2006.11477).
+    feat_extract_norm : str
+        ``"group"`` or ``"layer"``.
+    seed : int
+        For the weights.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
+    make_config, make_model = _SPEECH_MODELS[kind]
+    config = make_config(**tiny_speech_settings(feat_extract_norm))
+    return _write_speech_model(folder, make_model, config, seed)
+
+
+def write_tiny_classifier(
+    folder: str | Path,
+    labels: Sequence[str],
+    feat_extract_norm: str = "group",
+    use_weighted_layer_sum: bool = True,
+    seed: int = 0,
+) -> Path:
+    """Write an untrained HuBERT with the head of a speech classifier.
+
+    Arguments
+    ---------
+    folder : str | Path
+        As for :func:`write_tiny_hubert`.
+    labels : Sequence[str]
+        Its classes, in the order of its logits.
+    feat_extract_norm : str
+        ``"group"`` or ``"layer"``.
+    use_weighted_layer_sum : bool
+        Whether it classifies a weighted sum of its layers, or the last one.
+    seed : int
+        For the weights.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
+    config = HubertConfig(
+        **tiny_speech_settings(feat_extract_norm),
+        use_weighted_layer_sum=use_weighted_layer_sum,
+        classifier_proj_size=32,
+        id2label=dict(enumerate(labels)),
+        label2id={label: i for i, label in enumerate(labels)},
+    )
+    return _write_speech_model(folder, HubertForSequenceClassification, config, seed)
+
+
+def _write_speech_model(
+    folder: str | Path,
+    make_model: type[PreTrainedModel],
+    config: PreTrainedConfig,
+    seed: int,
+) -> Path:
+    _write_untrained(folder, make_model, config, seed)
+    large = config.feat_extract_norm == "layer"
+    Wav2Vec2FeatureExtractor(
+        do_normalize=large, return_attention_mask=large
+    ).save_pretrained(folder)
+    return Path(folder)
+
+
+def write_tiny_bert(folder: str | Path, texts: Iterable[str], seed: int = 0) -> Path:
+    """Write an untrained BERT whose vocabulary is the words of some texts.
+
+    Arguments
+    ---------
+    folder : str | Path
+        Where the configuration, the weights and the tokenizer go.
+    texts : Iterable[str]
+        Their words, in lower case, the most frequent first, make the vocabulary;
+        other words become ``[UNK]``.
+    seed : int
+        For the weights.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Example
+    -------
+    >>> folder = write_tiny_bert(getfixture("tmp_path"), ["We lost it.", "We won!"])
+    >>> tokenizer = BertTokenizer.from_pretrained(folder)
+    >>> tokenizer.convert_ids_to_tokens(tokenizer("it was lost")["input_ids"])
+    ['[CLS]', 'it', '[UNK]', 'lost', '[SEP]']
+    """
+    counts = Counter(w for text in texts for w in re.findall(r"\w+|\S", text.lower()))
+    words = [word for word, _ in counts.most_common()]
+    vocabulary = {token: i for i, token in enumerate([*_SPECIAL_TOKENS, *words])}
+    config = BertConfig(
+        **_TRANSFORMER,
+        vocab_size=len(vocabulary),
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    _write_untrained(folder, BertModel, config, seed)
+    BertTokenizer(vocab=vocabulary, do_lower_case=True).save_pretrained(folder)
+    return Path(folder)
+
+
+def _write_untrained(
+    folder: str | Path,
+    make_model: type[PreTrainedModel],
+    config: PreTrainedConfig,
+    seed: int,
+) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = make_model(config)
+    model.save_pretrained(folder)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write a tiny untrained encoder; see the head of this file.
+
+    Arguments
+    ---------
+    arguments : Sequence[str]
+        Of the command line.
+    """
+    parser = CommandParser("ser_lib.synthetic.encoders", __doc__)
+    parser.add_argument("kind", choices=[*_SPEECH_MODELS, "classifier", "bert"])
+    parser.add_argument("folder", type=path_argument)
+    parser.add_argument(
+        "manifest",
+        nargs="?",
+        type=path_argument,
+        help="for bert: a manifest with texts",
+    )
+    options = parser.parse_args(arguments)
+    if options.folder.exists() and not options.folder.is_dir():
+        parser.error(f"{options.folder} is a file; expected a folder to write")
+    if options.kind == "classifier":
+        write_tiny_classifier(options.folder, ["neu", "hap", "ang", "sad"])
+    elif options.kind != "bert":
+        write_tiny_speech_encoder(options.folder, options.kind)
+    elif options.manifest is None:
+        parser.error("bert needs a manifest, such as fold_1/train.csv of a run")
+    else:
+        texts = [u.text for u in read_manifest(options.manifest) if u.text]
+        if not texts:
+            parser.error(f"{options.manifest} holds no texts")
+        write_tiny_bert(options.folder, texts)
+    print(f"Wrote a tiny untrained {options.kind} to {options.folder}")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,237 @@
+"""The Brain: how one fold is trained, validated, averaged and tested."""
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from speechbrain import Stage
+from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.utils.distributed import run_on_main
+from speechbrain.utils.logger import get_logger
+from torch.utils.data import DataLoader
+
+from ser_lib.dataio import augment_frames, augment_wavs, frames_of_batch
+from ser_lib.evaluation import prediction_table
+from ser_lib.model_outputs import check_outputs
+from ser_lib.training.checkpoints import (
+    keep_best_and_newest,
+    load_average,
+    saved_modules,
+)
+from ser_lib.training.resumable_brain import ResumableBrain
+from ser_lib.training.step_log import STEPS_FILE, Step, log_steps
+from ser_lib.utils.distributed import gather_lists, share_buffers, unwrapped
+from ser_lib.utils.text_tables import percent
+
+logger = get_logger(__name__)
+
+
+class EmotionBrain(ResumableBrain):
+    """Trains an ``EmotionModel`` on one fold.
+
+    Settings it reads from ``hparams``: labels, seed, fold, sample_rate_hz, crop_s,
+    wav_augment, frame_augment, label_smoothing, optimizer, lr_upstream,
+    lr_downstream, warmup_fraction, final_lr_fraction, number_of_epochs,
+    epoch_counter, ranked_from, kept_checkpoints and history. Its modules are
+    ``downstream`` and, where frames are computed while training, ``upstreams``.
+    """
+
+    @property
+    def upstreams(self) -> Mapping[str, torch.nn.Module]:
+        """The upstreams that run in training, by name."""
+        running = "upstreams" in self.modules
+        return unwrapped(self.modules.upstreams) if running else {}
+
+    @property
+    def reads(self) -> set[str]:
+        """What a batch must hold for them: ``wav``, ``text``, both or neither."""
+        return {upstream.reads for upstream in self.upstreams.values()}
+
+    @property
+    def learning_rates(self) -> Mapping[str, float]:
+        """The highest learning rate of each module."""
+        return {
+            "upstreams": self.hparams.lr_upstream,
+            "downstream": self.hparams.lr_downstream,
+        }
+
+    # ---- from a batch to a loss
+
+    def compute_forward(self, batch: PaddedBatch, stage: Stage) -> torch.Tensor:
+        """Compute logits.
+
+        Arguments
+        ---------
+        batch : PaddedBatch
+            Has ``wav``, or the frames of each stored upstream by its name.
+        stage : Stage
+            Crops and augmentation belong to training alone.
+
+        Returns
+        -------
+        (batch, n_labels) torch.Tensor
+            Logits.
+        """
+        batch = batch.to(self.device)
+        wavs, wav_lens = batch.wav if "wav" in self.reads else (None, None)
+        if stage == Stage.TRAIN and wavs is not None:
+            wavs, wav_lens = augment_wavs(self.hparams, wavs, wav_lens)
+        texts = batch.text if "text" in self.reads else None
+        frames = frames_of_batch(batch, self.hparams.stored_upstreams)
+        if "upstreams" in self.modules:
+            frames |= self._module("upstreams", stage)(wavs, wav_lens, texts)
+        if stage == Stage.TRAIN and self.hparams.frame_augment is not None:
+            for name, upstream in self.upstreams.items():
+                if upstream.reads == "wav":
+                    frames[name] = augment_frames(self.hparams, frames[name])
+        return self._module("downstream", stage)(frames)
+
+    def compute_objectives(
+        self, predictions: torch.Tensor, batch: PaddedBatch, stage: Stage
+    ) -> torch.Tensor:
+        """Compute the cross-entropy, smoothed in training.
+
+        Arguments
+        ---------
+        predictions : (batch, n_labels) torch.Tensor
+            Logits.
+        batch : PaddedBatch
+            Has ``id`` and ``label``.
+        stage : Stage
+            In validation and test, probabilities are kept for the end of the stage.
+
+        Returns
+        -------
+        () torch.Tensor
+            Mean over the batch.
+
+        Raises
+        ------
+        ValueError
+            If logits that are to be validated or tested are not finite.
+        """
+        logits, targets = predictions.float(), batch.label.to(self.device)
+        if stage == Stage.TRAIN:
+            smoothing = self.hparams.label_smoothing
+            return F.cross_entropy(logits, targets, label_smoothing=smoothing)
+        check_outputs(logits, batch.id, "logits")
+        losses = F.cross_entropy(logits, targets, reduction="none")
+        columns = logits.softmax(-1).cpu(), losses.cpu(), targets.cpu()
+        self._seen += zip(batch.id, *columns, strict=True)
+        return losses.mean()
+
+    def _module(self, name: str, stage: Stage) -> torch.nn.Module:
+        module = self.modules[name]
+        return module if stage == Stage.TRAIN else unwrapped(module)
+
+    # ---- stages
+
+    def on_stage_start(self, stage: Stage, epoch: int | None = None) -> None:
+        """Begin an epoch, or note down what is validated or tested."""
+        if stage == Stage.TRAIN:
+            self.start_epoch(epoch)
+            self._steps: list[Step] = []
+            return
+        self._seen: list[tuple] = []  # id, probabilities, loss and target
+        for module in self.modules.values():
+            share_buffers(module)
+
+    def on_stage_end(self, stage: Stage, stage_loss: float, epoch: int | None) -> None:
+        """Log an epoch, save it, and keep the checkpoints that may be averaged."""
+        if stage == Stage.TRAIN:
+            self._train_loss = float(stage_loss)
+            path = self.hparams.history.path.with_name(STEPS_FILE)
+            correct = 100 * log_steps(path, epoch, self._steps)
+            what = "Epoch %d: training loss %.4f, training accuracy %.2f %%"
+            logger.info(what, epoch, self._train_loss, correct)
+            return
+        self._seen = gather_lists(self._seen)
+        if stage != Stage.VALID:
+            return
+        _, probabilities, losses, targets = zip(*self._seen, strict=True)
+        correct = torch.stack(probabilities).argmax(-1) == torch.stack(targets)
+        accuracy = correct.double().mean().item()
+        self.hparams.epoch_counter.update_metric(accuracy)
+        self._end_epoch(epoch, torch.stack(losses).mean().item(), accuracy)
+
+    def _fit_valid(
+        self, valid_set: DataLoader | None, epoch: int, enable: bool
+    ) -> None:
+        """Validate; where a fold has no validation part, only end the epoch."""
+        super()._fit_valid(valid_set, epoch, enable)
+        if valid_set is None:
+            self._end_epoch(epoch, math.nan, None)
+
+    def _end_epoch(self, epoch: int, loss: float, accuracy: float | None) -> None:
+        self.hparams.history.append(
+            epoch=epoch,
+            train_loss=self._train_loss,
+            valid_loss=loss,
+            valid_accuracy=math.nan if accuracy is None else accuracy,
+            lr=self.optimizers_dict["downstream"].param_groups[0]["lr"],
+        )
+        done = epoch / self.hparams.number_of_epochs
+        is_ranked = done > self.hparams.ranked_from
+        meta = {"valid_accuracy": accuracy, "epoch": epoch, "is_ranked": is_ranked}
+        run_on_main(self._save_epoch, [meta])
+
+    def _save_epoch(self, meta: dict) -> None:
+        self.checkpointer.save_checkpoint(name=f"epoch{meta['epoch']:03d}", meta=meta)
+        keep_best_and_newest(self.checkpointer, self.hparams.kept_checkpoints)
+        self.hparams.history.write()
+
+    def on_fit_batch_end(
+        self,
+        batch: PaddedBatch,
+        outputs: torch.Tensor,
+        loss: torch.Tensor,
+        should_step: bool,
+    ) -> None:
+        """Note what a step gave; it is not read before the epoch ends."""
+        correct = (outputs.argmax(-1) == batch.label.to(self.device)).sum()
+        self._steps.append((loss.detach(), correct, len(batch.id)))
+
+    # ---- after training
+
+    def predict(self, loader: DataLoader, k: int) -> pd.DataFrame:
+        """Average the k best checkpoints, then read a part of the fold once.
+
+        Arguments
+        ---------
+        loader : DataLoader
+            The test part.
+        k : int
+            How many checkpoints are averaged.
+
+        Returns
+        -------
+        pd.DataFrame
+            Columns id, prediction and a probability for each label.
+        """
+        self.load_average(k)
+        self.evaluate(loader)
+        ids, probabilities, _, _ = zip(*self._seen, strict=True)
+        values = torch.stack(probabilities).double().numpy()
+        return prediction_table(list(ids), values, self.hparams.labels)
+
+    def load_average(self, k: int) -> None:
+        """Put the mean of the k best checkpoints into the modules.
+
+        Arguments
+        ---------
+        k : int
+            How many; ``averaged`` holds them afterwards, the best first.
+        """
+        modules = saved_modules({n: unwrapped(m) for n, m in self.modules.items()})
+        self.averaged = load_average(self.checkpointer, modules, k)
+        for checkpoint in self.averaged:
+            accuracy = percent(checkpoint.meta["valid_accuracy"])
+            what = "Averaging epoch %d (validation accuracy in percent: %s)"
+            logger.info(what, checkpoint.meta["epoch"], accuracy)
+
+    def on_evaluate_start(
+        self, max_key: str | None = None, min_key: str | None = None
+    ) -> None:
+        """Keep the averaged weights; the stock method loads a checkpoint over them."""

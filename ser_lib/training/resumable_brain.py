@@ -1,0 +1,106 @@
+"""A Brain whose epochs repeat exactly: what all training in this package shares.
+
+Random numbers, learning rates and checkpoints depend on the number of the epoch
+alone, so a run that was killed and goes on ends as if it had not been.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from speechbrain import Brain
+from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.utils.distributed import run_on_main
+from speechbrain.utils.seed import seed_everything
+from torch.nn.parallel import DistributedDataParallel
+
+from ser_lib.training.schedule import warmup_cosine
+from ser_lib.utils.distributed import process_rank
+from ser_lib.utils.seeds import epoch_seed
+
+
+class ResumableBrain(Brain):
+    """Seeds, optimisers, learning rates and resuming of a training.
+
+    Settings it reads from ``hparams``: seed, optimizer, warmup_fraction,
+    final_lr_fraction, number_of_epochs, epoch_counter and history. A subclass gives
+    ``learning_rates``.
+    """
+
+    @property
+    def fold(self) -> int:
+        """Number of the fold; 0 where there are none."""
+        return getattr(self.hparams, "fold", 0)
+
+    @property
+    def learning_rates(self) -> Mapping[str, float]:
+        """The highest learning rate of each module."""
+        raise NotImplementedError
+
+    def start_epoch(self, epoch: int) -> None:
+        """Make the randomness of an epoch depend on seed, fold and epoch alone.
+
+        Nothing about random numbers then has to be saved: an epoch that is repeated
+        after a kill draws what the uninterrupted run drew.
+
+        Arguments
+        ---------
+        epoch : int
+            Its number; 0 for what is the same in all.
+        """
+        seed = epoch_seed(self.hparams.seed, self.fold, epoch)
+        seed_everything(seed + process_rank(), verbose=False)
+
+    def init_optimizers(self) -> None:
+        """Give each module an optimiser of its own.
+
+        SpeechBrain clips the first parameter group of an optimiser only, so two
+        groups in one optimiser would leave the second unclipped.
+        """
+        rates = self.learning_rates
+        self.optimizers_dict = {}
+        for name, module in self.modules.items():
+            trained = [p for p in module.parameters() if p.requires_grad]
+            if trained:
+                optimizer = self._optimizer(trained, rates[name])
+                self.optimizers_dict[name] = optimizer
+                self.checkpointer.add_recoverable(f"optimizer_{name}", optimizer)
+
+    def _optimizer(
+        self, parameters: list[torch.nn.Parameter], lr: float
+    ) -> torch.optim.Optimizer:
+        try:
+            return self.hparams.optimizer(parameters, lr=lr)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"optimizer in the settings: {error}.") from error
+
+    def on_fit_start(self) -> None:
+        """Resume from the newest checkpoint; all are whole (see checkpoints.py)."""
+        super().on_fit_start()
+        run_on_main(self.hparams.history.write)
+
+    @property
+    def done(self) -> float:
+        """Share of the training that is done, from 0 to 1."""
+        epoch = self.hparams.epoch_counter.current
+        of_epochs = epoch - 1 + (self.step - 1) / len(self.train_sampler)
+        return of_epochs / self.hparams.number_of_epochs
+
+    def on_fit_batch_start(self, batch: PaddedBatch, should_step: bool) -> None:
+        """Set the learning rates from the share of training that is done."""
+        warmup, final = self.hparams.warmup_fraction, self.hparams.final_lr_fraction
+        factor = warmup_cosine(self.done, warmup, final)
+        rates = self.learning_rates
+        for name, optimizer in self.optimizers_dict.items():
+            for group in optimizer.param_groups:
+                group["lr"] = rates[name] * factor
+
+    def _wrap_distributed(self) -> None:
+        """Wrap modules; the stock method makes batch norms that only GPUs have."""
+        if not self.distributed_launch or "cuda" in str(self.device):
+            super()._wrap_distributed()
+            return
+        for name, module in self.modules.items():
+            if any(p.requires_grad for p in module.parameters()):
+                self.modules[name] = DistributedDataParallel(
+                    module, find_unused_parameters=self.find_unused_parameters
+                )

@@ -1,0 +1,34 @@
+"""What depends on the progress of training alone: seeds and learning rates."""
+
+import math
+
+
+def warmup_cosine(done: float, warmup: float, final: float = 0.0) -> float:
+    """Linear warm-up, then half a cosine down.
+
+    A function of the share of training that is done, so it has no state to save.
+    Loshchilov and Hutter, 2017, https://arxiv.org/abs/1608.03983, without restarts.
+
+    Arguments
+    ---------
+    done : float
+        Share of all steps that are done, in [0, 1].
+    warmup : float
+        Share of the steps in which the factor rises from 0.05 to 1.
+    final : float
+        The factor at the end; 1 keeps the rate constant after the warm-up.
+
+    Returns
+    -------
+    float
+        Factor of the learning rate.
+
+    Example
+    -------
+    >>> [round(warmup_cosine(x, 0.2), 3) for x in (0, 0.2, 0.6, 1)]
+    [0.05, 1.0, 0.5, 0.0]
+    """
+    if done < warmup:
+        return 0.05 + 0.95 * done / warmup
+    angle = math.pi * min(1.0, (done - warmup) / (1 - warmup))
+    return final + (1 - final) * (1 + math.cos(angle)) / 2

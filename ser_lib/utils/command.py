@@ -1,0 +1,256 @@
+"""How all commands end.
+
+``run_command`` calls the main function of a command. A mistake of its user, an
+interruption, a full disk or a closed pipe ends in one message, never in a traceback;
+a bug keeps its traceback. The exit codes are
+
+==== =================================================================
+0    all went well
+1    a bug, or what the command itself says (such as: a file failed)
+2    a mistake in what was given: options, settings, files, disk space
+130  interrupted by Ctrl-C
+141  the reader of a pipe has gone (``| head``)
+==== =================================================================
+
+Nothing heavy is imported here, so that wrong usage is told at once.
+"""
+
+import contextlib
+import io
+import logging
+import os
+import re
+import select
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import TextIO
+
+from ser_lib import __version__
+from ser_lib.utils.files import is_full_disk
+
+RESUMES = "The same command resumes."
+STARTS_AGAIN = "The same command starts again."
+
+BUG = 1
+MISTAKE = 2
+INTERRUPTED = 128 + 2  # SIGINT, as a shell has it
+READER_IS_GONE = 128 + 13  # SIGPIPE
+
+# What is in the message of an exception that a worker of a DataLoader has raised.
+_OF_WORKER = "\nOriginal Traceback (most recent call last):\n"
+_OURS = f"{Path(__file__).resolve().parent}{os.sep}"
+
+Main = Callable[[Sequence[str]], int | None]
+
+
+def run_command(
+    main: Main, again: str = STARTS_AGAIN, arguments: Sequence[str] | None = None
+) -> None:
+    """Call the main function of a command; end the process unless all went well.
+
+    Arguments
+    ---------
+    main : Callable
+        Takes the arguments of the command line and gives an exit code (None for 0).
+        What takes long to import is best imported in it, so that Ctrl-C meanwhile is
+        told as well as later.
+    again : str
+        What the same command does after an interruption or a full disk.
+    arguments : Sequence[str] | None
+        The arguments; None for those of the process. With ``--debug`` among them,
+        mistakes show their traceback, too.
+
+    Raises
+    ------
+    SystemExit
+        With the exit code, if it is not 0.
+
+    Example
+    -------
+    >>> run_command(lambda arguments: print(*arguments), arguments=["well"])
+    well
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    debug = "--debug" in arguments
+    # A log line that cannot be written (full disk, closed pipe) gets no traceback.
+    logging.raiseExceptions = debug
+    _replace_closed_streams()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+    try:
+        code = main(arguments) or 0
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last to see it
+        message, code = _explain(error, main, again)
+        if debug or code == BUG:
+            message = f"{''.join(traceback.format_exception(error))}\n{message}"
+        _tell(message)
+    _give_up_closed_pipes()
+    if code:
+        sys.exit(code)
+
+
+def tell_interruption(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Show an exception as Python does, but for Ctrl-C: the ``sys.excepthook``.
+
+    Arguments
+    ---------
+    kind : type
+        Class of the exception.
+    error : BaseException
+        The exception.
+    trace : TracebackType | None
+        Where it was raised.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        print(f"Interrupted. {STARTS_AGAIN}", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt, but end at once while torch is imported.
+
+    Its C++ calls Python meanwhile, and would abort on the exception.
+    """
+    spec = getattr(sys.modules.get("torch"), "__spec__", None)
+    if getattr(spec, "_initializing", False):
+        print(f"Interrupted. {STARTS_AGAIN}", file=sys.stderr, flush=True)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    signal.default_int_handler(number, frame)
+
+
+def _explain(error: BaseException, main: Main, again: str) -> tuple[str, int]:
+    """Give a message and an exit code for what ended a command."""
+    if isinstance(error, KeyboardInterrupt):
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one ends it at once
+        return f"Interrupted. {again}", INTERRUPTED
+    if isinstance(error, BrokenPipeError) and _reader_is_gone():
+        return "", READER_IS_GONE
+    if is_full_disk(error):
+        return f"{_text(error)}. Make space. {again}", MISTAKE
+    if _is_users_mistake(error, main):
+        return _text(error), MISTAKE
+    return _how_to_report(), BUG
+
+
+def _is_users_mistake(error: BaseException, main: Main) -> bool:
+    """Tell whether our code, or the system for a named file, refuses something.
+
+    A ValueError out of a library is a bug: we should have asked before.
+    """
+    if isinstance(error, OSError) and error.filename is not None:
+        return True
+    if not isinstance(error, ValueError | OSError | ModuleNotFoundError):
+        return False
+    raised_in = _raised_in(error)
+    return raised_in.startswith(_OURS) or raised_in == main.__code__.co_filename
+
+
+def _raised_in(error: BaseException) -> str:
+    """Give the file whose code raised an exception, perhaps in another process."""
+    if _OF_WORKER in str(error):
+        return re.findall(r'^  File "(.+)", line \d+', str(error), re.MULTILINE)[-1]
+    *_, (frame, _line) = traceback.walk_tb(error.__traceback__)
+    return frame.f_code.co_filename
+
+
+def _text(error: BaseException) -> str:
+    """Give the message; that of the system as other programs show it."""
+    if isinstance(error, OSError) and error.strerror:
+        names = [os.fsdecode(n) for n in (error.filename, error.filename2) if n]
+        return ": ".join([*names, error.strerror])
+    if _OF_WORKER in str(error):
+        return str(error).rpartition(f"\n{type(error).__name__}: ")[2].strip()
+    return str(error) or type(error).__name__
+
+
+def _how_to_report() -> str:
+    packages = []
+    for name in ("torch", "speechbrain", "transformers"):
+        try:
+            packages.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            packages.append(f"no {name}")
+    return (
+        f"This looks like a bug. Please report it with the lines above, the command "
+        f"and these versions: Python {sys.version.split()[0]}, ser_lib {__version__}, "
+        f"{', '.join(packages)}."
+    )
+
+
+def _tell(message: str) -> None:
+    """Write to standard error and, if a run has one by now, to its log file."""
+    if not message:
+        return
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun
+        message = f"[process {os.environ.get('RANK')}] {message}"
+    record = logging.makeLogRecord({"msg": "%s", "args": (message,), "name": __name__})
+    record.levelno, record.levelname = logging.ERROR, "ERROR"
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)
+    with contextlib.suppress(OSError):  # there is nobody else to tell it
+        print(message, file=sys.stderr, flush=True)
+
+
+class _ClosedStream(io.FileIO):
+    """Takes the place of a standard stream that was closed (``>&-``) when we began.
+
+    Otherwise the next file that is opened would take its number, and get what C
+    libraries write to the stream.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(os.devnull, "r+")
+        self._message = f"Standard {name} is closed, and this command needs it."
+
+    def readinto(self, buffer: bytearray) -> int:
+        raise OSError(self._message)
+
+    def readall(self) -> bytes:
+        raise OSError(self._message)
+
+    def write(self, data: bytes) -> int:
+        raise OSError(self._message)
+
+
+def _replace_closed_streams() -> None:
+    if sys.stdin is None:
+        sys.stdin = io.TextIOWrapper(io.BufferedReader(_ClosedStream("input")))
+    if sys.stdout is None:
+        sys.stdout = io.TextIOWrapper(_ClosedStream("output"), write_through=True)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")
+
+
+def _reader_is_gone() -> bool:
+    """Tell a closed pipe from a connection that is lost, to a worker for instance."""
+    poll = select.poll()
+    for standard_output_or_error in (1, 2):
+        poll.register(standard_output_or_error, select.POLLERR)
+    gone = select.POLLERR | select.POLLHUP
+    return any(event & gone for _fd, event in poll.poll(0))
+
+
+def _can_flush(stream: TextIO) -> bool:
+    try:
+        stream.flush()
+    except OSError:
+        return False
+    return True
+
+
+def _give_up_closed_pipes() -> None:
+    """Keep Python from a traceback for text that could not be written."""
+    for stream in (sys.stdout, sys.stderr):
+        if not _can_flush(stream):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
