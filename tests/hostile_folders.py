@@ -15,8 +15,8 @@ from pathlib import Path
 from model_folders import FBANK, hubert_definition, of_upstream
 
 from ser_lib.inference import EmotionRecognizer
-from ser_lib.upstreams import published_config as apc_config
-from ser_lib.upstreams import published_config as mockingjay_config
+from ser_lib.upstreams.apc import published_config as apc_config
+from ser_lib.upstreams.mockingjay_network import published_config as mockingjay_config
 
 MAX_MEMORY = 8 << 30  # of addresses; libraries map most of it and use little
 FORBIDDEN = (

@@ -12,8 +12,9 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-torch.set_num_threads(1)
-before_mb = peak_mb()
-for path in sys.argv[1:]:
-    wav = read_audio(path, 16000)
-    print(len(wav), peak_mb() - before_mb)
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    before_mb = peak_mb()
+    for path in sys.argv[1:]:
+        wav = read_audio(path, 16000)
+        print(len(wav), peak_mb() - before_mb)

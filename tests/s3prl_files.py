@@ -5,8 +5,8 @@ import copy
 
 import torch
 
-from ser_lib.upstreams import published_config
-from ser_lib.upstreams import published_config as apc_config
+from ser_lib.upstreams.apc import published_config as apc_config
+from ser_lib.upstreams.mockingjay_network import published_config
 
 SAMPLES = [16000, 9001, 4000]
 KALDI = {

@@ -15,7 +15,7 @@ from ser_lib.corpora import Utterance, with_audio_hashes
 from ser_lib.experiment import prepare
 from ser_lib.folds import Fold, audit_folds, write_folds
 from ser_lib.folds import fold as folds
-from ser_lib.folds.audit import main
+from ser_lib.folds.__main__ import main
 
 NAMES = [f"03-01-{e}-01-01-01-{a}" for a in ("01", "02", "03") for e in ("03", "05")]
 

@@ -50,7 +50,11 @@ def script(path: str):
 
 
 def module(name: str):
-    return importlib.import_module(f"ser_lib.{name}").main
+    """Give the main function of ``python -m ser_lib.<name>``."""
+    found = importlib.import_module(f"ser_lib.{name}")
+    if hasattr(found, "__path__"):
+        found = importlib.import_module(f"ser_lib.{name}.__main__")
+    return found.main
 
 
 def process(*arguments, **options) -> subprocess.CompletedProcess:
@@ -211,7 +215,7 @@ def test_a_file_that_does_not_fit_on_the_disk_is_named_and_not_left_behind(
 # ---- streams and signals, in processes of their own
 
 _SHORT = """
-from ser_lib.command import RESUMES, run_command
+from ser_lib.utils.command import RESUMES, run_command
 def main(arguments):
     {body}
 run_command(main, RESUMES)
@@ -436,20 +440,20 @@ MISTAKES = [
     ("RAVDESS/opensmile_svm.py", ["--data_folder=file"], "file is not a folder"),
     ("export", ["nowhere", "out"], "nowhere is not the folder of a run"),
     ("export", ["nowhere", ""], "the argument is empty"),
-    ("report", ["nowhere"], "nowhere/report/report.json is missing"),
-    ("audit", ["nowhere"], "Looked for fold_1, fold_2 ... in nowhere"),
-    ("audit", ["run"], "run/fold_1/train.csv is not a part of a fold"),
-    ("audit", ["run", "--corpus=c.yaml"], "c.yaml has no block 'corpus'"),
-    ("readme_table", ["nowhere"], "nowhere/README.md: No such file"),
-    ("readme_table", ["run"], "run/README.md is not text in UTF-8"),
-    ("stand_ins", ["savee", "file"], "file/AudioData/DC: Not a directory"),
-    ("stand_ins", ["emodb", "x"], "invalid choice: 'emodb'"),
-    ("synthetic", [], "required: folder"),
-    ("synthetic", [""], "the argument is empty"),
-    ("tiny_models", ["hubert", "file"], "file is a file; expected a folder"),
-    ("tiny_models", ["bert", "x"], "bert needs a manifest"),
-    ("tiny_models", ["bert", "x", "part.csv"], "part.csv is not a part of a fold"),
-    ("tiny_models", ["bert", "x", "file"], "file is not a part of a fold"),
+    ("evaluation.report", ["nowhere"], "nowhere/report/report.json is missing"),
+    ("folds", ["nowhere"], "Looked for fold_1, fold_2 ... in nowhere"),
+    ("folds", ["run"], "run/fold_1/train.csv is not a part of a fold"),
+    ("folds", ["run", "--corpus=c.yaml"], "c.yaml has no block 'corpus'"),
+    ("evaluation.readme_table", ["nowhere"], "nowhere/README.md: No such file"),
+    ("evaluation.readme_table", ["run"], "run/README.md is not text in UTF-8"),
+    ("synthetic.corpora", ["savee", "file"], "file/AudioData/DC: Not a directory"),
+    ("synthetic.corpora", ["emodb", "x"], "invalid choice: 'emodb'"),
+    ("synthetic.iemocap", [], "required: folder"),
+    ("synthetic.iemocap", [""], "the argument is empty"),
+    ("synthetic.encoders", ["hubert", "file"], "file is a file; expected a folder"),
+    ("synthetic.encoders", ["bert", "x"], "bert needs a manifest"),
+    ("synthetic.encoders", ["bert", "x", "part.csv"], "part.csv is not a part of a fold"),
+    ("synthetic.encoders", ["bert", "x", "file"], "file is not a part of a fold"),
     ("predict", [MODEL, ""], "the argument is empty"),
     ("predict", ["run", "file"], "run is not a model folder: it has no model.json"),
     ("predict", [MODEL, "file", "--device=tpu9"], "--device 'tpu9' cannot be used"),

@@ -10,12 +10,12 @@ import torch
 from huggingface_hub import ModelCard
 from model_folders import LABELS, run_experiment, write_corpus, write_folder
 
-import ser_lib.export
+import ser_lib.export.run
 from ser_lib.aggregators import MeanPooling
 from ser_lib.evaluation import read_predictions
 from ser_lib.export import export_run
+from ser_lib.export.__main__ import main
 from ser_lib.export.finished_fold import load_trained
-from ser_lib.export.run import main
 from ser_lib.inference import EmotionRecognizer
 from ser_lib.model import EmotionModel
 from ser_lib.model_folder.description import read_facts
@@ -52,7 +52,7 @@ def hubert_run(corpus):
 @pytest.fixture
 def quick(monkeypatch):
     """Load each fold once for several exports; an export changes nothing in it."""
-    monkeypatch.setattr(ser_lib.export, "load_trained", load_once)
+    monkeypatch.setattr(ser_lib.export.run, "load_trained", load_once)
 
 
 @pytest.fixture(scope="module")
@@ -194,14 +194,14 @@ def test_the_card_says_how_the_model_came_about_and_what_it_is_not(exported):
 def test_a_creative_commons_licence_gets_its_name_on_the_hub(fbank_run, exported):
     about = read_facts(exported)
     about["trained_on"]["licence"] = "CC BY-NC-SA 4.0"
-    card = ser_lib.export.model_card(fbank_run, about)
+    card = ser_lib.export.run.model_card(fbank_run, about)
     assert ModelCard(card).data.license == "cc-by-nc-sa-4.0"
 
 
 def test_the_card_names_the_repository_of_a_file_on_the_hub(fbank_run, exported):
     about = read_facts(exported)
     about["encoders"] = {"a": "owner/name/deep/apc.ckpt", "b": "owner/b", "c": "local"}
-    card = ser_lib.export.model_card(fbank_run, about)
+    card = ser_lib.export.run.model_card(fbank_run, about)
     assert ModelCard(card).data.base_model == ["owner/b", "owner/name"]
     assert "Pre-trained encoder: local, owner/b, owner/name/deep/apc.ckpt." in card
 
@@ -265,7 +265,7 @@ def test_an_upstream_that_cannot_be_exported_is_named(
     bert.reads, bert.hop_samples, bert.dim = reads, None, 4
     branch = {"upstreams": ["bert"], "aggregator": MeanPooling}
     model = EmotionModel(LABELS, {"bert": bert}, [branch])
-    monkeypatch.setattr(ser_lib.export, "load_trained", lambda *args: (model, {}))
+    monkeypatch.setattr(ser_lib.export.run, "load_trained", lambda *args: (model, {}))
     with pytest.raises(ValueError, match=message):
         export_run(fbank_run, tmp_path / "out")
 
@@ -287,7 +287,7 @@ def test_an_export_that_fails_leaves_the_former_one_whole(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(ser_lib.export, "model_card", fail)
+        patch.setattr(ser_lib.export.run, "model_card", fail)
         with pytest.raises(KeyboardInterrupt):
             export_run(fbank_run, out)
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before
@@ -300,7 +300,7 @@ def test_an_export_that_fails_leaves_the_former_one_whole(
 def test_the_command_line_pushes_what_it_wrote(fbank_run, tmp_path, monkeypatch, quick):
     pushed = []
     monkeypatch.setattr(
-        ser_lib.export, "push_to_hub", lambda *args: pushed.append(args) or "address"
+        ser_lib.export.__main__, "push_to_hub", lambda *args: pushed.append(args) or "address"
     )
     out = tmp_path / "model"
     main([str(fbank_run), str(out), "--push_to_hub", "owner/name"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ser_lib.export.run import main
+from ser_lib.export.__main__ import main
 from ser_lib.inference import EmotionRecognizer
 from ser_lib.model_folder.description import read_facts
 from ser_lib.synthetic.corpora import write_table

@@ -9,9 +9,10 @@ import pytest
 from model_folders import RATE_HZ, run_experiment, speech, write_corpus, write_folder
 from safetensors.torch import load
 
-import ser_lib.export
+import ser_lib.export.run
 from ser_lib.export import export_run
-from ser_lib.export.run import UNFINISHED, main
+from ser_lib.export.__main__ import main
+from ser_lib.export.run import UNFINISHED
 from ser_lib.inference import EmotionRecognizer
 from ser_lib.model_folder.description import read_facts
 
@@ -144,7 +145,7 @@ class Killed(BaseException):
 def stop_at(monkeypatch, n_steps: int) -> None:
     """Let an export be killed before its n-th step of putting files in place."""
     steps = iter(range(n_steps))
-    change = {"replace": os.replace, "unlink": type(ser_lib.export.Path()).unlink}
+    change = {"replace": os.replace, "unlink": type(ser_lib.export.run.Path()).unlink}
 
     def counted(name):
         def step(*arguments, **options):
@@ -154,16 +155,16 @@ def stop_at(monkeypatch, n_steps: int) -> None:
 
         return step
 
-    monkeypatch.setattr(ser_lib.export.os, "replace", counted("replace"))
-    monkeypatch.setattr(ser_lib.export.Path, "unlink", counted("unlink"))
+    monkeypatch.setattr(ser_lib.export.run.os, "replace", counted("replace"))
+    monkeypatch.setattr(ser_lib.export.run.Path, "unlink", counted("unlink"))
 
 
 @pytest.mark.parametrize(("old", "folds"), [("both", [2]), ("first", [2]), (None, [2])])
 def test_after_a_kill_the_old_model_loads_or_none_until_it_is_exported_again(
     run, models, tmp_path, monkeypatch, old, folds
 ):
-    loaded = ser_lib.export.load_trained(run, *folds)
-    monkeypatch.setattr(ser_lib.export, "load_trained", lambda *_: loaded)
+    loaded = ser_lib.export.run.load_trained(run, *folds)
+    monkeypatch.setattr(ser_lib.export.run, "load_trained", lambda *_: loaded)
     allowed = [probabilities(models / name) for name in (old or "second", "second")]
     new, n_refused = content_of(models / "second"), 0
     for n_steps in range(20):

@@ -10,14 +10,15 @@ import torch
 from s3prl_files import apc_checkpoint
 from tiny_upstreams import UPSTREAMS
 
-import ser_lib.export
+import ser_lib.export.run
 from ser_lib.export import export_run
 from ser_lib.export.finished_fold import load_trained
 from ser_lib.inference import EmotionRecognizer
 from ser_lib.model_folder.description import read_facts
 from ser_lib.settings import Settings
 from ser_lib.training import AtomicCheckpointer
-from ser_lib.upstreams import FAMILIES, ApcUpstream, CpcUpstream, native
+from ser_lib.upstreams import ApcUpstream, CpcUpstream, native
+from ser_lib.upstreams.families import FAMILIES
 
 HPARAMS = Path(__file__).resolve().parents[1] / "recipes" / "hparams"
 SUPERB = HPARAMS / "superb.yaml"
@@ -36,7 +37,6 @@ upstream: !new:ser_lib.upstreams.CpcUpstream
     source: !ref <cpc_source>
 """
 OWN_UPSTREAM = """
-from ser_lib.upstreams import ApcUpstream
 
 
 class Mine(ApcUpstream):
@@ -47,8 +47,8 @@ class Mine(ApcUpstream):
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     """No card, which needs figures; and a fold is loaded once."""
-    monkeypatch.setattr(ser_lib.export, "model_card", lambda *args, **kwargs: "")
-    monkeypatch.setattr(ser_lib.export, "load_trained", load_once)
+    monkeypatch.setattr(ser_lib.export.run, "model_card", lambda *args, **kwargs: "")
+    monkeypatch.setattr(ser_lib.export.run, "load_trained", load_once)
 
 
 load_once = functools.cache(load_trained)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from ser_lib.upstreams import FbankUpstream, Frames, align_frames, frame_ratios
+from ser_lib.upstreams.fusion import align_frames, frame_ratios
+from ser_lib.upstreams import FbankUpstream, Frames
 
 
 def ramp(n_frames: int, step_s: float, counts: list[int]) -> Frames:

@@ -10,7 +10,7 @@ from speechbrain.utils.run_opts import RunOptions
 
 from ser_lib.evaluation import finished_folds, report
 from ser_lib.experiment import run
-from ser_lib.folds.audit import main as audit
+from ser_lib.folds.__main__ import main as audit
 from ser_lib.settings import Settings
 
 HPARAMS = Path(__file__).resolve().parents[1] / "recipes/Custom/hparams"

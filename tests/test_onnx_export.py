@@ -21,8 +21,8 @@ from ser_lib.upstreams import (
     Frames,
     HuggingFaceUpstream,
     MockingjayUpstream,
-    Wav2Vec,
 )
+from ser_lib.upstreams.wav2vec_network import Wav2Vec
 
 MEAN = {"class": "ProjectedMean"}
 SUPERB = {

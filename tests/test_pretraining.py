@@ -7,8 +7,8 @@ from tiny_objectives import TINY, batch, every, loss_of
 from ser_lib.pretraining import Data2VecObjective
 from ser_lib.pretraining.objective import Objective
 from ser_lib.pretraining.transformer import TransformerObjective
-from ser_lib.upstreams import time_mask
 from ser_lib.upstreams.families import load_upstream
+from ser_lib.upstreams.frames import time_mask
 
 
 def lowest_weight(objective: Objective) -> torch.Tensor:

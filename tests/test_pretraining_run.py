@@ -157,13 +157,13 @@ def test_a_method_is_named_after_its_file_and_builds(method, data, tmp_path):
     hparams = settings.build()
     crop_s = Settings.from_file(RECIPE / "hparams" / f"{method}.yaml")["crop_s"]
     assert crop_s * 16000 >= hparams["objective"].min_samples
-    code = "".join(
-        p.read_text()
-        for p in (RECIPE.parents[1] / "ser_lib" / "pretraining").glob("*")
-        if p.is_file()
-    )
-    code += (RECIPE.parents[1] / "ser_lib" / "recipe.py").read_text()
-    code += (RECIPE.parents[1] / "ser_lib" / "resumable_brain.py").read_text()
+    ser_lib = RECIPE.parents[1] / "ser_lib"
+    files = [
+        *(ser_lib / "pretraining").glob("*.py"),
+        ser_lib / "settings" / "recipe.py",
+        ser_lib / "training" / "resumable_brain.py",
+    ]
+    code = "".join(path.read_text() for path in files)
     for key in settings:
         assert (
             f"<{key}" in settings.text

@@ -34,7 +34,7 @@ def test_there_are_experiments_and_they_are_all_looked_at():
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: f"{p.parts[-3]}-{p.stem}")
 def test_every_setting_is_referred_to_or_read_by_the_code(path):
     settings = Settings.from_file(path)
-    code = "".join(p.read_text() for p in (ROOT / "ser_lib").glob("*.py"))
+    code = "".join(p.read_text() for p in (ROOT / "ser_lib").rglob("*.py"))
     code += (RECIPES / "IEMOCAP" / "train.py").read_text()
     for key in settings:
         assert (

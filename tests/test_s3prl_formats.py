@@ -11,16 +11,10 @@ from s3prl_files import (
 )
 from torch import nn
 
-from ser_lib.upstreams import (
-    Apc,
-    ApcUpstream,
-    Mockingjay,
-    MockingjayUpstream,
-    published_config,
-    save_apc,
-    save_mockingjay,
-)
-from ser_lib.upstreams import published_config as apc_config
+from ser_lib.upstreams.apc import Apc, ApcUpstream, save_apc
+from ser_lib.upstreams.apc import published_config as apc_config
+from ser_lib.upstreams.mockingjay import MockingjayUpstream, save_mockingjay
+from ser_lib.upstreams.mockingjay_network import Mockingjay, published_config
 
 
 @pytest.mark.parametrize(("n_layers", "expected"), [(12, 85118208), (3, 21327360)])

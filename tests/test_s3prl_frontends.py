@@ -6,10 +6,14 @@ import torch
 from s3prl_files import KALDI
 from scipy.signal import get_window
 
-from ser_lib.upstreams import Apc, add_deltas, published_config
-from ser_lib.upstreams import published_config as apc_config
-from ser_lib.upstreams.mockingjay_network import front_end
-from ser_lib.upstreams.s3prl_frontends import KaldiFbank, LoudnessScaledMel
+from ser_lib.upstreams.apc import Apc
+from ser_lib.upstreams.apc import published_config as apc_config
+from ser_lib.upstreams.mockingjay_network import front_end, published_config
+from ser_lib.upstreams.s3prl_frontends import (
+    KaldiFbank,
+    LoudnessScaledMel,
+    add_deltas,
+)
 
 N_SAMPLES = 8123
 

@@ -10,7 +10,7 @@ from stub_recognizer import write_wave
 from torch import nn
 
 from ser_lib import upstreams
-from ser_lib.upstreams import FAMILIES
+from ser_lib.upstreams.families import FAMILIES
 
 MODEL = Path(__file__).resolve().parents[1] / "pretrained" / "ravdess_fbank_ecapa"
 # Each takes longer to import than the model takes to classify a file.

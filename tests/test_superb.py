@@ -20,14 +20,13 @@ from ser_lib.training import fold_inputs, settings_key
 from ser_lib.training.brain import EmotionBrain
 from ser_lib.training.cache_keys import encoder_digest
 from ser_lib.training.fold_training import make_brain
-from ser_lib.upstreams import FAMILIES, Frames
-from ser_lib.upstreams.families import load_upstream, published_source
+from ser_lib.upstreams import Frames
+from ser_lib.upstreams.families import FAMILIES, load_upstream, published_source
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 SUPERB = RECIPES / "RAVDESS" / "hparams" / "superb.yaml"
 OWN_UPSTREAM = """
 import torch
-from ser_lib.upstreams import Frames, sample_counts
 
 
 class Loudness(torch.nn.Module):

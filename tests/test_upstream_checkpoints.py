@@ -15,8 +15,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from ser_lib.upstreams import load_strictly, local_checkpoint
-from ser_lib.upstreams.checkpoints import Unread, entries, load_legacy
+from ser_lib.upstreams.checkpoints import (
+    Unread,
+    entries,
+    load_legacy,
+    local_checkpoint,
+)
+from ser_lib.upstreams.weights import load_strictly
 
 
 def save(folder: Path, content: object, **options) -> Path:

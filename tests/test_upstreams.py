@@ -8,13 +8,9 @@ from transformers import HubertModel
 from ser_lib.aggregators import EcapaTdnn, MeanPooling
 from ser_lib.model import EmotionModel
 from ser_lib.synthetic.encoders import write_tiny_hubert
-from ser_lib.upstreams import (
-    FbankUpstream,
-    HuggingFaceUpstream,
-    PaddedWaveforms,
-    local_encoder,
-    sample_counts,
-)
+from ser_lib.upstreams import FbankUpstream, HuggingFaceUpstream, sample_counts
+from ser_lib.upstreams.huggingface import local_encoder
+from ser_lib.upstreams.padding import PaddedWaveforms
 
 SAMPLES = [32000, 20001, 9000, 3000]
 

@@ -7,9 +7,10 @@ from tiny_convolutional import LOAD, SAMPLES, batch, every, tiny, written
 from torch import nn
 from torch.nn import functional as F
 
-from ser_lib.upstreams import AudioNtt2020, Cpc, Wav2Vec, Wav2VecUpstream
-from ser_lib.upstreams.audio_ntt import LogMel
-from ser_lib.upstreams.cpc import CONVOLUTIONS
+from ser_lib.upstreams.audio_ntt import AudioNtt2020, LogMel
+from ser_lib.upstreams.cpc import CONVOLUTIONS, Cpc
+from ser_lib.upstreams.wav2vec import Wav2VecUpstream
+from ser_lib.upstreams.wav2vec_network import Wav2Vec
 
 ALONE = torch.ones(1)
 

@@ -11,16 +11,12 @@ import torch
 from tiny_convolutional import LOAD, batch, every, read, tiny, written
 from tiny_upstreams import UPSTREAMS
 
-from ser_lib.upstreams import (
-    AudioNtt2020,
-    Cpc,
-    CpcUpstream,
-    DeloresUpstream,
-    Wav2Vec,
-    Wav2VecUpstream,
-)
+from ser_lib.upstreams.audio_ntt import AudioNtt2020
+from ser_lib.upstreams.cpc import Cpc, CpcUpstream
+from ser_lib.upstreams.delores import DeloresUpstream
 from ser_lib.upstreams.families import load_upstream
-from ser_lib.upstreams.wav2vec import parse_layers
+from ser_lib.upstreams.wav2vec import Wav2VecUpstream, parse_layers
+from ser_lib.upstreams.wav2vec_network import Wav2Vec
 
 
 def test_the_converted_format_of_s3prl_gives_the_same_network(tmp_path):

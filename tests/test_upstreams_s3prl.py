@@ -14,15 +14,11 @@ from s3prl_files import (
 )
 from torch import nn
 
-from ser_lib.upstreams import (
-    Apc,
-    ApcUpstream,
-    Frames,
-    Mockingjay,
-    MockingjayUpstream,
-    save_mockingjay,
-)
-from ser_lib.upstreams import published_config as apc_config
+from ser_lib.upstreams.apc import Apc, ApcUpstream
+from ser_lib.upstreams.apc import published_config as apc_config
+from ser_lib.upstreams.frames import Frames
+from ser_lib.upstreams.mockingjay import MockingjayUpstream, save_mockingjay
+from ser_lib.upstreams.mockingjay_network import Mockingjay
 
 PROJECTIONS = ("query", "key", "value")
 

@@ -7,17 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from ser_lib.upstreams import (
-    AudioNtt2020,
-    Cpc,
-    CpcUpstream,
-    DeloresUpstream,
-    Wav2Vec,
-    Wav2VecUpstream,
-    save_cpc,
-    save_delores,
-    save_wav2vec,
-)
+from ser_lib.upstreams.audio_ntt import AudioNtt2020
+from ser_lib.upstreams.cpc import Cpc, CpcUpstream, save_cpc
+from ser_lib.upstreams.delores import DeloresUpstream, save_delores
+from ser_lib.upstreams.wav2vec import Wav2VecUpstream, save_wav2vec
+from ser_lib.upstreams.wav2vec_network import Wav2Vec
 
 SAMPLES = [4001, 2879, 1600, 1121]  # 26, 18, 11 and 8 mel frames: odd when halved
 

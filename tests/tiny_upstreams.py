@@ -13,15 +13,11 @@ from transformers import (
 )
 
 from ser_lib.synthetic.encoders import write_tiny_bert, write_tiny_speech_encoder
-from ser_lib.upstreams import (
-    Apc,
-    Mockingjay,
-    Wav2Vec,
-    published_config,
-    save_apc,
-    save_mockingjay,
-)
-from ser_lib.upstreams import published_config as apc_config
+from ser_lib.upstreams.apc import Apc, save_apc
+from ser_lib.upstreams.apc import published_config as apc_config
+from ser_lib.upstreams.mockingjay import save_mockingjay
+from ser_lib.upstreams.mockingjay_network import Mockingjay, published_config
+from ser_lib.upstreams.wav2vec_network import Wav2Vec
 
 TEXTS = ["we lost the car", "so", "no, no, it rains again"]
 TINY = {

@@ -112,7 +112,7 @@ def _settings_key(settings: Settings, options: tuple[tuple[str, Any], ...]) -> s
 
 
 def _without_places(tree: Any) -> Any:
-    """Name objects of ser_lib by their class alone: a module that moves keeps its key."""
+    """Name objects of ser_lib by class alone, so that a moved module keeps its key."""
     if isinstance(tree, dict):
         return {_OF_SER_LIB.sub(r"\1", k): _without_places(v) for k, v in tree.items()}
     return [_without_places(v) for v in tree] if isinstance(tree, list) else tree

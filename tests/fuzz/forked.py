@@ -179,7 +179,8 @@ def _run_here(command: list[str]) -> int:
         if program.endswith(".py"):
             runpy.run_path(program, run_name="__main__")
         else:
-            sys.modules.pop(program, None)  # it is imported, and must not be told so
+            for imported in (program, f"{program}.__main__"):
+                sys.modules.pop(imported, None)  # it must not be told so
             runpy.run_module(program, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         return _code_of(end)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from fuzz.case import OK, USER_ERROR, Case, Common, draw
 
 _MODULES = (
-    "predict", "export", "report", "folds", "stand_ins", "synthetic", "tiny_models",
-    "readme_table",
+    "predict", "export", "folds", "evaluation.report", "evaluation.readme_table",
+    "synthetic.corpora", "synthetic.iemocap", "synthetic.encoders",
 )  # fmt: skip
 _SCRIPTS = (
     "Custom/train.py", "IEMOCAP/train.py", "IEMOCAP/table1.py", "RAVDESS/train.py",

@@ -43,9 +43,10 @@ _IMPORTED = (
     "transformers",
     "ser_lib.paper_table.run",
     "ser_lib.inference.recognizer",
-    "ser_lib.predict",
+    "ser_lib.predict.results",
+    "ser_lib.export.run",
     "ser_lib.pretraining.probe",
-    "ser_lib.upstreams",
+    "ser_lib.upstreams.huggingface",
 )
 
 
