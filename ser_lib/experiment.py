@@ -128,7 +128,7 @@ def prepare(settings: Settings) -> list[Fold]:
     Arguments
     ---------
     settings : Settings
-        Settings with the corpus's facts, reader and splitter. Each part is written
+        Settings with a corpus, its reader and splitter. Each part is written
         to ``fold_<k>/{train,valid,test}.csv`` in their ``output_folder``.
 
     Returns
@@ -145,7 +145,7 @@ def prepare(settings: Settings) -> list[Fold]:
     corpus = settings["corpus"]
     utterances = settings["read_corpus"]()
     validate(utterances, corpus, settings["data_folder"])
-    hashes = Path(settings["work_folder"]) / "audio_hashes.csv"
+    hashes = Path(settings["cache_folder"]) / "audio_hashes.csv"
     utterances = with_audio_hashes(utterances, settings["data_folder"], hashes)
     folds = settings["make_folds"](utterances)
     if if_main_process():
@@ -176,7 +176,7 @@ def result_key(settings: Settings, run_opts: RunOptions) -> str:
     return digest([settings_key(settings, run_opts), settings["averaged_checkpoints"]])
 
 
-def fold_facts(settings: Settings, fold: Fold, run_opts: RunOptions) -> dict:
+def fold_info_of(settings: Settings, fold: Fold, run_opts: RunOptions) -> dict:
     """Say what the figures of a fold depend on.
 
     Arguments
@@ -219,16 +219,16 @@ def test_fold(
     folder : Path
         Gets predictions.csv, history.csv and, last, fold.json.
     """
-    facts = fold_facts(settings, fold, run_opts)
-    fault = fold_fault(folder, facts)
+    fold_info = fold_info_of(settings, fold, run_opts)
+    fault = fold_fault(folder, fold_info)
     if not fault:
         logger.info("Fold %d is finished: nothing to do.", fold.number)
         return
-    facts_path = folder / "fold.json"
+    info_path = folder / "fold.json"
     ddp_barrier()  # all have looked
-    if if_main_process() and facts_path.is_file():
+    if if_main_process() and info_path.is_file():
         logger.warning("The results of fold %d are replaced: %s", fold.number, fault)
-        facts_path.unlink()
+        info_path.unlink()
     brain, loaders = train_fold(settings, fold, run_opts)
     predictions = brain.predict(loaders["test"], settings["averaged_checkpoints"])
     if not if_main_process():
@@ -240,12 +240,12 @@ def test_fold(
     write_predictions(folder / "predictions.csv", predictions.sort_values("id"), labels)
     shutil.copyfile(brain.hparams.history.path, folder / "history.csv")
     copy_steps(brain.hparams.save_folder, folder)
-    facts["averaged_epochs"] = [c.meta["epoch"] for c in brain.averaged]
-    facts["valid_accuracy"] = [c.meta["valid_accuracy"] for c in brain.averaged]
-    facts["trained_in"] = brain.hparams.save_folder
-    facts["upstreams_trained_in"] = {
+    fold_info["averaged_epochs"] = [c.meta["epoch"] for c in brain.averaged]
+    fold_info["valid_accuracy"] = [c.meta["valid_accuracy"] for c in brain.averaged]
+    fold_info["trained_in"] = brain.hparams.save_folder
+    fold_info["upstreams_trained_in"] = {
         name: str(trained_folder(stage_settings(settings, name), fold, run_opts))
         for name in settings["finetuned"]
     }
-    with atomic_path(facts_path) as unfinished:
-        unfinished.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    with atomic_path(info_path) as unfinished:
+        unfinished.write_text(json.dumps(fold_info, indent=1), encoding="utf-8")

@@ -17,7 +17,7 @@ Against that recipe, on a GPU or a CPU, from a checkout of SpeechBrain
         speechbrain/recipes/IEMOCAP/emotion_recognition/train_with_wav2vec2.py
     ... --durations manifest.csv                            (column duration_s)
     ... --batch_size 4                                      (as theirs, in place of 16)
-    ... --frozen_states_gb 4                                (frozen convolutions once)
+    ... --frozen_cache_gb 4                                (frozen convolutions once)
     ... --precision bf16                                    (ours; theirs stays fp32)
 
 Both train the same encoder on the same noise, each with its own settings, on a CPU with
@@ -165,7 +165,7 @@ def compare(
 ) -> None:
     """Print the throughput of both recipes and its ratio."""
     torch.set_num_threads(n_threads)
-    names = "batch_size", "frozen_states_gb"
+    names = "batch_size", "frozen_cache_gb"
     given = {name: getattr(options, name) for name in names}
     settings = {name: value for name, value in given.items() if value is not None}
     run_opts = [
@@ -221,7 +221,7 @@ def main() -> None:
     parser.add_argument("--precision", default="fp32", help="of ours, beside theirs")
     parser.add_argument("--speechbrain_script", type=Path, metavar="PATH")
     parser.add_argument("--batch_size", type=int, help="ours, beside SpeechBrain's")
-    parser.add_argument("--frozen_states_gb", type=float, help="ours, default: none")
+    parser.add_argument("--frozen_cache_gb", type=float, help="ours, default: none")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--epochs", type=int, default=3, help="of which the median")
     options = parser.parse_args()

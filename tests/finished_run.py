@@ -11,11 +11,11 @@ LABELS = ["sad", "angry"]
 
 
 def write_fold(
-    output_folder: Path, fold: int, predicted: str = "saaa", **facts: object
+    output_folder: Path, fold: int, predicted: str = "saaa", **fold_info: object
 ) -> None:
     """Write a fold of two speakers with the truth s s a a, one letter each.
 
-    As predicted by default, half of "sad" and all of "angry" is right. ``facts``
+    As predicted by default, half of "sad" and all of "angry" is right. ``fold_info``
     replace those of fold.json.
     """
     names = {"s": "sad", "a": "angry"}
@@ -40,7 +40,7 @@ def write_fold(
         "lr": [1e-4, 1e-4, 5e-5],
     }
     pd.DataFrame(history).to_csv(folder / "history.csv", index=False)
-    facts = {
+    fold_info = {
         "experiment": "mean_pooling",
         "corpus": "TOY",
         "seed": 1986,
@@ -48,6 +48,6 @@ def write_fold(
         "settings_key": "key",
         "averaged_epochs": [2, 3],
         "valid_accuracy": [0.75, 0.7],
-        **facts,
+        **fold_info,
     }
-    (folder / "fold.json").write_text(json.dumps(facts))
+    (folder / "fold.json").write_text(json.dumps(fold_info))

@@ -9,7 +9,7 @@ import torch
 from speechbrain.utils.run_opts import RunOptions
 
 from ser_lib.experiment import prepare, test_fold
-from ser_lib.model_folder import write_facts, write_member
+from ser_lib.model_folder import write_member, write_model_info
 from ser_lib.model_folder.network import build_model
 from ser_lib.settings import Settings
 from ser_lib.synthetic.encoders import write_tiny_hubert
@@ -37,7 +37,7 @@ FBANK = {
         }
     ],
 }
-FACTS = {
+MODEL_INFO = {
     "fold": 1,
     "averaged_epochs": [1],
     "valid_accuracy": [0.5],
@@ -59,18 +59,18 @@ FACTS = {
 }
 
 
-def write_folder(folder: Path, network: dict = FBANK, folds=(1,), **facts) -> Path:
+def write_folder(folder: Path, network: dict = FBANK, folds=(1,), **info) -> Path:
     """Write a model folder with untrained weights, whose logits differ by fold."""
     folder.mkdir(parents=True, exist_ok=True)
-    facts = {**FACTS, "network": network, **facts}
+    info = {**MODEL_INFO, "network": network, **info}
     members = {}
     for fold in folds:
         torch.manual_seed(fold)
         model = build_model(network, LABELS, "this test")
         for parameter in model.downstream.classifier.parameters():
             torch.nn.init.normal_(parameter, std=3)  # or all labels are near 1 / 4
-        members[f"fold_{fold}"] = write_member(folder, model, {**facts, "fold": fold})
-    write_facts(folder, facts, members)
+        members[f"fold_{fold}"] = write_member(folder, model, {**info, "fold": fold})
+    write_model_info(folder, info, members)
     return folder
 
 

@@ -25,7 +25,7 @@ class StubRecognizer:
 
     def __init__(self, sample_rate_hz: int = RATE_HZ, checksum: str = "0") -> None:
         self.sample_rate_hz = sample_rate_hz
-        self.facts = {"members": {"fold_1": checksum}, "network_sha256": "0"}
+        self.model_info = {"members": {"fold_1": checksum}, "network_sha256": "0"}
         self.batches: list[tuple[int, ...]] = []
 
     def parameters(self):

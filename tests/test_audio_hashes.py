@@ -143,10 +143,10 @@ def test_audio_replaced_with_its_size_and_time_set_back_is_noticed(data, tmp_pat
 def test_a_cache_of_an_earlier_version_is_made_anew(data, tmp_path, decoded):
     cache = tmp_path / "audio_hashes.csv"
     path = data / CORPUS[0].path
-    facts = path.stat()
+    status = path.stat()
     cache.write_text(
         "path,size_bytes,modified_ns,audio_hash\n"
-        f"{path},{facts.st_size},{facts.st_mtime_ns},0123456789abcdef\n"
+        f"{path},{status.st_size},{status.st_mtime_ns},0123456789abcdef\n"
     )
     assert with_audio_hashes(CORPUS, data, cache)[0].audio_hash == audio_hash(path)
     assert decoded == ["a.wav", "b.wav"]

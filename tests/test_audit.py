@@ -15,7 +15,7 @@ RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 PAIRS = ["train-valid", "train-test", "valid-test"]
 
 
-def _facts_of(corpus: str) -> dict:
+def _corpus_of(corpus: str) -> dict:
     text = (RECIPES / corpus / "corpus.yaml").read_text(encoding="utf-8")
     return Settings(text).unresolved()["corpus"]
 
@@ -41,16 +41,16 @@ def _part(*speakers: str) -> list[Utterance]:
 
 
 SOUND = Fold(1, train=_part("A", "B"), valid=_part("C"), test=_part("D"))
-FACTS = {"labels": ["calm", "angry"], "counts": {"calm": 8, "angry": 8}}
+CORPUS = {"labels": ["calm", "angry"], "counts": {"calm": 8, "angry": 8}}
 
 
-def _forbidden(fold: Fold, facts: dict = FACTS) -> list[tuple[str, str]]:
-    audit = audit_folds([fold], facts)
+def _forbidden(fold: Fold, corpus: dict = CORPUS) -> list[tuple[str, str]]:
+    audit = audit_folds([fold], corpus)
     return [(finding.rule, finding.where) for finding in audit.by_verdict("forbidden")]
 
 
 def test_a_sound_fold_passes_the_strictest_protocol():
-    audit = audit_folds([SOUND], FACTS)
+    audit = audit_folds([SOUND], CORPUS)
     audit.check()
     assert audit.findings == []
     assert (
@@ -81,14 +81,14 @@ def test_what_two_parts_share_is_forbidden_unless_the_protocol_allows_it(rule, p
     fold = _sharing(FIELDS[rule], pair)
     assert _forbidden(fold) == [(rule, pair)]
     with pytest.raises(ValueError, match=f"{pair.replace('-', ' and ')} share 1 "):
-        audit_folds([fold], FACTS).check()
+        audit_folds([fold], CORPUS).check()
 
 
 @pytest.mark.parametrize("pair", PAIRS)
 @pytest.mark.parametrize("rule", [rule for rule in FIELDS if rule != "id"])
 def test_a_protocol_allows_what_it_names_and_no_more(rule, pair):
     fold = _sharing(FIELDS[rule], pair)
-    audit = audit_folds([fold], FACTS | {"allowed_overlap": {rule: [pair]}})
+    audit = audit_folds([fold], CORPUS | {"allowed_overlap": {rule: [pair]}})
     audit.check()
     parts = pair.replace("-", " and ")
     assert f"Allowed by the protocol: {parts} share 1 " in audit.summary()
@@ -97,7 +97,7 @@ def test_a_protocol_allows_what_it_names_and_no_more(rule, pair):
         for name in FIELDS
         if name != "id"
     }
-    assert _forbidden(fold, FACTS | {"allowed_overlap": others}) == [(rule, pair)]
+    assert _forbidden(fold, CORPUS | {"allowed_overlap": others}) == [(rule, pair)]
 
 
 def test_the_error_names_the_value_and_the_utterances_with_their_number():
@@ -107,7 +107,7 @@ def test_the_error_names_the_value_and_the_utterances_with_their_number():
         match=r"fold 1: train and test share 1 speaker: B \(4 utterances of the later "
         r"part: D_calm1, D_calm2, D_angry1, D_angry2\)[^$]*allowed_overlap in corpus",
     ):
-        audit_folds([leaky], FACTS).check()
+        audit_folds([leaky], CORPUS).check()
 
 
 def test_a_long_list_of_ids_is_cut_and_counted():
@@ -129,13 +129,13 @@ def test_many_findings_are_cut_and_counted():
 
 def test_the_same_audio_under_two_names_is_told_with_both():
     with pytest.raises(ValueError, match="1 recording: A_calm1 is the same as D_calm1"):
-        audit_folds([_sharing("audio_hash", "train-test")], FACTS).check()
+        audit_folds([_sharing("audio_hash", "train-test")], CORPUS).check()
 
 
 def test_the_same_audio_twice_in_one_part_is_no_leak_but_noted_once():
     twin = replace(SOUND.train[1], audio_hash=SOUND.train[0].audio_hash)
     fold = replace(SOUND, train=[SOUND.train[0], twin, *SOUND.train[2:]])
-    audit = audit_folds([fold, replace(fold, number=2)], FACTS)
+    audit = audit_folds([fold, replace(fold, number=2)], CORPUS)
     audit.check()
     assert audit.summary().count("Noted: the same audio is in A_calm1, A_calm2.") == 1
 
@@ -150,7 +150,7 @@ def test_texts_are_compared_by_their_words():
 def test_what_a_corpus_does_not_tell_is_not_compared_and_said():
     bare = {"session": "", "dialog": "", "text": "", "audio_hash": ""}
     parts = {k: [replace(u, **bare) for u in v] for k, v in SOUND.parts.items()}
-    audit = audit_folds([Fold(1, **parts)], FACTS)
+    audit = audit_folds([Fold(1, **parts)], CORPUS)
     audit.check()
     assert audit.summary().endswith(
         "Not compared, because not known: recordings, sessions, dialogs, texts."
@@ -162,14 +162,14 @@ def test_a_part_without_one_of_the_classes_is_forbidden(part):
     calm = [replace(u, label="calm") for u in SOUND.parts[part]]
     fold = replace(SOUND, **{part: calm})
     counts = Counter(u.label for p in fold.parts.values() for u in p)
-    assert _forbidden(fold, {**FACTS, "counts": counts}) == [("classes", part)]
+    assert _forbidden(fold, {**CORPUS, "counts": counts}) == [("classes", part)]
     with pytest.raises(ValueError, match=f"{part} part has no utterance .* angry; exp"):
         audit_folds([fold], {}).check()  # the classes are then those of the fold
 
 
 def test_a_class_of_corpus_yaml_that_no_part_has_is_forbidden():
-    facts = {"labels": ["calm", "angry", "sad"]}
-    assert _forbidden(SOUND, facts) == [("classes", part) for part in SOUND.parts]
+    corpus = {"labels": ["calm", "angry", "sad"]}
+    assert _forbidden(SOUND, corpus) == [("classes", part) for part in SOUND.parts]
 
 
 def test_an_utterance_that_got_lost_is_found_by_the_counts():
@@ -179,7 +179,7 @@ def test_an_utterance_that_got_lost_is_found_by_the_counts():
         ValueError,
         match=r"15 utterances, counts in corpus.yaml say 16 \(calm: expected 8, f",
     ):
-        audit_folds([fold], FACTS).check()
+        audit_folds([fold], CORPUS).check()
 
 
 def test_an_utterance_too_many_or_of_an_unknown_class_is_found_by_the_counts():
@@ -205,7 +205,7 @@ def test_a_misspelt_protocol_is_refused(block, message):
 
 def test_superbs_folds_pass_and_what_they_share_is_printed_as_allowed(shared_data):
     five = superb_folds(superb_release(shared_data))
-    audit = audit_folds(five, _facts_of("IEMOCAP"))
+    audit = audit_folds(five, _corpus_of("IEMOCAP"))
     audit.check()
     assert audit.summary().splitlines() == [
         "Split audit of 5 folds: nothing that the protocol forbids.",

@@ -106,7 +106,7 @@ def _settings(fold: Fold, folder: Path) -> dict:
             Fold(1, hashed[:2], hashed[2 : len(rows) - 2], hashed[-2:])
         ],
         "data_folder": str(folder),
-        "work_folder": str(folder / "work"),
+        "cache_folder": str(folder / "work"),
         "output_folder": str(folder / "output"),
     }
 

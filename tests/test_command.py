@@ -452,7 +452,11 @@ MISTAKES = [
     ("synthetic.iemocap", [""], "the argument is empty"),
     ("synthetic.encoders", ["hubert", "file"], "file is a file; expected a folder"),
     ("synthetic.encoders", ["bert", "x"], "bert needs a manifest"),
-    ("synthetic.encoders", ["bert", "x", "part.csv"], "part.csv is not a part of a fold"),
+    (
+        "synthetic.encoders",
+        ["bert", "x", "part.csv"],
+        "part.csv is not a part of a fold",
+    ),
     ("synthetic.encoders", ["bert", "x", "file"], "file is not a part of a fold"),
     ("predict", [MODEL, ""], "the argument is empty"),
     ("predict", ["run", "file"], "run is not a model folder: it has no model.json"),

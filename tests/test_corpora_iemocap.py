@@ -20,7 +20,7 @@ def _settings(data_folder) -> dict:
     return load_hyperpyyaml(f"data_folder: {data_folder}\n" + CORPUS_YAML.read_text())
 
 
-FACTS = _settings("unused")["corpus"]
+CORPUS = _settings("unused")["corpus"]
 
 
 def _turn(utterance: str, label: str) -> str:
@@ -90,7 +90,7 @@ def _replace(path: Path, old: str, new: str) -> None:
 
 
 def test_an_utterance_has_all_its_fields(release):
-    first = read_corpus(release, FACTS)[0]
+    first = read_corpus(release, CORPUS)[0]
     assert first.id == "Ses01M_impro04_F000"
     assert first.path == "Session1/sentences/wav/Ses01M_impro04/Ses01M_impro04_F000.wav"
     assert (release / first.path).is_file()
@@ -102,7 +102,7 @@ def test_an_utterance_has_all_its_fields(release):
 
 
 def test_sessions_and_dialogs_follow_the_list_and_turns_their_names(release):
-    ids = [u.id for u in read_corpus(release, FACTS)]
+    ids = [u.id for u in read_corpus(release, CORPUS)]
     turns = ("F000", "F003", "M000")
     expected = []
     for session in range(1, 6):
@@ -114,13 +114,13 @@ def test_sessions_and_dialogs_follow_the_list_and_turns_their_names(release):
 
 
 def test_the_speaker_is_the_letter_before_the_last_number(release):
-    speakers = {u.id[-4:]: u.speaker for u in read_corpus(release, FACTS)}
+    speakers = {u.id[-4:]: u.speaker for u in read_corpus(release, CORPUS)}
     assert speakers == {"F000": "Ses05F", "F003": "Ses05F", "M000": "Ses05M"}
 
 
 def test_labels_outside_the_protocol_are_left_out_and_counted(release, caplog):
     with caplog.at_level(logging.INFO, logger="ser_lib.corpora.iemocap"):
-        utterances = read_corpus(release, FACTS)
+        utterances = read_corpus(release, CORPUS)
     assert {u.label for u in utterances} == {"hap", "ang"}
     assert len(utterances) == 30
     assert "30 utterances read; 20 with labels outside" in caplog.text
@@ -135,7 +135,7 @@ def test_an_unknown_label_is_an_error_with_its_line(release):
         match=r"Ses03F_impro01\.txt, line 23: Ses03F_impro01_F003 has the label "
         r"'bored', expected one of \['neu', 'hap', 'ang', 'sad', 'exc', 'fru'",
     ):
-        read_corpus(release, FACTS)
+        read_corpus(release, CORPUS)
 
 
 @pytest.mark.parametrize(
@@ -144,13 +144,13 @@ def test_an_unknown_label_is_an_error_with_its_line(release):
 def test_a_turn_line_that_cannot_be_read_is_an_error_with_the_line(release, damage):
     _replace(release / EVALUATION, "Ses03F_impro01_F003", damage)
     with pytest.raises(ValueError, match=r"F_impro01\.txt, line 23: .*found '\[6\.29"):
-        read_corpus(release, FACTS)
+        read_corpus(release, CORPUS)
 
 
 def test_a_stray_byte_in_a_remark_does_no_harm(release):
     path = release / EVALUATION
     path.write_bytes(path.read_bytes().replace(b"curious", b"\x92curious\x92"))
-    assert len(read_corpus(release, FACTS)) == 30
+    assert len(read_corpus(release, CORPUS)) == 30
 
 
 def test_a_missing_transcript_is_named(release):
@@ -158,19 +158,19 @@ def test_a_missing_transcript_is_named(release):
     with pytest.raises(
         ValueError, match=r"Ses03F_impro01\.txt has no line for Ses03F_impro01_F003"
     ):
-        read_corpus(release, FACTS)
+        read_corpus(release, CORPUS)
 
 
 def test_a_missing_transcript_file_is_named(release):
     (release / TRANSCRIPT).unlink()
     with pytest.raises(FileNotFoundError, match=r"transcriptions/Ses03F_impro01\.txt"):
-        read_corpus(release, FACTS)
+        read_corpus(release, CORPUS)
 
 
 def test_a_missing_wav_is_named(release):
     (release / WAV).unlink()
     with pytest.raises(FileNotFoundError, match=r"F_impro01_F003\.wav does not exist"):
-        read_corpus(release, FACTS)
+        read_corpus(release, CORPUS)
 
 
 @pytest.mark.parametrize(
@@ -186,12 +186,12 @@ def test_a_damaged_wav_is_named(release, damage, message):
     wav = release / WAV
     wav.write_bytes(damage(wav.read_bytes()))
     with pytest.raises(ValueError, match=rf"Ses03F_impro01_F003\.wav {message}"):
-        read_corpus(release, FACTS)
+        read_corpus(release, CORPUS)
 
 
 def test_a_damaged_wav_outside_the_protocol_is_not_needed(release):
     (release / WAV.replace("F003", "F001")).unlink()
-    assert len(read_corpus(release, FACTS)) == 30
+    assert len(read_corpus(release, CORPUS)) == 30
 
 
 def test_a_dialog_that_the_list_does_not_have_is_an_error(release):
@@ -199,7 +199,7 @@ def test_a_dialog_that_the_list_does_not_have_is_an_error(release):
         release / "Session2", "Ses02F_impro99", {"Ses02F_impro99_F000": "neu"}
     )
     with pytest.raises(ValueError, match=r"does not list .*\['Ses02F_impro99'\]"):
-        read_corpus(release, FACTS)
+        read_corpus(release, CORPUS)
 
 
 def test_a_session_without_labels_is_an_error(release):
@@ -208,7 +208,7 @@ def test_a_session_without_labels_is_an_error(release):
     with pytest.raises(
         FileNotFoundError, match="labels of Session4 in .*EmoEvaluation"
     ):
-        read_corpus(release, FACTS)
+        read_corpus(release, CORPUS)
 
 
 def test_a_missing_session_is_an_error_that_lists_those_there(release):
@@ -217,7 +217,7 @@ def test_a_missing_session_is_an_error_that_lists_those_there(release):
         FileNotFoundError,
         match=r"Looked for Session1, .*Session5 in .*it holds \['Sesion4', 'Session1'",
     ):
-        read_corpus(release, FACTS)
+        read_corpus(release, CORPUS)
 
 
 def test_a_folder_one_level_too_high_is_told_the_right_one(release):
@@ -225,7 +225,7 @@ def test_a_folder_one_level_too_high_is_told_the_right_one(release):
         FileNotFoundError,
         match=r"it holds \['IEMOCAP_full_release'\]\. Give .*/IEMOCAP_full_release\.$",
     ):
-        read_corpus(release.parent, FACTS)
+        read_corpus(release.parent, CORPUS)
 
 
 def test_a_folder_one_level_too_low_is_told_the_right_one(release):
@@ -233,17 +233,17 @@ def test_a_folder_one_level_too_low_is_told_the_right_one(release):
         FileNotFoundError,
         match=r"'sentences'\]\. This is one session: give .*/IEMOCAP_full_release\.$",
     ):
-        read_corpus(release / "Session3", FACTS)
+        read_corpus(release / "Session3", CORPUS)
 
 
 def test_a_folder_that_is_not_there_is_said_not_to_be_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no such folder"):
-        read_corpus(tmp_path / "nowhere", FACTS)
+        read_corpus(tmp_path / "nowhere", CORPUS)
 
 
 def test_an_incomplete_release_fails_the_counts_of_the_settings(release):
     with pytest.raises(ValueError, match="holds 30 utterances, expected 5531"):
-        validate(read_corpus(release, FACTS), FACTS, release)
+        validate(read_corpus(release, CORPUS), CORPUS, release)
 
 
 def test_a_rebuilt_release_gives_superbs_splits_through_the_settings(

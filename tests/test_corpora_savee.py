@@ -35,7 +35,7 @@ def _settings(data_folder):
     return load_hyperpyyaml(f"data_folder: {data_folder}\n{text}")
 
 
-FACTS = _settings("none")["corpus"]
+CORPUS = _settings("none")["corpus"]
 
 
 def _names_of_the_release():
@@ -76,15 +76,15 @@ def all_in_one(released, tmp_path):
     return folder.parent
 
 
-def test_the_facts_are_those_of_the_release():
-    assert FACTS["counts"] == savee_counts() == COUNTS
-    assert FACTS["labels"] == list(COUNTS)
+def test_corpus_yaml_holds_the_numbers_of_the_release():
+    assert CORPUS["counts"] == savee_counts() == COUNTS
+    assert CORPUS["labels"] == list(COUNTS)
     assert sum(COUNTS.values()) == 480
 
 
 def test_a_recording_is_described_by_its_name(released):
-    utterances = read_corpus(released, FACTS)
-    validate(utterances, FACTS, released)
+    utterances = read_corpus(released, CORPUS)
+    validate(utterances, CORPUS, released)
     assert Counter(u.label for u in utterances) == COUNTS
     assert set(Counter(u.speaker for u in utterances).values()) == {120}
     by_id = {u.id: u for u in utterances}
@@ -100,13 +100,13 @@ def test_both_layouts_give_the_same_utterances(released, all_in_one, inside):
         return [(u.id, u.label, u.speaker, u.duration_s) for u in utterances]
 
     folder = all_in_one / inside
-    found = read_corpus(folder, FACTS)
-    assert without_paths(found) == without_paths(read_corpus(released, FACTS))
+    found = read_corpus(folder, CORPUS)
+    assert without_paths(found) == without_paths(read_corpus(released, CORPUS))
     assert all((folder / u.path).is_file() for u in found)
 
 
 def test_the_folder_of_the_speakers_may_be_given(released):
-    found = read_corpus(released / "AudioData", FACTS)
+    found = read_corpus(released / "AudioData", CORPUS)
     assert [u.path for u in found] == [
         f"{speaker}/{name}" for speaker, name in _names_of_the_release()
     ]
@@ -117,13 +117,13 @@ def test_flac_files_are_read_and_files_that_macos_adds_are_not(corpus):
     path.unlink()
     soundfile.write(path.with_suffix(".flac"), [0.1] * 16000, 16000)
     path.with_name("._a02.wav").write_bytes(b"Mac OS X")
-    first = read_corpus(corpus, FACTS)[0]
+    first = read_corpus(corpus, CORPUS)[0]
     assert (first.path, first.duration_s) == ("AudioData/DC/a01.flac", 1.0)
 
 
 def test_a_missing_folder_says_where_to_register(tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder .*none.* registration") as e:
-        read_corpus(tmp_path / "none", FACTS)
+        read_corpus(tmp_path / "none", CORPUS)
     assert "Register at http://kahlan.eps.surrey.ac.uk/savee/" in str(e.value)
 
 
@@ -131,14 +131,14 @@ def test_a_folder_of_something_else_says_what_was_looked_for(tmp_path):
     (tmp_path / "Actor_01").mkdir()
     expected = "AudioData/DC/a01.wav or ALL/DC_a01.wav, found Actor_01. Register"
     with pytest.raises(FileNotFoundError, match=re.escape(expected)):
-        read_corpus(tmp_path, FACTS)
+        read_corpus(tmp_path, CORPUS)
 
 
 def test_both_layouts_in_one_folder_are_refused(corpus, all_in_one):
     with pytest.raises(
         ValueError, match="twice, in .*AudioData and in .*ALL. Give one"
     ):
-        read_corpus(corpus, FACTS)
+        read_corpus(corpus, CORPUS)
 
 
 def test_missing_recordings_are_counted_and_the_first_are_named(corpus):
@@ -147,7 +147,7 @@ def test_missing_recordings_are_counted_and_the_first_are_named(corpus):
     with pytest.raises(
         ValueError, match="480 recordings, found 359, missing 121: "
     ) as e:
-        read_corpus(corpus, FACTS)
+        read_corpus(corpus, CORPUS)
     assert ": DC_su15, KL_a01, KL_a02, KL_a03, KL_a04, ..." in str(e.value)
 
 
@@ -159,7 +159,7 @@ def test_a_file_that_does_not_belong_there_is_named(corpus, name):
     path.parent.mkdir(exist_ok=True)
     path.touch()
     with pytest.raises(ValueError, match="1 audio files are none of the 480") as error:
-        read_corpus(corpus, FACTS)
+        read_corpus(corpus, CORPUS)
     assert str(path) in str(error.value)
 
 
@@ -167,7 +167,7 @@ def test_a_recording_that_is_there_as_wav_and_as_flac_is_named(corpus):
     wav = corpus / "AudioData" / "JE" / "n30.wav"
     soundfile.write(wav.with_suffix(".flac"), [0.1] * 4000, 16000)
     with pytest.raises(ValueError, match="1 recordings are there twice.*n30") as error:
-        read_corpus(corpus, FACTS)
+        read_corpus(corpus, CORPUS)
     assert str(wav) in str(error.value)
 
 
@@ -176,7 +176,7 @@ def test_a_damaged_recording_is_named(corpus):
     path.unlink()
     path.write_bytes(b"no audio at all")
     with pytest.raises(ValueError, match=f"{re.escape(str(path))} cannot be read"):
-        read_corpus(corpus, FACTS)
+        read_corpus(corpus, CORPUS)
 
 
 def test_each_speaker_is_tested_once_and_the_protocol_holds(released):
@@ -192,7 +192,7 @@ def test_each_speaker_is_tested_once_and_the_protocol_holds(released):
         assert [len(part) for part in fold.parts.values()] == [288, 72, 120]
         assert Counter(u.label for u in fold.valid)["neutral"] == 18  # 3 x 30 / 5
         assert Counter(u.label for u in fold.valid)["fear"] == 9  # 3 x 15 / 5
-    audit = audit_folds(folds, FACTS)
+    audit = audit_folds(folds, CORPUS)
     audit.check()
     assert "train and valid share 3 speakers" in audit.summary()
 

@@ -11,7 +11,7 @@ from ser_lib.corpora import Utterance, read_table
 from ser_lib.corpora.csv_table import folder_of, labels_of, read_corpus
 
 NAMES = ["a.wav", "b b.flac", "{c}, $d.ogg", "Grüße/日本.mp3"]
-FACTS = {"labels": ["calm", "sad"], "sample_rate_hz": 16000}
+CORPUS = {"labels": ["calm", "sad"], "sample_rate_hz": 16000}
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ Grüße/日本.mp3,calm,Bob
 """
 
 
-def _read(table: Path, **facts) -> list[Utterance]:
-    return read_corpus(folder_of(table), FACTS | facts, table)
+def _read(table: Path, **corpus) -> list[Utterance]:
+    return read_corpus(folder_of(table), CORPUS | corpus, table)
 
 
 def test_every_kind_of_file_is_read_with_the_length_that_training_sees(folder):
@@ -80,9 +80,9 @@ def test_absolute_paths_and_another_data_folder_are_fine(folder, tmp_path):
     elsewhere.mkdir()
     absolute = GOOD.replace("a.wav", str(folder / "a.wav"))
     table = _write(elsewhere, absolute)
-    assert read_corpus(folder, FACTS, table)[0].path == str(folder / "a.wav")
+    assert read_corpus(folder, CORPUS, table)[0].path == str(folder / "a.wav")
     table = _write(elsewhere, GOOD.replace("a.wav", "../my data/a.wav"))
-    assert read_corpus(folder, FACTS, table)[0].path == "../my data/a.wav"
+    assert read_corpus(folder, CORPUS, table)[0].path == "../my data/a.wav"
 
 
 def test_optional_columns_are_kept_and_unknown_ones_are_named(folder, caplog):

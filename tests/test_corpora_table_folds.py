@@ -180,7 +180,7 @@ def test_labels_on_the_command_line_hold_everywhere(tmp_path):
     settings = _settings(_table(tmp_path, 3), labels=["sad", "calm"])
     assert settings["labels"] == settings["corpus"]["labels"] == ["sad", "calm"]
     assert settings["model"].labels == ["sad", "calm"]
-    assert settings["read_corpus"].keywords["facts"]["labels"] == ["sad", "calm"]
+    assert settings["read_corpus"].keywords["corpus"]["labels"] == ["sad", "calm"]
 
 
 def test_the_first_stage_gets_the_table_and_the_labels(tmp_path):

@@ -16,7 +16,7 @@ from ser_lib.upstreams import HuggingFaceUpstream
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "recipes" / "Pretraining"
 ENCODER = ROOT / "pretrained" / "hubert_tiny"
-FACTS = {
+INFO = {
     "method": "hubert_tiny",
     "seed": 1986,
     "epochs": 60,
@@ -38,7 +38,7 @@ def settings_of(method: str, **given: object) -> Settings:
 
 def test_the_card_says_what_was_done_and_what_the_data_allow():
     given = {"data_name": "RAVDESS", "data_licence": "CC BY-NC-SA 4.0"}
-    card = encoder_card(settings_of("hubert_tiny", **given), FACTS)
+    card = encoder_card(settings_of("hubert_tiny", **given), INFO)
     assert card.startswith("---\n")
     front = YAML(typ="safe").load(card.split("---\n")[1])
     assert front["license"] == "cc-by-nc-sa-4.0"
@@ -58,8 +58,8 @@ def test_the_card_says_what_was_done_and_what_the_data_allow():
 
 
 def test_what_nobody_stated_is_not_stated():
-    facts = {**FACTS, "method": "apc", "excluded": []}
-    card = encoder_card(settings_of("apc"), facts)
+    info = {**INFO, "method": "apc", "excluded": []}
+    card = encoder_card(settings_of("apc"), info)
     assert "Data: not stated.\n\nLicence of the data: not stated. Find out" in card
     assert "license: other" in card
     assert "Left out (patterns of files): nothing" in card
@@ -76,7 +76,7 @@ def test_the_command_of_the_card_gives_the_settings_again(monkeypatch):
         data_name="a: b",
         num_workers=0,
     )
-    card = encoder_card(settings, {**FACTS, "method": "hubert"})
+    card = encoder_card(settings, {**INFO, "method": "hubert"})
     (command,) = re.findall(r"    python train.py (.*)", card)
     assert "/somewhere" not in card and "num_workers" not in command
     monkeypatch.chdir(RECIPE)

@@ -233,7 +233,9 @@ def test_a_fold_of_other_settings_or_other_data_is_not_in_the_table(
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"experiment": "whole"}'])
-def test_a_fold_with_damaged_facts_is_to_be_done_again(tmp_path, corpora_read, content):
+def test_a_fold_with_a_damaged_fold_json_is_to_be_done_again(
+    tmp_path, corpora_read, content
+):
     table = write_toy_table(tmp_path)
     _, rows = read_table(table, given(tmp_path, "only: whole"))
     finish(rows[0].settings, 1, "ssaa")
@@ -254,8 +256,8 @@ def test_folds_of_an_earlier_run_with_more_of_them_are_not_in_the_table(
         finish(settings, fold, "ssaa")
     former = Path(settings["output_folder"]) / "fold_4"
     shutil.copytree(former.with_name("fold_3"), former)
-    facts = json.loads((former / "fold.json").read_text())
-    (former / "fold.json").write_text(json.dumps({**facts, "fold": 4}))
+    fold_info = json.loads((former / "fold.json").read_text())
+    (former / "fold.json").write_text(json.dumps({**fold_info, "fold": 4}))
     run_table(table, given(tmp_path, "only: whole"), OPTIONS)
     table = pd.read_csv(tmp_path / "results" / "toy" / "toy.csv")
     assert table[["folds", "of_folds", "n"]].values.tolist() == [[3, 3, 12]]

@@ -18,7 +18,7 @@ from ser_lib.export.__main__ import main
 from ser_lib.export.finished_fold import load_trained
 from ser_lib.inference import EmotionRecognizer
 from ser_lib.model import EmotionModel
-from ser_lib.model_folder.description import read_facts
+from ser_lib.model_folder.description import read_model_info
 
 CPU = {"device": "cpu"}
 load_once = functools.cache(load_trained)
@@ -92,8 +92,8 @@ def assert_reproduces(recognizer, run_folder, corpus, atol) -> None:
 def test_an_exported_filter_bank_model_equals_the_trained_one(
     fbank_run, exported, corpus
 ):
-    model, facts = load_once(fbank_run, 1)
-    assert sorted(facts["averaged_epochs"]) == [1, 2]
+    model, info = load_once(fbank_run, 1)
+    assert sorted(info["averaged_epochs"]) == [1, 2]
     recognizer = EmotionRecognizer.from_hparams(exported, run_opts=CPU)
     wavs, wav_lens = 0.1 * torch.randn(3, 20000), torch.tensor([1.0, 0.7, 0.3])
     with torch.no_grad():
@@ -106,8 +106,8 @@ def test_an_exported_filter_bank_model_equals_the_trained_one(
 def test_an_exported_model_of_two_stages_equals_the_trained_one(
     hubert_run, corpus, tmp_path, quick
 ):
-    model, facts = load_once(hubert_run, 1)
-    assert facts["encoders"] == {"upstream": "hubert"}
+    model, info = load_once(hubert_run, 1)
+    assert info["encoders"] == {"upstream": "hubert"}
     folder = export_run(hubert_run, tmp_path / "model")
     assert str(corpus) not in (folder / "hyperparams.yaml").read_text()
     recognizer = EmotionRecognizer.from_hparams(folder, run_opts=CPU)
@@ -130,8 +130,8 @@ def test_a_run_with_relative_paths_is_found_after_a_move_from_any_working_folder
         for path in (tmp_path / "moved").rglob(name):
             path.write_text(path.read_text().replace(f"{corpus}/", ""))
     monkeypatch.chdir(tmp_path)
-    model, facts = load_trained(f"moved/{hubert_run.relative_to(corpus)}", 1)
-    assert facts["trained_in"].startswith("results/work/trained/hubert_ecapa-fold_1")
+    model, info = load_trained(f"moved/{hubert_run.relative_to(corpus)}", 1)
+    assert info["trained_in"].startswith("results/work/trained/hubert_ecapa-fold_1")
     expected, _ = load_once(hubert_run, 1)
     for key, value in expected.state_dict().items():
         assert torch.equal(model.state_dict()[key], value)
@@ -192,14 +192,14 @@ def test_the_card_says_how_the_model_came_about_and_what_it_is_not(exported):
 
 
 def test_a_creative_commons_licence_gets_its_name_on_the_hub(fbank_run, exported):
-    about = read_facts(exported)
+    about = read_model_info(exported)
     about["trained_on"]["licence"] = "CC BY-NC-SA 4.0"
     card = ser_lib.export.run.model_card(fbank_run, about)
     assert ModelCard(card).data.license == "cc-by-nc-sa-4.0"
 
 
 def test_the_card_names_the_repository_of_a_file_on_the_hub(fbank_run, exported):
-    about = read_facts(exported)
+    about = read_model_info(exported)
     about["encoders"] = {"a": "owner/name/deep/apc.ckpt", "b": "owner/b", "c": "local"}
     card = ser_lib.export.run.model_card(fbank_run, about)
     assert ModelCard(card).data.base_model == ["owner/b", "owner/name"]
@@ -300,7 +300,9 @@ def test_an_export_that_fails_leaves_the_former_one_whole(
 def test_the_command_line_pushes_what_it_wrote(fbank_run, tmp_path, monkeypatch, quick):
     pushed = []
     monkeypatch.setattr(
-        ser_lib.export.__main__, "push_to_hub", lambda *args: pushed.append(args) or "address"
+        ser_lib.export.__main__,
+        "push_to_hub",
+        lambda *args: pushed.append(args) or "address",
     )
     out = tmp_path / "model"
     main([str(fbank_run), str(out), "--push_to_hub", "owner/name"])

@@ -10,7 +10,7 @@ import pytest
 
 from ser_lib.export.__main__ import main
 from ser_lib.inference import EmotionRecognizer
-from ser_lib.model_folder.description import read_facts
+from ser_lib.model_folder.description import read_model_info
 from ser_lib.synthetic.corpora import write_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,9 +59,9 @@ def run_folder(folder: Path) -> Path:
 def test_a_run_without_given_labels_is_exported_and_classifies(data, capsys, tmp_path):
     main([str(run_folder(data)), str(tmp_path / "my model")])
     assert "my model/README.md" in capsys.readouterr().out
-    facts = read_facts(tmp_path / "my model")
-    assert facts["labels"] == LABELS
-    assert facts["trained_on"]["name"] == "table.csv"
+    info = read_model_info(tmp_path / "my model")
+    assert info["labels"] == LABELS
+    assert info["trained_on"]["name"] == "table.csv"
     recognizer = EmotionRecognizer.from_hparams(tmp_path / "my model")
     recording = next(path for path in sorted(data.rglob("*.wav")))
     out_prob, _, index, label = recognizer.classify_file(recording)
@@ -76,7 +76,7 @@ def test_it_needs_neither_the_table_nor_the_place_of_the_run(data, tmp_path):
         if path.name in ("hyperparams.yaml", "fold.json"):
             path.write_text(path.read_text().replace(str(data), "/nowhere/at all"))
     main([str(folder), str(tmp_path / "model"), "--fold", "2"])
-    assert read_facts(tmp_path / "model")["labels"] == LABELS
+    assert read_model_info(tmp_path / "model")["labels"] == LABELS
 
 
 def test_folds_of_other_data_are_left_out_of_an_ensemble_and_named(
@@ -87,7 +87,7 @@ def test_folds_of_other_data_are_left_out_of_an_ensemble_and_named(
     table.write_text(table.read_text().replace(",angry,", ",sad,", 1))
     train(table, copy / "results", folds="1")
     main([str(run_folder(copy)), str(tmp_path / "model"), "--ensemble"])
-    assert list(read_facts(tmp_path / "model")["members"]) == ["fold_1"]
+    assert list(read_model_info(tmp_path / "model")["members"]) == ["fold_1"]
     named = [record.getMessage() for record in caplog.records]
     assert any("fold_2 is not in the ensemble: run with other" in x for x in named)
     with pytest.raises(FileNotFoundError, match="Fold 2 .*run with other data"):

@@ -14,7 +14,7 @@ from ser_lib.export import export_run
 from ser_lib.export.__main__ import main
 from ser_lib.export.run import UNFINISHED
 from ser_lib.inference import EmotionRecognizer
-from ser_lib.model_folder.description import read_facts
+from ser_lib.model_folder.description import read_model_info
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +41,10 @@ def content_of(folder) -> dict:
         weights = load(content[name])
         content[name] = {key: weights[key].tolist() for key in sorted(weights)}
     if b"sha256" in content.get("model.json", b""):
-        facts = json.loads(content["model.json"])
-        for member in facts["members"].values():
+        info = json.loads(content["model.json"])
+        for member in info["members"].values():
             del member["sha256"]
-        content["model.json"] = facts
+        content["model.json"] = info
     return content
 
 
@@ -73,7 +73,7 @@ def test_a_copy_of_a_fold_is_not_of_the_run_and_an_empty_fold_json_is_named(
     shutil.copytree(copy / "fold_2", copy / "fold_2 copy")
     (copy / "fold_1" / "fold.json").write_text("")
     main([str(copy), str(tmp_path / "out"), "--ensemble"])
-    assert list(read_facts(tmp_path / "out")["members"]) == ["fold_2"]
+    assert list(read_model_info(tmp_path / "out")["members"]) == ["fold_2"]
     with pytest.raises(FileNotFoundError, match=r"fold\.json is damaged"):
         main([str(copy), str(tmp_path / "other"), "--fold=1"])
 
@@ -128,8 +128,8 @@ def test_a_file_in_the_place_of_the_folder_is_left_alone(run, tmp_path):
 
 def test_an_older_format_is_replaced(run, models, tmp_path):
     out = write_folder(tmp_path / "model")
-    (out / "model.json").write_text('{"format": 1, "members": {"fold_1": {}}}')
-    with pytest.raises(ValueError, match="format 1 .*ser_lib.export RUN_FOLDER .*mod"):
+    (out / "model.json").write_text('{"format": 2, "members": {"fold_1": {}}}')
+    with pytest.raises(ValueError, match="format 2; .*ser_lib.export RUN_FOLDER .*mod"):
         EmotionRecognizer.from_hparams(out)
     export_run(run, out)
     assert content_of(out) == content_of(models / "first")

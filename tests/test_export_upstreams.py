@@ -14,7 +14,7 @@ import ser_lib.export.run
 from ser_lib.export import export_run
 from ser_lib.export.finished_fold import load_trained
 from ser_lib.inference import EmotionRecognizer
-from ser_lib.model_folder.description import read_facts
+from ser_lib.model_folder.description import read_model_info
 from ser_lib.settings import Settings
 from ser_lib.training import AtomicCheckpointer
 from ser_lib.upstreams import ApcUpstream, CpcUpstream, native
@@ -71,12 +71,12 @@ def write_run(folder: Path, path: Path = SUPERB, **given) -> Path:
     AtomicCheckpointer(trained / "save", saved).save_checkpoint(meta, name="epoch001")
     (trained / "finished").touch()
     (trained / "hyperparams.yaml").write_text(settings.text)
-    facts = {"experiment": "toy", "corpus": "TOY", "seed": 1986, "fold": 1}
-    facts |= {"settings_key": "key"}
-    facts |= {"averaged_epochs": [1], "valid_accuracy": [0.5]}
+    info = {"experiment": "toy", "corpus": "TOY", "seed": 1986, "fold": 1}
+    info |= {"settings_key": "key"}
+    info |= {"averaged_epochs": [1], "valid_accuracy": [0.5]}
     (run_folder / "fold_1").mkdir(parents=True)
     (run_folder / "fold_1" / "fold.json").write_text(
-        json.dumps({**facts, "trained_in": str(trained)})
+        json.dumps({**info, "trained_in": str(trained)})
     )
     (run_folder / "fold_1" / "history.csv").touch()
     header = ["id", "speaker", "label", "prediction"]
@@ -115,11 +115,11 @@ def test_a_superb_model_gives_the_same_logits_without_its_checkpoint(family, tmp
     folder = export_run(run_folder, tmp_path / "model")
     assert_reproduces(folder, run_folder)
     assert str(tmp_path) not in (folder / "model.json").read_text()
-    facts = read_facts(folder)
-    (upstream,) = facts["network"]["upstreams"].values()
+    info = read_model_info(folder)
+    (upstream,) = info["network"]["upstreams"].values()
     assert upstream["class"] == FAMILIES[family].upstream.__name__
     named = {} if family == "fbank" else {"upstream": Path(source).name}
-    assert facts["encoders"] == named
+    assert info["encoders"] == named
 
 
 def test_a_fine_tuned_native_upstream_gives_the_same_logits(tmp_path):
@@ -128,7 +128,7 @@ def test_a_fine_tuned_native_upstream_gives_the_same_logits(tmp_path):
     settings.write_text(FINETUNE.format(hparams=HPARAMS, source=source))
     run_folder = write_run(tmp_path, settings)
     folder = export_run(run_folder, tmp_path / "model")
-    (upstream,) = read_facts(folder)["network"]["upstreams"].values()
+    (upstream,) = read_model_info(folder)["network"]["upstreams"].values()
     assert sorted(upstream) == ["class", "source"]
     assert_reproduces(folder, run_folder)
 
@@ -137,8 +137,8 @@ def test_a_checkpoint_of_the_hub_is_recorded_by_its_name(tmp_path, monkeypatch):
     path = Path(write_encoder(tmp_path / "encoder", "apc")) / "apc.ckpt"
     monkeypatch.setattr(native, "local_checkpoint", lambda source: path)
     run_folder = write_run(tmp_path, family="apc")
-    _, facts = load_once(run_folder, 1)
-    assert facts["encoders"] == {"upstream": "leo19941227/apc_series/apc_360hr.ckpt"}
+    _, info = load_once(run_folder, 1)
+    assert info["encoders"] == {"upstream": "leo19941227/apc_series/apc_360hr.ckpt"}
 
 
 def test_a_model_that_reads_transcripts_is_refused(tmp_path):

@@ -78,7 +78,9 @@ def test_folds_of_two_runs_are_not_mixed(tmp_path, changed):
         ({"averaged_epochs": 2}, "expected lists of averaged_epochs .* found 2 and"),
     ],
 )
-def test_facts_that_contradict_each_other_are_refused(tmp_path, changed, message):
+def test_entries_of_fold_json_that_contradict_each_other_are_refused(
+    tmp_path, changed, message
+):
     write_fold(tmp_path, 1)
     change_fact(tmp_path / "fold_1", **changed)
     with pytest.raises(ValueError, match=message):
@@ -129,7 +131,9 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path, name, content):
         ('{"experiment": "mean_pooling"}', "fold.json lacks corpus, seed, fold"),
     ],
 )
-def test_a_fold_whose_facts_are_damaged_is_left_out_by_name(tmp_path, content, reason):
+def test_a_fold_whose_fold_json_is_damaged_is_left_out_by_name(
+    tmp_path, content, reason
+):
     write_fold(tmp_path, 1)
     write_fold(tmp_path, 2)
     (tmp_path / "fold_2" / "fold.json").write_text(content)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from ser_lib.upstreams.fusion import align_frames, frame_ratios
 from ser_lib.upstreams import FbankUpstream, Frames
+from ser_lib.upstreams.fusion import align_frames, frame_ratios
 
 
 def ramp(n_frames: int, step_s: float, counts: list[int]) -> Frames:

@@ -49,11 +49,11 @@ def ends(cases, tmp_path_factory) -> dict[str, dict]:
     for name, text in {"1_yaml_code": EVIL_YAML, "1_yaml_laughs": LAUGHS}.items():
         folder = shutil.copytree(sound, parent / name)
         (folder / "hyperparams.yaml").write_text(text.replace("RAN", f"{folder}/ran"))
-    facts = json.loads((sound / "model.json").read_text())
+    info = json.loads((sound / "model.json").read_text())
     for name, (network, _) in cases["networks"].items():
         folder = shutil.copytree(sound, parent / name)
         changed = {"network": network, "network_sha256": network_sha256(network)}
-        (folder / "model.json").write_text(json.dumps(facts | changed))
+        (folder / "model.json").write_text(json.dumps(info | changed))
     for name, (text, _) in texts().items():
         folder = shutil.copytree(sound, parent / name)
         (folder / "model.json").write_text(text, errors="surrogateescape")

@@ -11,7 +11,7 @@ from ser_lib.corpora import (
     write_manifest,
 )
 
-FACTS = {
+CORPUS = {
     "labels": ["neu", "sad"],
     "counts": {"neu": 1, "sad": 1},
     "min_duration_s": 0.2,
@@ -23,7 +23,7 @@ SOUND = [
 
 
 def test_a_sound_manifest_passes():
-    validate(SOUND, FACTS, "DATA")
+    validate(SOUND, CORPUS, "DATA")
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_an_unsound_manifest_is_refused_with_item_expected_and_found(
     utterances, message
 ):
     with pytest.raises(ValueError, match=message):
-        validate(utterances, FACTS, "DATA")
+        validate(utterances, CORPUS, "DATA")
 
 
 def test_awkward_names_and_texts_come_back_as_they_were(tmp_path):

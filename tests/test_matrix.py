@@ -36,7 +36,7 @@ SMALL = {
     "num_workers": 0,
     "tensorboard": "no",
     "crop_s": 0.5,
-    "frozen_states_gb": 0,  # not with crops
+    "frozen_cache_gb": 0,  # not with crops
 }
 
 

@@ -7,14 +7,14 @@ from copy import deepcopy
 
 import pytest
 import torch
-from model_folders import FACTS, FBANK, write_folder
+from model_folders import FBANK, MODEL_INFO, write_folder
 from safetensors.torch import load_file, save_file
 from speechbrain.inference.interfaces import foreign_class
 
 from ser_lib.inference import EmotionRecognizer
-from ser_lib.model_folder import write_facts
+from ser_lib.model_folder import write_model_info
 from ser_lib.model_folder.checksums import network_sha256, sha256
-from ser_lib.model_folder.description import read_facts
+from ser_lib.model_folder.description import read_model_info
 
 
 @pytest.fixture(scope="module")
@@ -27,18 +27,18 @@ def folder(sound, tmp_path):
     return shutil.copytree(sound, tmp_path / "model")
 
 
-def change_facts(folder, **changes) -> None:
-    facts = json.loads((folder / "model.json").read_text())
-    (folder / "model.json").write_text(json.dumps({**facts, **changes}))
+def change_model_json(folder, **changes) -> None:
+    info = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**info, **changes}))
 
 
 def renew_checksums(folder) -> None:
     """Make the checksums right again, as somebody who means harm would."""
-    facts = json.loads((folder / "model.json").read_text())
-    for name, member in facts["members"].items():
+    info = json.loads((folder / "model.json").read_text())
+    for name, member in info["members"].items():
         member["sha256"] = sha256(folder / f"{name}.safetensors")
-    facts["network_sha256"] = network_sha256(facts["network"])
-    change_facts(folder, **facts)
+    info["network_sha256"] = network_sha256(info["network"])
+    change_model_json(folder, **info)
 
 
 def assert_refused(folder, error, message) -> None:
@@ -102,7 +102,7 @@ def test_a_changed_network_is_refused(folder):
 
 
 def test_swapped_labels_are_refused_with_both_orders(folder):
-    change_facts(folder, labels=["hap", "neu", "ang", "sad"])
+    change_model_json(folder, labels=["hap", "neu", "ang", "sad"])
     message = (
         r"do not belong together: labels are \['neu', 'hap', 'ang', 'sad'\] in "
         r"fold_1\.safetensors and \['hap', 'neu', 'ang', 'sad'\] in model\.json"
@@ -113,15 +113,15 @@ def test_swapped_labels_are_refused_with_both_orders(folder):
 @pytest.mark.parametrize(
     "change", [{"sample_rate_hz": 8000}, {"trim_silence_db": 30}], ids=str
 )
-def test_facts_that_the_weights_contradict_are_refused(folder, change):
-    change_facts(folder, **change)
+def test_a_model_json_that_the_weights_contradict_is_refused(folder, change):
+    change_model_json(folder, **change)
     assert_refused(folder, ValueError, f"do not belong together: {next(iter(change))}")
 
 
 def test_weights_of_another_architecture_are_refused(folder):
     network = deepcopy(FBANK)
     network["branches"][0]["aggregator"]["embedding_size"] = 7
-    change_facts(folder, network=network)
+    change_model_json(folder, network=network)
     renew_checksums(folder)
     message = r"fold_1\.safetensors does not fit the EmotionModel: of another shape"
     assert_refused(folder, ValueError, message)
@@ -137,10 +137,10 @@ def change_weights(folder, **changed: torch.Tensor | None) -> None:
             del weights[key]
         else:
             weights[key] = value
-    facts = read_facts(folder)
+    info = read_model_info(folder)
     kept = ("labels", "sample_rate_hz", "trim_silence_db")
-    witness = json.dumps({key: facts[key] for key in kept})
-    save_file(weights, path, metadata={"facts": witness})
+    repeated = json.dumps({key: info[key] for key in kept})
+    save_file(weights, path, metadata={"model_info": repeated})
     renew_checksums(folder)
 
 
@@ -193,15 +193,15 @@ def test_a_network_from_elsewhere_is_not_written(tmp_path):
     network = deepcopy(FBANK)
     network["upstreams"]["fbank"]["class"] = "Mine"
     with pytest.raises(ValueError, match="fbank of the experiment toy asks for 'Mine'"):
-        write_facts(tmp_path, {**FACTS, "network": network}, {"fold_1": {}})
+        write_model_info(tmp_path, {**MODEL_INFO, "network": network}, {"fold_1": {}})
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 1}, "format 1 of an older version.*ser_lib.export RUN_FOLDER"),
-        ({"format": 3}, "has the format 3; this version of ser_lib reads format 2"),
+        ({"format": 2}, "has the format 2; .* format 3.*ser_lib.export RUN_FOLDER"),
+        ({"format": 4}, "has the format 4; this version of ser_lib reads format 3"),
         ({"labels": "neu"}, "labels is 'neu', expected list"),
         ({"labels": ["neu", "neu"]}, "different names"),
         ({"labels": ["neu", 1]}, "different names"),
@@ -213,20 +213,20 @@ def test_a_network_from_elsewhere_is_not_written(tmp_path):
         ({"members": {"fold_1": "../x"}}, r"damaged: \['fold_1'\] have no sha256"),
     ],
 )
-def test_facts_that_make_no_sense_are_refused(folder, change, message):
-    change_facts(folder, **change)
+def test_entries_of_model_json_that_make_no_sense_are_refused(folder, change, message):
+    change_model_json(folder, **change)
     assert_refused(folder, ValueError, message)
 
 
 def test_weights_of_a_member_that_is_listed_only_are_missed(folder):
-    members = read_facts(folder)["members"]
-    change_facts(folder, members={**members, "fold_2": members["fold_1"]})
+    members = read_model_info(folder)["members"]
+    change_model_json(folder, members={**members, "fold_2": members["fold_1"]})
     assert_refused(folder, FileNotFoundError, r"it has no fold_2\.safetensors")
 
 
 def test_another_major_version_is_told_but_not_refused(folder, caplog):
-    versions = read_facts(folder)["versions"]
-    change_facts(folder, versions={**versions, "torch": "1.13.1"})
+    versions = read_model_info(folder)["versions"]
+    change_model_json(folder, versions={**versions, "torch": "1.13.1"})
     EmotionRecognizer.from_hparams(folder, run_opts={"device": "cpu"})
     (message,) = [r.getMessage() for r in caplog.records if "made with" in r.msg]
     assert f"{folder} was made with torch 1.13.1, here is 2." in message

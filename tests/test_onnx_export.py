@@ -63,11 +63,11 @@ def test_onnxruntime_gives_the_same_probabilities(tmp_path, kind):
     path = write_onnx(recognizer, tmp_path / "model.onnx")
     assert [p.name for p in tmp_path.glob("model.onnx*")] == ["model.onnx"]
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    facts = session.get_modelmeta().custom_metadata_map
-    assert json.loads(facts["labels"]) == LABELS
-    assert json.loads(facts["trim_silence_db"]) == 30
-    assert json.loads(facts["sample_rate_hz"]) == 16000
-    assert json.loads(facts["min_duration_s"]) == 0.2
+    info = session.get_modelmeta().custom_metadata_map
+    assert json.loads(info["labels"]) == LABELS
+    assert json.loads(info["trim_silence_db"]) == 30
+    assert json.loads(info["sample_rate_hz"]) == 16000
+    assert json.loads(info["min_duration_s"]) == 0.2
     for shape in ((1, 16000), (3, 40001), (2, 3200)):
         wavs = 0.1 * torch.randn(shape).cumsum(1).sin()
         (found,) = session.run(["probabilities"], {"wavs": wavs.numpy()})

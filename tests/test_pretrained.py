@@ -40,7 +40,7 @@ def test_its_labels_are_those_of_the_corpus_in_order(recognizer, corpus):
 def test_real_recordings_it_never_heard_give_the_figures_of_its_card(
     recognizer, corpus, shared_data
 ):
-    ((fold, *_),) = [[m["fold"] for m in recognizer.facts["members"].values()]]
+    ((fold, *_),) = [[m["fold"] for m in recognizer.model_info["members"].values()]]
     actors = corpus["folds"][fold - 1]["test"]
     paths = [
         path

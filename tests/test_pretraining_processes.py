@@ -48,8 +48,8 @@ def test_two_processes_pretrain_one_encoder_and_write_each_file_once(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     folder = tmp_path / "results" / "apc" / "seed_1986"
-    facts = json.loads((folder / "pretraining.json").read_text())
-    assert facts["processes"] == 2 and facts["epochs"] == 1
+    info = json.loads((folder / "pretraining.json").read_text())
+    assert info["processes"] == 2 and info["epochs"] == 1
     (row,) = pd.read_csv(folder / "history.csv").to_dict("records")
     assert 0 < row["train_loss"] < 100 and 0 < row["valid_loss"] < 100
     parts = pd.read_csv(folder / "recordings.csv")["part"].value_counts()
@@ -65,8 +65,8 @@ def test_half_precision_trains_and_the_encoder_is_saved_in_float32(tmp_path):
     settings = Settings.from_file(RECIPE / "hparams" / "apc.yaml", given)
     options = RunOptions.from_dictionary({"device": "cpu", "precision": "bf16"})
     encoder = pretrain(settings, options)
-    facts = json.loads((encoder.parent / "pretraining.json").read_text())
-    assert facts["precision"] == "bf16" and 0 < facts["train_loss"][0] < 100
+    info = json.loads((encoder.parent / "pretraining.json").read_text())
+    assert info["precision"] == "bf16" and 0 < info["train_loss"][0] < 100
     weights = torch.load(encoder / "apc.ckpt")["model"]
     assert {weight.dtype for weight in weights.values()} == {torch.float32}
     assert all(torch.isfinite(weight).all() for weight in weights.values())

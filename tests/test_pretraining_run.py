@@ -63,9 +63,9 @@ def test_a_run_leaves_two_encoders_and_says_what_it_did(data, tmp_path):
     encoder = pretrain(settings)
     folder = tmp_path / "apc" / "seed_1986"
     assert encoder == folder / "encoder"
-    facts = json.loads((folder / "pretraining.json").read_text())
-    assert facts["method"] == "apc" and facts["epochs"] == 3
-    assert facts["excluded"] == ["a/*"]
+    info = json.loads((folder / "pretraining.json").read_text())
+    assert info["method"] == "apc" and info["epochs"] == 3
+    assert info["excluded"] == ["a/*"]
     history = (folder / "history.csv").read_text().splitlines()
     assert history[0] == "epoch,train_loss,valid_loss,lr" and len(history) == 4
     train, valid = read_stretches(folder / "recordings.csv")

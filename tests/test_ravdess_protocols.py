@@ -86,8 +86,8 @@ def test_the_audit_says_that_the_split_shares_speakers_and_validates_nothing(
 
 
 def test_the_protocol_of_the_speaker_folds_forbids_the_random_split(random_fold):
-    facts = settings("hubert_superb_er_speakers.yaml")["corpus"]
-    audit = audit_folds([random_fold], facts)
+    corpus = settings("hubert_superb_er_speakers.yaml")["corpus"]
+    audit = audit_folds([random_fold], corpus)
     with pytest.raises(ValueError, match="train and test share 24 speakers") as error:
         audit.check()
     assert "the valid part has no utterance labelled neutral" in str(error.value)

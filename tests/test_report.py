@@ -96,8 +96,8 @@ def test_the_folder_of_the_report_holds_whole_files_only(report):
     assert found == [*pictures, "report.json", "report.md", *tables]
     for picture in pictures:
         assert (report.parent / picture).read_bytes().startswith(b"\x89PNG")
-    facts = json.loads((report.parent / "report.json").read_text())
-    assert facts == {
+    report_info = json.loads((report.parent / "report.json").read_text())
+    assert report_info == {
         "labels": LABELS,
         "title": "Toy run",
         "note": "synthetic speech\nsays nothing",

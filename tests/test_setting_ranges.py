@@ -86,7 +86,7 @@ def given(text: str) -> Settings:
         ("max_batch_s: .nan", "is nan; expected a number above 0"),
         ("seed: -1", "is -1; expected a whole number from 0 to 4294967295"),
         ("patience: 0", "is 0; expected a whole number of at least 1"),
-        ("ranked_from: 1", "is 1; expected a number of at least 0 and below 1"),
+        ("average_after: 1", "is 1; expected a number of at least 0 and below 1"),
         ("warmup_fraction: 1", "expected a number of at least 0 and below 1"),
         ("label_smoothing: -0.1", "expected a number of at least 0 and below 1"),
         ("num_workers: -1", "expected a whole number of at least 0"),

@@ -18,7 +18,7 @@ from ser_lib.synthetic.corpora import (
 RECIPES = Path(__file__).parents[1] / "recipes"
 
 
-def _facts(corpus: str) -> dict:
+def _corpus(corpus: str) -> dict:
     text = (RECIPES / corpus / "corpus.yaml").read_text(encoding="utf-8")
     return load_hyperpyyaml(f"data_folder: none\n{text}")["corpus"]
 
@@ -29,16 +29,16 @@ def _contents(folder: Path) -> list[str]:
 
 
 def test_a_stand_in_for_ravdess_is_read_like_the_release(tmp_path):
-    facts = _facts("RAVDESS")
-    utterances = ravdess.read_corpus(write_ravdess(tmp_path, small=True), facts)
-    validate(utterances, facts, tmp_path)
+    corpus = _corpus("RAVDESS")
+    utterances = ravdess.read_corpus(write_ravdess(tmp_path, small=True), corpus)
+    validate(utterances, corpus, tmp_path)
     assert len(set(_contents(tmp_path))) == 1440
 
 
 def test_a_stand_in_for_savee_is_read_with_its_counts(tmp_path):
-    facts = _facts("SAVEE") | {"counts": savee_counts(1)}
-    utterances = savee.read_corpus(write_savee(tmp_path, 1), facts)
-    validate(utterances, facts, tmp_path)
+    corpus = _corpus("SAVEE") | {"counts": savee_counts(1)}
+    utterances = savee.read_corpus(write_savee(tmp_path, 1), corpus)
+    validate(utterances, corpus, tmp_path)
     assert len(set(_contents(tmp_path))) == len(utterances) == 32
 
 

@@ -120,7 +120,7 @@ def test_the_setting_holds_for_an_encoder_whose_transformer_is_trained(tmp_path)
     branch = {"upstreams": ["hubert"], "aggregator": MeanPooling}
     hparams = {
         "model": EmotionModel(["neu", "hap"], {"hubert": upstream}, [branch]),
-        "frozen_states_gb": 1,
+        "frozen_cache_gb": 1,
         "crop_s": None,
         "wav_augment": None,
         "epoch_counter": EpochCounter(1),
@@ -142,7 +142,7 @@ def test_audio_that_changes_in_every_epoch_is_refused(changing, tmp_path):
         downstream = torch.nn.Linear(1, 1)
         upstreams = type("", (dict,), {"without": lambda self, names: self})()
 
-    hparams = {"model": Model(), "frozen_states_gb": 1}
+    hparams = {"model": Model(), "frozen_cache_gb": 1}
     hparams |= {"crop_s": None, "wav_augment": None, changing: 1.5}
     with pytest.raises(ValueError, match="Give one or the other"):
         make_brain(hparams, {}, {}, tmp_path)

@@ -26,9 +26,9 @@ CORPUS_YAML = Path(__file__).parents[1] / "recipes" / "IEMOCAP" / "corpus.yaml"
 def _read(folder: Path, per_class_and_session: int):
     """Read through the settings of IEMOCAP, with the miniature's own counts."""
     settings = load_hyperpyyaml(f"data_folder: {folder}\n" + CORPUS_YAML.read_text())
-    facts = {**settings["corpus"], "counts": miniature_counts(per_class_and_session)}
+    corpus = {**settings["corpus"], "counts": miniature_counts(per_class_and_session)}
     utterances = settings["read_corpus"]()
-    validate(utterances, facts, folder)
+    validate(utterances, corpus, folder)
     return utterances
 
 

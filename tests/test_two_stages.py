@@ -68,9 +68,9 @@ def test_an_upstream_is_fine_tuned_averaged_and_aggregated(name, data, tmp_path)
     fold = small_fold(list(settings["corpus"]["labels"]))
     write_folds([fold], settings["corpus"], settings["output_folder"])
     run_folds(settings, [fold], OPTIONS)
-    model, facts = load_trained(settings["output_folder"], 1)
-    assert sorted(facts["averaged_epochs"]) == [1, 2]
-    assert facts["upstreams_trained_in"].keys() == {"upstream"}
+    model, info = load_trained(settings["output_folder"], 1)
+    assert sorted(info["averaged_epochs"]) == [1, 2]
+    assert info["upstreams_trained_in"].keys() == {"upstream"}
     tuned = model.upstreams["upstream"].state_dict()
     before = settings["upstream"].state_dict()
     changed = [key for key in tuned if not torch.equal(tuned[key], before[key])]

@@ -67,14 +67,14 @@ def given(folder: Path, more: str = "") -> str:
     return f"data_folder: {folder}\nresults_folder: {folder / 'results'}\n{more}"
 
 
-def finish(settings: Settings, fold: int, predicted: str, **facts: str) -> None:
+def finish(settings: Settings, fold: int, predicted: str, **fold_info: str) -> None:
     """Leave behind what a finished fold of an experiment does."""
     known = {
         "experiment": settings["experiment"],
         "settings_key": result_key(settings, OPTIONS),
         "fold_digest": fold_digest(toy_folds()[fold - 1]),
     }
-    write_fold(Path(settings["output_folder"]), fold, predicted, **known | facts)
+    write_fold(Path(settings["output_folder"]), fold, predicted, **known | fold_info)
 
 
 def write_half_finished(folder: Path) -> Path:

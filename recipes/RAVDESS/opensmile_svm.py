@@ -141,7 +141,7 @@ def main(arguments: Sequence[str]) -> None:
     settings = Settings.from_file(HERE / "hparams" / "fbank_ecapa.yaml", given)
     folds, labels = prepare(settings), settings["labels"]
     utterances = [*folds[0].train, *folds[0].valid, *folds[0].test]
-    path = Path(settings["work_folder"]) / f"opensmile_{options.features}.npz"
+    path = Path(settings["cache_folder"]) / f"opensmile_{options.features}.npz"
     vectors = compute_features(utterances, options.data_folder, options.features, path)
     results = []
     for fold in folds:

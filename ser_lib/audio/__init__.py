@@ -15,7 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "find": ["find_audio", "find_files"],
         "read": [
             "audio_duration_s",
-            "file_facts",
+            "file_status",
             "open_audio",
             "read_audio",
             "trim_silence",

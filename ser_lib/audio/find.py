@@ -94,10 +94,10 @@ def find_files(folder: Path, on_error: OnError = refuse) -> list[Path]:
     while folders or links:
         here = (folders or links).popleft()
         try:
-            facts = os.stat(here)
-            if (facts.st_dev, facts.st_ino) in seen:
+            status = os.stat(here)
+            if (status.st_dev, status.st_ino) in seen:
                 continue
-            seen.add((facts.st_dev, facts.st_ino))
+            seen.add((status.st_dev, status.st_ino))
             entries = _entries(here)
         except OSError as error:
             on_error(here, f"The folder {here} cannot be read: {error.strerror}.")

@@ -158,7 +158,7 @@ def trim_silence(
     return wav[max(start, 0) : end]
 
 
-def file_facts(path: str | Path) -> os.stat_result:
+def file_status(path: str | Path) -> os.stat_result:
     """Look up a file, and say why if there is none.
 
     Arguments
@@ -182,21 +182,21 @@ def file_facts(path: str | Path) -> os.stat_result:
     """
     path = Path(path)
     try:
-        facts = path.stat()
+        status = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
         link = f" It is a link to {os.readlink(path)}." if path.is_symlink() else ""
         message = f"The audio file {path} does not exist.{link}"
         raise FileNotFoundError(message) from error
     except PermissionError as error:
         raise _not_permitted(path) from error
-    if stat.S_ISDIR(facts.st_mode):
+    if stat.S_ISDIR(status.st_mode):
         raise ValueError(f"{path} is a folder; expected an audio file.")
-    if not stat.S_ISREG(facts.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise ValueError(
             f"{path} is a pipe, a socket or a device; expected an audio file. Write "
             f"what it gives to a file first."
         )
-    return facts
+    return status
 
 
 def _not_permitted(path: str | Path) -> PermissionError:
@@ -223,11 +223,11 @@ def open_audio(path: str | Path) -> Iterator[soundfile.SoundFile]:
     Raises
     ------
     FileNotFoundError, PermissionError
-        See :func:`file_facts`; also if the file may not be read.
+        See :func:`file_status`; also if the file may not be read.
     ValueError
         If it is empty, cut off, damaged or not an audio file.
     """
-    if file_facts(path).st_size == 0:
+    if file_status(path).st_size == 0:
         raise ValueError(f"The audio file {path} is empty (0 bytes). Copy it again.")
     try:
         file = open(path, "rb")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from ser_lib.audio import file_facts, read_audio
+from ser_lib.audio import file_status, read_audio
 from ser_lib.corpora.manifest import Utterance
 from ser_lib.utils.files import atomic_path
 
@@ -110,8 +110,8 @@ def with_audio_hashes(
 
 
 def _as_it_is_now(path: Path) -> _Row:
-    facts = file_facts(path)
-    numbers = facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
+    status = file_status(path)
+    numbers = status.st_size, status.st_mtime_ns, status.st_ctime_ns
     # All text, as it comes back from the file.
     return _Row(str(path.absolute()), *map(str, numbers), audio_hash="")
 

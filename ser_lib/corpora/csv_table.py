@@ -18,7 +18,7 @@ from ser_lib.corpora.manifest import Utterance
 
 
 def read_corpus(
-    data_folder: str | Path, facts: Mapping, table: str | Path
+    data_folder: str | Path, corpus: Mapping, table: str | Path
 ) -> list[Utterance]:
     """Read the utterances of a table, and look at each of the audio files.
 
@@ -26,7 +26,7 @@ def read_corpus(
     ---------
     data_folder : str | Path
         The folder that relative paths begin in.
-    facts : Mapping
+    corpus : Mapping
         The ``corpus`` block of ``recipes/Custom/corpus.yaml``: ``labels`` and
         ``sample_rate_hz``.
     table : str | Path
@@ -47,12 +47,12 @@ def read_corpus(
         be read.
     """
     rows = read_table(table)
-    _check_labels(rows, list(facts["labels"]), table)
+    _check_labels(rows, list(corpus["labels"]), table)
     files = {row.line: Path(data_folder, row.path) for row in rows}
     resolved = {line: file.resolve() for line, file in files.items()}
     check_once(rows, "path", lambda row: resolved[row.line], table)
     _check_are_there(rows, files, table)
-    durations_s = _durations_s(rows, files, facts["sample_rate_hz"], table)
+    durations_s = _durations_s(rows, files, corpus["sample_rate_hz"], table)
     return [row.utterance(durations_s[row.line]) for row in rows]
 
 

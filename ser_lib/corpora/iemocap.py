@@ -42,14 +42,14 @@ class _Turn(NamedTuple):
     label: str
 
 
-def read_corpus(data_folder: str | Path, facts: Mapping) -> list[Utterance]:
+def read_corpus(data_folder: str | Path, corpus: Mapping) -> list[Utterance]:
     """Read the utterances of the official IEMOCAP release.
 
     Arguments
     ---------
     data_folder : str | Path
         The folder that holds ``Session1`` to ``Session5``.
-    facts : Mapping
+    corpus : Mapping
         The ``corpus`` block of ``recipes/IEMOCAP/corpus.yaml``: ``labels``,
         ``merged_labels`` (official label to the label used), ``ignored_labels``
         (left out and counted), ``dialog_order`` (dialogs of each session) and
@@ -70,16 +70,18 @@ def read_corpus(data_folder: str | Path, facts: Mapping) -> list[Utterance]:
         If a line, a label or an audio file is not as expected.
     """
     data_folder = Path(data_folder)
-    _check_sessions(data_folder, facts)
+    _check_sessions(data_folder, corpus)
     ignored = Counter()
     utterances = []
-    for session, dialog_order in facts["dialog_order"].items():
+    for session, dialog_order in corpus["dialog_order"].items():
         session_folder = data_folder / f"Session{session}"
         for dialog in _dialogs(session_folder, dialog_order):
-            turns = _read_turns(session_folder, dialog, facts)
-            ignored.update(t.label for t in turns if t.label in facts["ignored_labels"])
-            kept = [t for t in turns if t.label not in facts["ignored_labels"]]
-            utterances += _utterances(session_folder, dialog, kept, facts)
+            turns = _read_turns(session_folder, dialog, corpus)
+            ignored.update(
+                t.label for t in turns if t.label in corpus["ignored_labels"]
+            )
+            kept = [t for t in turns if t.label not in corpus["ignored_labels"]]
+            utterances += _utterances(session_folder, dialog, kept, corpus)
     logger.info(
         "IEMOCAP: %d utterances read; %d with labels outside the protocol left out: %s",
         len(utterances),
@@ -89,9 +91,9 @@ def read_corpus(data_folder: str | Path, facts: Mapping) -> list[Utterance]:
     return utterances
 
 
-def _check_sessions(data_folder: Path, facts: Mapping) -> None:
-    names = [f"Session{session}" for session in facts["dialog_order"]]
-    how_to_get_it = f"If you do not have it: {facts['how_to_get'].rstrip('.')}"
+def _check_sessions(data_folder: Path, corpus: Mapping) -> None:
+    names = [f"Session{session}" for session in corpus["dialog_order"]]
+    how_to_get_it = f"If you do not have it: {corpus['how_to_get'].rstrip('.')}"
     if all((data_folder / name).is_dir() for name in names):
         return
     if not data_folder.is_dir():
@@ -130,11 +132,11 @@ def _dialogs(session_folder: Path, dialog_order: Sequence[str]) -> list[str]:
     return [dialog for dialog in dialog_order if dialog in found]
 
 
-def _read_turns(session_folder: Path, dialog: str, facts: Mapping) -> list[_Turn]:
+def _read_turns(session_folder: Path, dialog: str, corpus: Mapping) -> list[_Turn]:
     """Turns of a dialog with their official labels, by name."""
     path = session_folder / "dialog" / "EmoEvaluation" / f"{dialog}.txt"
-    merged, ignored = facts["merged_labels"], facts["ignored_labels"]
-    expected = [*facts["labels"], *merged, *ignored]
+    merged, ignored = corpus["merged_labels"], corpus["ignored_labels"]
+    expected = [*corpus["labels"], *merged, *ignored]
     turns = []
     for number, line in _numbered_lines(path):
         if not line.startswith("["):
@@ -155,7 +157,7 @@ def _read_turns(session_folder: Path, dialog: str, facts: Mapping) -> list[_Turn
 
 
 def _utterances(
-    session_folder: Path, dialog: str, turns: Sequence[_Turn], facts: Mapping
+    session_folder: Path, dialog: str, turns: Sequence[_Turn], corpus: Mapping
 ) -> Iterator[Utterance]:
     """Join the turns with their transcripts and audio files."""
     transcript_path = session_folder / "dialog" / "transcriptions" / f"{dialog}.txt"
@@ -170,9 +172,9 @@ def _utterances(
         yield Utterance(
             id=turn.id,
             path=wav_path.relative_to(session_folder.parent).as_posix(),
-            label=facts["merged_labels"].get(turn.label, turn.label),
+            label=corpus["merged_labels"].get(turn.label, turn.label),
             speaker=f"{turn.id[:5]}{turn.gender}",
-            duration_s=audio_duration_s(wav_path, facts["sample_rate_hz"]),
+            duration_s=audio_duration_s(wav_path, corpus["sample_rate_hz"]),
             session=session_folder.name.removeprefix("Session"),
             dialog=dialog,
             text=transcripts[turn.id],

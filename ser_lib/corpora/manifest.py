@@ -1,7 +1,7 @@
 """The manifest: one row for each utterance, checked once, trusted afterwards.
 
 A corpus parser (``ser_lib/corpora``) turns the files of a release into a list of
-:class:`Utterance`. :func:`validate` checks that list against the corpus's facts
+:class:`Utterance`. :func:`validate` checks that list against ``corpus.yaml``
 (``corpus.yaml``). Later steps read the rows and need no checks of their own.
 """
 
@@ -116,15 +116,15 @@ def read_manifest(path: str | Path) -> list[Utterance]:
 
 
 def validate(
-    utterances: Sequence[Utterance], facts: Mapping, data_folder: str | Path
+    utterances: Sequence[Utterance], corpus: Mapping, data_folder: str | Path
 ) -> None:
-    """Check a parsed corpus against its facts; silence means that it is sound.
+    """Check a parsed corpus against ``corpus.yaml``.
 
     Arguments
     ---------
     utterances : Sequence[Utterance]
         What the corpus parser found.
-    facts : Mapping
+    corpus : Mapping
         The ``corpus`` block of ``corpus.yaml``: ``labels``, ``counts`` (expected
         utterances per label), ``min_duration_s``.
     data_folder : str | Path
@@ -137,9 +137,9 @@ def validate(
         short, or the number of utterances of a label is not the expected one.
     """
     _check_ids(utterances)
-    _check_labels(utterances, list(facts["labels"]))
-    _check_durations(utterances, facts["min_duration_s"])
-    _check_counts(utterances, dict(facts["counts"]), data_folder)
+    _check_labels(utterances, list(corpus["labels"]))
+    _check_durations(utterances, corpus["min_duration_s"])
+    _check_counts(utterances, dict(corpus["counts"]), data_folder)
 
 
 def _check_ids(utterances: Sequence[Utterance]) -> None:

@@ -46,7 +46,7 @@ _HOW_TO_GET_IT = (
 )
 
 
-def read_corpus(data_folder: str | Path, facts: Mapping) -> list[Utterance]:
+def read_corpus(data_folder: str | Path, corpus: Mapping) -> list[Utterance]:
     """List the 1,440 speech recordings; download them first if the folder is empty.
 
     The audio files (WAV or FLAC) must be the full grid of the release, no more and no
@@ -59,7 +59,7 @@ def read_corpus(data_folder: str | Path, facts: Mapping) -> list[Utterance]:
         The folder that holds ``Actor_01`` to ``Actor_24``. If it is missing or empty,
         the official archive is downloaded into it and unpacked into a subfolder named
         after the archive; a folder with this subfolder alone is fine, too.
-    facts : Mapping
+    corpus : Mapping
         The ``corpus`` block of ``corpus.yaml``: ``archive`` (``url``, ``size_bytes``,
         ``md5``), ``sample_rate_hz``, ``merged_labels`` (emotion to the label used) and
         ``ignored_labels`` (emotions to leave out).
@@ -82,16 +82,16 @@ def read_corpus(data_folder: str | Path, facts: Mapping) -> list[Utterance]:
     ConnectionError
         If the archive cannot be downloaded.
     """
-    actors_folder = _find_actors(Path(data_folder), facts["archive"])
+    actors_folder = _find_actors(Path(data_folder), corpus["archive"])
     files = _audio_files(actors_folder)
     _check_names(files)
     _check_no_others(files, actors_folder)
     _check_once(files)
     _check_complete(files, actors_folder)
     return [
-        _utterance(path, data_folder, facts)
+        _utterance(path, data_folder, corpus)
         for path in sorted(files, key=lambda path: (path.parent.name, path.stem))
-        if _emotion(path) not in facts["ignored_labels"]
+        if _emotion(path) not in corpus["ignored_labels"]
     ]
 
 
@@ -229,14 +229,14 @@ def _emotion(path: Path) -> str:
     return EMOTIONS[path.stem.split("-")[2]]
 
 
-def _utterance(path: Path, data_folder: str | Path, facts: Mapping) -> Utterance:
+def _utterance(path: Path, data_folder: str | Path, corpus: Mapping) -> Utterance:
     *_, statement, _, actor = path.stem.split("-")
     emotion = _emotion(path)
     return Utterance(
         id=path.stem,
         path=path.relative_to(data_folder).as_posix(),
-        label=facts["merged_labels"].get(emotion, emotion),
+        label=corpus["merged_labels"].get(emotion, emotion),
         speaker=actor,
-        duration_s=audio_duration_s(path, facts["sample_rate_hz"]),
+        duration_s=audio_duration_s(path, corpus["sample_rate_hz"]),
         text=STATEMENTS[statement],
     )

@@ -29,14 +29,14 @@ EMOTIONS = {
 _AUDIO_SUFFIXES = {".wav", ".flac"}
 
 
-def read_corpus(data_folder: str | Path, facts: Mapping) -> list[Utterance]:
+def read_corpus(data_folder: str | Path, corpus: Mapping) -> list[Utterance]:
     """Read the 480 recordings of SAVEE.
 
     Arguments
     ---------
     data_folder : str | Path
         The folder that holds ``AudioData`` or ``ALL``, or one of these.
-    facts : Mapping
+    corpus : Mapping
         The ``corpus`` block of ``recipes/SAVEE/corpus.yaml``: ``speakers``, ``counts``
         (recordings of each label, over all speakers), ``how_to_get`` and
         ``sample_rate_hz``.
@@ -55,8 +55,8 @@ def read_corpus(data_folder: str | Path, facts: Mapping) -> list[Utterance]:
         If a recording is missing, is there twice, does not belong to the corpus, or
         is not whole.
     """
-    folder = _find_recordings(Path(data_folder), facts)
-    names = _expected_names(facts)
+    folder = _find_recordings(Path(data_folder), corpus)
+    names = _expected_names(corpus)
     paths = _complete(_audio_files(folder), names, folder)
     return [
         Utterance(
@@ -64,29 +64,29 @@ def read_corpus(data_folder: str | Path, facts: Mapping) -> list[Utterance]:
             path=paths[name].relative_to(data_folder).as_posix(),
             label=label,
             speaker=name.split("_")[0],
-            duration_s=audio_duration_s(paths[name], facts["sample_rate_hz"]),
+            duration_s=audio_duration_s(paths[name], corpus["sample_rate_hz"]),
         )
         for name, label in names.items()
     ]
 
 
-def _expected_names(facts: Mapping) -> dict[str, str]:
+def _expected_names(corpus: Mapping) -> dict[str, str]:
     """The recordings of the release and their labels."""
     return {
         f"{speaker}_{letters}{number:02d}": label
-        for speaker in facts["speakers"]
+        for speaker in corpus["speakers"]
         for letters, label in EMOTIONS.items()
-        for number in range(1, facts["counts"][label] // len(facts["speakers"]) + 1)
+        for number in range(1, corpus["counts"][label] // len(corpus["speakers"]) + 1)
     }
 
 
-def _find_recordings(data_folder: Path, facts: Mapping) -> Path:
+def _find_recordings(data_folder: Path, corpus: Mapping) -> Path:
     """Find the folder that holds the speakers' folders, or all files."""
-    speakers = list(facts["speakers"])
+    speakers = list(corpus["speakers"])
     if not data_folder.is_dir():
         raise FileNotFoundError(
             f"There is no folder {data_folder}. SAVEE cannot be downloaded without "
-            f"registration. {facts['how_to_get'].strip()}"
+            f"registration. {corpus['how_to_get'].strip()}"
         )
     candidates = [data_folder / "AudioData", data_folder / "ALL", data_folder]
     found = [folder for folder in candidates if _has_recordings(folder, speakers)]
@@ -95,7 +95,7 @@ def _find_recordings(data_folder: Path, facts: Mapping) -> Path:
         raise FileNotFoundError(
             f"{data_folder} is not the SAVEE folder: looked for AudioData/"
             f"{speakers[0]}/a01.wav or ALL/{speakers[0]}_a01.wav, found "
-            f"{_first(names) or 'nothing'}. {facts['how_to_get'].strip()}"
+            f"{_first(names) or 'nothing'}. {corpus['how_to_get'].strip()}"
         )
     if len(found) > 1:
         raise ValueError(

@@ -15,10 +15,10 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from ser_lib.evaluation.fold_status import (
-    FOLD_FACTS,
+    FOLD_INFO_KEYS,
     finished_folds,
     left_out_folds,
-    read_fold_facts,
+    read_fold_info,
     remedy,
 )
 from ser_lib.evaluation.metrics import Figures, figures
@@ -105,23 +105,23 @@ def _read_fold(
     output_folder: str | Path, fold: int, labels: Sequence[str]
 ) -> FoldResult:
     folder = Path(output_folder) / f"fold_{fold}"
-    facts = read_fold_facts(folder)
+    fold_info = read_fold_info(folder)
     try:
-        _check_epochs(facts, folder)
+        _check_epochs(fold_info, folder)
         history = _read_history(folder / "history.csv")
         predictions = read_predictions(folder / "predictions.csv", labels)
     except ValueError as error:
         raise ValueError(f"{error} {remedy(folder)}") from error
     return FoldResult(
-        **{name: facts[name] for name in FOLD_FACTS},
+        **{name: fold_info[name] for name in FOLD_INFO_KEYS},
         predictions=predictions,
         history=history,
         figures=figures(predictions, labels),
     )
 
 
-def _check_epochs(facts: Mapping, folder: Path) -> None:
-    epochs, accuracies = facts["averaged_epochs"], facts["valid_accuracy"]
+def _check_epochs(fold_info: Mapping, folder: Path) -> None:
+    epochs, accuracies = fold_info["averaged_epochs"], fold_info["valid_accuracy"]
     if not isinstance(epochs, list) or not isinstance(accuracies, list):
         raise ValueError(
             f"{folder / 'fold.json'}: expected lists of averaged_epochs and of "

@@ -13,7 +13,7 @@ from pathlib import Path
 from ser_lib.folds import fold_folders, written_digests
 
 _FOLD_FILES = ("fold.json", "history.csv", "predictions.csv")
-FOLD_FACTS = (
+FOLD_INFO_KEYS = (
     "experiment",
     "corpus",
     "seed",
@@ -105,10 +105,10 @@ def _faults(
             of_run = ", ".join(map(str, sorted(known)))
             faults.append((name, f"not of this run, which has the folds {of_run}"))
             continue
-        facts = {"fold": number, **expected}
+        fold_info = {"fold": number, **expected}
         if number in digests:
-            facts["fold_digest"] = digests[number]
-        faults.append((name, fold_fault(Path(output_folder) / name, facts)))
+            fold_info["fold_digest"] = digests[number]
+        faults.append((name, fold_fault(Path(output_folder) / name, fold_info)))
     others = [path.name for path, number in folders.items() if number is None]
     return faults + [(name, "not named as a fold of a run is") for name in others]
 
@@ -133,17 +133,17 @@ def fold_fault(folder: Path, expected: Mapping[str, object]) -> str:
     missing = [name for name in _FOLD_FILES if not (folder / name).is_file()]
     if missing:
         return f"not finished, {', '.join(missing)} missing"
-    facts, fault = _read_facts(folder)
+    fold_info, fault = _read_info(folder)
     if fault:
         return f"{fault}; the next run tests the fold again"
     for name, value in expected.items():
-        if facts.get(name) != value:
+        if fold_info.get(name) != value:
             words = _DIFFERING.get(name, f"of another {name} ({{}}, now {{}})")
-            return words.format(facts.get(name), value)
+            return words.format(fold_info.get(name), value)
     return ""
 
 
-def read_fold_facts(folder: Path) -> dict:
+def read_fold_info(folder: Path) -> dict:
     """Read ``fold.json`` of a finished fold.
 
     Arguments
@@ -154,29 +154,29 @@ def read_fold_facts(folder: Path) -> dict:
     Returns
     -------
     dict
-        At least the entries ``FOLD_FACTS``.
+        At least the entries ``FOLD_INFO_KEYS``.
 
     Raises
     ------
     ValueError
         If the file is damaged.
     """
-    facts, fault = _read_facts(folder)
+    fold_info, fault = _read_info(folder)
     if fault:
         raise ValueError(f"{folder}: {fault}. {remedy(folder)}")
-    return facts
+    return fold_info
 
 
-def _read_facts(folder: Path) -> tuple[dict, str]:
-    """Give the facts, and what is wrong with them."""
+def _read_info(folder: Path) -> tuple[dict, str]:
+    """Give the fold_info, and what is wrong with them."""
     try:
-        facts = json.loads((folder / "fold.json").read_text(encoding="utf-8"))
+        fold_info = json.loads((folder / "fold.json").read_text(encoding="utf-8"))
     except ValueError as error:
         return {}, f"its fold.json is damaged ({error})"
-    if not isinstance(facts, dict):
-        return {}, f"its fold.json is damaged (it holds {facts!r})"
-    missing = [name for name in FOLD_FACTS if name not in facts]
-    return facts, f"its fold.json lacks {', '.join(missing)}" if missing else ""
+    if not isinstance(fold_info, dict):
+        return {}, f"its fold.json is damaged (it holds {fold_info!r})"
+    missing = [name for name in FOLD_INFO_KEYS if name not in fold_info]
+    return fold_info, f"its fold.json lacks {', '.join(missing)}" if missing else ""
 
 
 def remedy(folder: Path) -> str:

@@ -115,14 +115,14 @@ def write_report(
     _write_pictures(folder, results, steps, title)
     write_results(folder / "results.csv", rows)
     write_wrong_predictions(folder, errors)
-    facts = {
+    report_info = {
         "labels": list(labels),
         "title": title,
         "note": note,
         "expected": dict(expected) if expected else None,
         "settings_key": settings_key,
     }
-    _write_text(folder / "report.json", json.dumps(facts, indent=2) + "\n")
+    _write_text(folder / "report.json", json.dumps(report_info, indent=2) + "\n")
     _write_text(folder / "report.md", "\n\n".join(sections) + "\n")
     return folder / "report.md"
 
@@ -300,26 +300,26 @@ def main(arguments: Sequence[str]) -> None:
             f"{path} is missing: expected the output folder of a run that has written "
             f"its report. Run its train.py first."
         )
-    write_report(options.output_folder, **_read_report_facts(path))
+    write_report(options.output_folder, **_read_report_info(path))
     print(format_table(options.output_folder))
     if options.results:
         merge_results(options.results, _read_rows(options.output_folder))
         print(f"The rows of this run are now in {options.results}.")
 
 
-def _read_report_facts(path: Path) -> dict:
+def _read_report_info(path: Path) -> dict:
     """Read ``report.json``: the arguments of :func:`write_report`."""
     expected = {"labels", "title", "note", "expected", "settings_key"}
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        report_info = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        facts = str(error)
-    if not isinstance(facts, dict) or set(facts) != expected:
+        report_info = str(error)
+    if not isinstance(report_info, dict) or set(report_info) != expected:
         raise ValueError(
-            f"{path} is damaged: expected {sorted(expected)}, found {facts}. The "
+            f"{path} is damaged: expected {sorted(expected)}, found {report_info}. The "
             f"train.py of the run writes it anew; nothing is trained again."
         )
-    return facts
+    return report_info
 
 
 if __name__ == "__main__":

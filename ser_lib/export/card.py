@@ -59,8 +59,8 @@ def model_card(run_folder: str | Path, about: Mapping, has_onnx: bool = False) -
         _limits(about, corpus),
         "## Made with",
         ", ".join(f"{name} {v}" for name, v in about["versions"].items())
-        + f"; settings `{about['settings_key']}`. Labels, checksums and the facts of "
-        "the training are in `model.json`.",
+        + f"; settings `{about['settings_key']}`. Labels, checksums and what "
+        "is known of the training are in `model.json`.",
     ]
     return "\n\n".join(sections) + "\n"
 

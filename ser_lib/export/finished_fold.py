@@ -1,7 +1,7 @@
 """The model of a finished fold, put together again from what the run left behind.
 
 Nothing is trained, and no corpus or table is read: the network comes from the settings
-that lie beside the checkpoints, labels and facts of the corpus from the folder of the
+that lie beside the checkpoints, labels and corpus from the folder of the
 run, and the weights are the average that the fold was tested with. In a stage-B run,
 each fine-tuned upstream comes from the stage-A run that ``fold.json`` names.
 """
@@ -25,7 +25,7 @@ from ser_lib.evaluation import fold_status as finished_folds
 from ser_lib.evaluation import read_labels
 from ser_lib.folds import CORPUS_FILE
 from ser_lib.model import EmotionModel
-from ser_lib.model_folder import FACTS_FILE
+from ser_lib.model_folder import MODEL_FILE
 from ser_lib.settings import Settings
 from ser_lib.training import AtomicCheckpointer, load_average, saved_modules
 from ser_lib.upstreams import class_of_family
@@ -51,7 +51,7 @@ def load_trained(run_folder: str | Path, fold: int) -> tuple[EmotionModel, dict]
     EmotionModel
         In eval mode, on the CPU.
     dict
-        What ``fold.json`` says, the facts of the training that matter in use, and
+        What ``fold.json`` says, what of the training matters in use, and
         ``network``, which describes the model (see ``model_description.py``).
 
     Raises
@@ -64,29 +64,29 @@ def load_trained(run_folder: str | Path, fold: int) -> tuple[EmotionModel, dict]
         the run is damaged.
     """
     run_folder = Path(run_folder)
-    facts = read_fold_facts(run_folder, fold)
-    known = _known_facts(run_folder, fold)
-    folder = _trained_folder(run_folder, facts, facts["trained_in"])
+    fold_info = read_fold_info(run_folder, fold)
+    known = _known_settings(run_folder, fold)
+    folder = _trained_folder(run_folder, fold_info, fold_info["trained_in"])
     settings = _settings(folder, run_folder, known)
     model, block = settings["model"], _model_block(settings)
     modules = {
         "downstream": model.downstream,
         "upstreams": model.upstreams.without(settings["finetuned"]),
     }
-    averaged = _average(folder, modules, len(facts["averaged_epochs"]))
-    _check_epochs(folder, averaged, facts["averaged_epochs"])
+    averaged = _average(folder, modules, len(fold_info["averaged_epochs"]))
+    _check_epochs(folder, averaged, fold_info["averaged_epochs"])
     for name in settings["finetuned"]:
-        recorded = facts.get("upstreams_trained_in", {}).get(name)
-        stage = _trained_folder(run_folder, facts, recorded)
+        recorded = fold_info.get("upstreams_trained_in", {}).get(name)
+        stage = _trained_folder(run_folder, fold_info, recorded)
         k = settings["finetuned"][name]["averaged_checkpoints"]
         encoder, of_stage = _finetuned(stage, _settings(stage, run_folder, known), k)
         model.upstreams[name], block["upstreams"][name] = encoder, of_stage
     network, encoders = _described(model.eval(), block)
-    facts |= {"network": network, "encoders": encoders}
-    return model, facts | _facts_of_use(settings)
+    fold_info |= {"network": network, "encoders": encoders}
+    return model, fold_info | _needed_in_use(settings)
 
 
-def read_fold_facts(run_folder: str | Path, fold: int) -> dict:
+def read_fold_info(run_folder: str | Path, fold: int) -> dict:
     """Read ``fold.json`` of a finished fold.
 
     Arguments
@@ -109,7 +109,7 @@ def read_fold_facts(run_folder: str | Path, fold: int) -> dict:
         If the file is damaged.
     """
     run_folder = Path(run_folder)
-    if (run_folder / FACTS_FILE).is_file():
+    if (run_folder / MODEL_FILE).is_file():
         raise FileNotFoundError(
             f"{run_folder} is a model folder, as an export writes it. Expected the "
             f"folder of a run, such as results/fbank_ecapa/seed_1986."
@@ -128,10 +128,10 @@ def read_fold_facts(run_folder: str | Path, fold: int) -> dict:
             f"Fold {fold} of {run_folder} cannot be used: {reason}. Finished are the "
             f"folds {finished or 'none'}. {again}".rstrip()
         )
-    return finished_folds.read_fold_facts(run_folder / f"fold_{fold}")
+    return finished_folds.read_fold_info(run_folder / f"fold_{fold}")
 
 
-def _known_facts(run_folder: Path, fold: int) -> dict[str, Any]:
+def _known_settings(run_folder: Path, fold: int) -> dict[str, Any]:
     """Give settings as they were in the run, whatever has become of its table since."""
     path = run_folder / CORPUS_FILE
     if not path.is_file():
@@ -174,9 +174,9 @@ def _settings(folder: Path, run_folder: Path, known: Mapping[str, Any]) -> Setti
     return Settings.from_file(path, {**known, **sources}) if sources else settings
 
 
-def _trained_folder(run_folder: Path, facts: Mapping, recorded: str | None) -> Path:
+def _trained_folder(run_folder: Path, fold_info: Mapping, recorded: str | None) -> Path:
     """Find a folder of checkpoints: it keeps its place relative to the run's."""
-    fold = facts["fold"]
+    fold = fold_info["fold"]
     if recorded is None:
         raise FileNotFoundError(
             f"fold.json of fold {fold} of {run_folder} does not say where its "
@@ -272,7 +272,7 @@ def _without_folders(source: str) -> str:
     return path.name if path.exists() else source
 
 
-def _facts_of_use(settings: Settings) -> dict:
+def _needed_in_use(settings: Settings) -> dict:
     corpus = settings["corpus"]
     described = ("name", "licence", "source", "citation")
     return {

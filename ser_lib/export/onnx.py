@@ -21,7 +21,7 @@ from ser_lib.inference import EmotionRecognizer
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-3
-_COPIED_FACTS = ("labels", "sample_rate_hz", "trim_silence_db")
+_COPIED = ("labels", "sample_rate_hz", "trim_silence_db")
 _ONE_FILE_BYTES = 1_500_000_000  # protobuf holds 2 GB
 
 
@@ -82,9 +82,9 @@ def write_onnx(recognizer: EmotionRecognizer, path: str | Path) -> Path:
         dynamo=True,
         verbose=False,
     )
-    facts = {key: recognizer.facts[key] for key in _COPIED_FACTS}
-    facts["min_duration_s"] = least_samples / recognizer.sample_rate_hz
-    for key, value in facts.items():
+    info = {key: recognizer.model_info[key] for key in _COPIED}
+    info["min_duration_s"] = least_samples / recognizer.sample_rate_hz
+    for key, value in info.items():
         program.model.metadata_props[key] = json.dumps(value)
     n_bytes = sum(value.nbytes for value in graph.state_dict().values())
     program.save(str(path), external_data=n_bytes > _ONE_FILE_BYTES)

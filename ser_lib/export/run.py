@@ -14,19 +14,19 @@ from pathlib import Path
 
 from ser_lib.evaluation import finished_folds
 from ser_lib.export.card import model_card
-from ser_lib.export.finished_fold import load_trained, read_fold_facts
+from ser_lib.export.finished_fold import load_trained, read_fold_info
 from ser_lib.export.onnx import check_installed, write_onnx
 from ser_lib.inference import EmotionRecognizer
 from ser_lib.model import EmotionModel
 from ser_lib.model_folder import (
     CARD_FILE,
-    FACTS_FILE,
+    MODEL_FILE,
     ONNX_FILE,
     OWN_FILES,
     WEIGHT_FILES,
     check_made_of,
-    write_facts,
     write_member,
+    write_model_info,
 )
 from ser_lib.utils.strict_json import read_json
 
@@ -75,15 +75,15 @@ def export_run(
     if onnx:
         check_installed()
     folds = folds or finished_folds(run_folder)[:1] or [1]
-    _check_one_run({fold: read_fold_facts(run_folder, fold) for fold in folds})
+    _check_one_run({fold: read_fold_info(run_folder, fold) for fold in folds})
     with _complete_folder(out) as folder:
         members = {}
         for fold in folds:
-            model, facts = load_trained(run_folder, fold)
+            model, info = load_trained(run_folder, fold)
             _check_reads_speech(model, run_folder)
             check_made_of(model, run_folder)
-            members[f"fold_{fold}"] = write_member(folder, model, facts)
-        about = write_facts(folder, facts, members)
+            members[f"fold_{fold}"] = write_member(folder, model, info)
+        about = write_model_info(folder, info, members)
         card = model_card(run_folder, about, has_onnx=onnx)
         (folder / CARD_FILE).write_text(card, encoding="utf-8")
         # Whatever is handed out has been loaded once by those who will load it.
@@ -107,13 +107,13 @@ def _is_ours(out: Path) -> bool:
     """Tell whether an export wrote the folder, or was about to."""
     if (out / UNFINISHED).is_dir():
         return True
-    if not (out / FACTS_FILE).is_file():
+    if not (out / MODEL_FILE).is_file():
         return False
     try:
-        facts = read_json(out / FACTS_FILE)
+        info = read_json(out / MODEL_FILE)
     except ValueError:  # not by an export, which writes it whole
         return False
-    return isinstance(facts, dict) and {"format", "members"} <= set(facts)
+    return isinstance(info, dict) and {"format", "members"} <= set(info)
 
 
 def _check_reads_speech(model: EmotionModel, run_folder: str | Path) -> None:
@@ -125,8 +125,8 @@ def _check_reads_speech(model: EmotionModel, run_folder: str | Path) -> None:
         )
 
 
-def _check_one_run(facts: Mapping[int, Mapping]) -> None:
-    keys = {fold: about["settings_key"] for fold, about in facts.items()}
+def _check_one_run(info: Mapping[int, Mapping]) -> None:
+    keys = {fold: about["settings_key"] for fold, about in info.items()}
     if len(set(keys.values())) > 1:
         raise ValueError(
             f"The folds were run with different settings (settings_key {keys}) and "
@@ -166,5 +166,5 @@ def _replace(out: Path, unfinished: Path) -> None:
         is_own = any(fnmatchcase(path.name, pattern) for pattern in OWN_FILES)
         if is_own and path.name not in new:
             path.unlink()
-    for name in [*sorted(new - weights - {FACTS_FILE}), FACTS_FILE]:
+    for name in [*sorted(new - weights - {MODEL_FILE}), MODEL_FILE]:
         os.replace(unfinished / name, out / name)

@@ -36,9 +36,9 @@ def main(arguments: Sequence[str]) -> int:
         "--corpus", type=path_argument, help="a corpus.yaml with the protocol"
     )
     options = parser.parse_args(arguments)
-    source, facts = _protocol(options.folder, options.corpus)
+    source, corpus = _protocol(options.folder, options.corpus)
     print(f"Protocol: {source}")
-    audit = audit_folds(read_folds(options.folder), facts)
+    audit = audit_folds(read_folds(options.folder), corpus)
     of_run = {f"fold_{fold.number}" for fold in audit.folds}
     others = [p.name for p in fold_folders(options.folder) if p.name not in of_run]
     if others:
@@ -50,16 +50,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _protocol(folder: Path, corpus_yaml: Path | None) -> tuple[str, Mapping]:
-    """Find the facts of the corpus, and say where."""
+    """Find the corpus that the folds were made by, and where it was read."""
     saved = folder / CORPUS_FILE
     path = corpus_yaml or (saved if saved.is_file() else None)
     if path is None:
         return "the strictest (name another one with --corpus)", {}
     # Not a whole experiment, so references would lead nowhere.
-    facts = Settings.from_file(path).unresolved().get("corpus")
-    if not isinstance(facts, dict):
+    corpus = Settings.from_file(path).unresolved().get("corpus")
+    if not isinstance(corpus, dict):
         raise ValueError(f"{path} has no block 'corpus'; expected a corpus.yaml.")
-    return str(path), facts
+    return str(path), corpus
 
 
 if __name__ == "__main__":

@@ -120,14 +120,14 @@ class Audit:
         return any(value_of(u, field) for part in parts for u in part)
 
 
-def audit_folds(folds: Sequence[Fold], facts: Mapping) -> Audit:
-    """Compare the parts of each fold with each other and with the corpus's facts.
+def audit_folds(folds: Sequence[Fold], corpus: Mapping) -> Audit:
+    """Compare the parts of each fold with each other and with ``corpus.yaml``.
 
     Arguments
     ---------
     folds : Sequence[Fold]
         The folds. Audio is compared where the utterances have an ``audio_hash``.
-    facts : Mapping
+    corpus : Mapping
         The ``corpus`` block of ``corpus.yaml``: ``allowed_overlap``, ``labels``,
         ``counts`` (utterances of each class), ``validation`` (False if there is no
         validation part). What is missing is the strictest:
@@ -155,10 +155,10 @@ def audit_folds(folds: Sequence[Fold], facts: Mapping) -> Audit:
     Allowed by the protocol: train and valid share 1 speaker.
     Not compared, because not known: recordings, sessions, dialogs, texts.
     """
-    allowed = allowed_overlaps(facts.get("allowed_overlap") or {})
+    allowed = allowed_overlaps(corpus.get("allowed_overlap") or {})
     rows = [u for fold in folds for part in fold.parts.values() for u in part]
-    labels = list(facts.get("labels") or sorted({u.label for u in rows}))
-    counts = facts.get("counts")
-    protocol = (allowed, labels, counts, facts.get("validation", True))
+    labels = list(corpus.get("labels") or sorted({u.label for u in rows}))
+    counts = corpus.get("counts")
+    protocol = (allowed, labels, counts, corpus.get("validation", True))
     findings = [f for fold in folds for f in audit_fold(fold, *protocol)]
     return Audit(list(folds), labels, findings)

@@ -11,7 +11,7 @@ from ser_lib.corpora import read_manifest, write_manifest
 from ser_lib.folds.fold import Fold, fold_digest
 from ser_lib.utils.files import atomic_path
 
-CORPUS_FILE = "corpus.yaml"  # the facts that folds were made and audited by
+CORPUS_FILE = "corpus.yaml"  # what the folds were made and audited by
 FOLDS_FILE = "folds.json"  # the folds of the run: number -> digest of its data
 
 
@@ -29,8 +29,8 @@ def write_fold(fold: Fold, folder: str | Path) -> None:
         write_manifest(Path(folder) / f"{name}.csv", part)
 
 
-def write_folds(folds: Sequence[Fold], facts: Mapping, folder: str | Path) -> None:
-    """Write all folds, their digests, and the facts and protocol of their corpus.
+def write_folds(folds: Sequence[Fold], corpus: Mapping, folder: str | Path) -> None:
+    """Write all folds, their digests, and the ``corpus.yaml`` of the run.
 
     ``corpus.yaml`` holds values alone, so the folds can be audited anywhere, whatever
     the settings of the run refer to. ``folds.json`` tells these folds from what other
@@ -40,7 +40,7 @@ def write_folds(folds: Sequence[Fold], facts: Mapping, folder: str | Path) -> No
     ---------
     folds : Sequence[Fold]
         The folds; each gets a folder ``fold_<k>``.
-    facts : Mapping
+    corpus : Mapping
         The block ``corpus`` of the settings.
     folder : str | Path
         The output folder of a run.
@@ -52,7 +52,7 @@ def write_folds(folds: Sequence[Fold], facts: Mapping, folder: str | Path) -> No
     for fold in folds:
         write_fold(fold, Path(folder) / f"fold_{fold.number}")
     with atomic_path(Path(folder) / CORPUS_FILE) as unfinished:
-        YAML().dump({"corpus": facts}, unfinished)
+        YAML().dump({"corpus": corpus}, unfinished)
 
 
 def written_digests(folder: str | Path) -> dict[int, str]:

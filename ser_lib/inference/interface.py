@@ -22,7 +22,7 @@ class Recognizer(Protocol):
         Shortest utterance that it classifies.
     device : str
         Where it runs.
-    facts : Mapping
+    model_info : Mapping
         The content of ``model.json``.
     """
 
@@ -30,7 +30,7 @@ class Recognizer(Protocol):
     sample_rate_hz: int
     min_duration_s: float
     device: str
-    facts: Mapping
+    model_info: Mapping
 
     def load_audio(self, path: str) -> torch.Tensor:
         """Read a file as a waveform of shape (samples,)."""

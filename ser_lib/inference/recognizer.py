@@ -59,13 +59,13 @@ class EmotionRecognizer(Pretrained):
     ) -> None:
         super().__init__(modules, hparams, run_opts, freeze_params)
         self.mods.eval()
-        self.facts: dict = hparams["pretrainer"].facts
-        self.labels: list[str] = list(self.facts["labels"])
-        self.sample_rate_hz: int = self.facts["sample_rate_hz"]
+        self.model_info: dict = hparams["pretrainer"].model_info
+        self.labels: list[str] = list(self.model_info["labels"])
+        self.sample_rate_hz: int = self.model_info["sample_rate_hz"]
         upstreams = [u for m in self.mods.values() for u in m.upstreams.values()]
         least_samples = max(upstream.min_samples for upstream in upstreams)
         self.min_duration_s: float = max(
-            self.facts["min_duration_s"], least_samples / self.sample_rate_hz
+            self.model_info["min_duration_s"], least_samples / self.sample_rate_hz
         )
 
     def train(self, mode: bool = True) -> "EmotionRecognizer":
@@ -223,7 +223,7 @@ class EmotionRecognizer(Pretrained):
         return self._usable(read_audio(path, self.sample_rate_hz), str(path))
 
     def _usable(self, wav: torch.Tensor, name: str) -> torch.Tensor:
-        limits = self.min_duration_s, self.facts["trim_silence_db"]
+        limits = self.min_duration_s, self.model_info["trim_silence_db"]
         return usable_wav(wav, self.sample_rate_hz, name, *limits)
 
     def classify_file(self, path: str | Path) -> Classified:

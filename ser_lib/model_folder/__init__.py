@@ -7,11 +7,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "description": [
             "CARD_FILE",
-            "FACTS_FILE",
+            "MODEL_FILE",
             "ONNX_FILE",
             "OWN_FILES",
             "WEIGHT_FILES",
-            "write_facts",
+            "write_model_info",
             "write_member",
         ],
         "hub": ["hub_licence", "push_to_hub"],

@@ -25,8 +25,8 @@ from ser_lib.model_folder.checksums import network_sha256, sha256
 from ser_lib.model_folder.network import check_network
 from ser_lib.utils.strict_json import read_json
 
-FORMAT = 2
-FACTS_FILE = "model.json"
+FORMAT = 3
+MODEL_FILE = "model.json"
 YAML_FILE = "hyperparams.yaml"
 INTERFACE_FILE = "custom_interface.py"
 CARD_FILE = "README.md"
@@ -34,7 +34,7 @@ ONNX_FILE = "model.onnx"
 WEIGHT_FILES = "fold_[0-9]*.safetensors"
 # What an export writes; anything else in the folder is somebody's own.
 OWN_FILES = (
-    FACTS_FILE,
+    MODEL_FILE,
     YAML_FILE,
     INTERFACE_FILE,
     CARD_FILE,
@@ -43,8 +43,8 @@ OWN_FILES = (
     f"{ONNX_FILE}.data",
 )
 
-# Facts that the weights are worth nothing without: each file of weights repeats them.
-WITNESSED = ("labels", "sample_rate_hz", "trim_silence_db")
+# Weights are of no use without these, so each file of weights repeats them.
+REPEATED_IN_WEIGHTS = ("labels", "sample_rate_hz", "trim_silence_db")
 _KINDS = {
     "labels": list,
     "sample_rate_hz": int,
@@ -62,7 +62,7 @@ _RANGES = {
     "min_duration_s": (0, 3600),
 }
 _MOST_LABELS, _MOST_MEMBERS = 1000, 100
-_KEPT = (*WITNESSED, "min_duration_s", "trained_on", "encoders", "note")
+_KEPT = (*REPEATED_IN_WEIGHTS, "min_duration_s", "trained_on", "encoders", "note")
 _KEPT_OF_RUN = ("experiment", "seed", "settings_key")
 _KEPT_OF_FOLD = ("fold", "averaged_epochs", "valid_accuracy")
 PACKAGES = ("torch", "speechbrain", "transformers", "numpy")
@@ -79,7 +79,7 @@ __all__ = ["EmotionRecognizer"]
 _MEMBER = re.compile(r"fold_[1-9][0-9]{0,8}")
 
 
-def write_member(folder: Path, model: EmotionModel, facts: Mapping) -> dict:
+def write_member(folder: Path, model: EmotionModel, info: Mapping) -> dict:
     """Write the weights of one fold's model.
 
     Arguments
@@ -88,7 +88,7 @@ def write_member(folder: Path, model: EmotionModel, facts: Mapping) -> dict:
         The model folder.
     model : EmotionModel
         The model.
-    facts : Mapping
+    info : Mapping
         As ``trained.load_trained`` gives them.
 
     Returns
@@ -96,22 +96,22 @@ def write_member(folder: Path, model: EmotionModel, facts: Mapping) -> dict:
     dict
         What ``model.json`` says about it.
     """
-    path = folder / f"fold_{facts['fold']}.safetensors"
+    path = folder / f"fold_{info['fold']}.safetensors"
     weights = {key: value.clone() for key, value in model.state_dict().items()}
-    witness = json.dumps({key: facts[key] for key in WITNESSED})
-    save_file(weights, path, metadata={"format": "pt", "facts": witness})
+    repeated = json.dumps({key: info[key] for key in REPEATED_IN_WEIGHTS})
+    save_file(weights, path, metadata={"format": "pt", "model_info": repeated})
     path.chmod(folder.stat().st_mode & 0o666)  # safetensors makes it its owner's alone
-    return {**{key: facts[key] for key in _KEPT_OF_FOLD}, "sha256": sha256(path)}
+    return {**{key: info[key] for key in _KEPT_OF_FOLD}, "sha256": sha256(path)}
 
 
-def write_facts(folder: Path, facts: Mapping, members: Mapping[str, dict]) -> dict:
+def write_model_info(folder: Path, info: Mapping, members: Mapping[str, dict]) -> dict:
     """Write all files of a model folder but weights and card.
 
     Arguments
     ---------
     folder : Path
         The model folder.
-    facts : Mapping
+    info : Mapping
         As ``trained.load_trained`` gives them for one of the folds.
     members : Mapping[str, dict]
         What :func:`write_member` gave, by the names fold_<k>.
@@ -126,24 +126,24 @@ def write_facts(folder: Path, facts: Mapping, members: Mapping[str, dict]) -> di
     ValueError
         If the model is made of more than networks of this library.
     """
-    network = facts["network"]
-    check_network(network, f"the experiment {facts['experiment']}")
+    network = info["network"]
+    check_network(network, f"the experiment {info['experiment']}")
     (folder / YAML_FILE).write_text(_YAML, encoding="utf-8")
     (folder / INTERFACE_FILE).write_text(_INTERFACE, encoding="utf-8")
     about = {
         "format": FORMAT,
-        **{key: facts[key] for key in (*_KEPT, *_KEPT_OF_RUN)},
+        **{key: info[key] for key in (*_KEPT, *_KEPT_OF_RUN)},
         "network": network,
         "network_sha256": network_sha256(network),
         "members": dict(members),
         "versions": {"ser_lib": __version__, **{p: version(p) for p in PACKAGES}},
     }
     text = json.dumps(about, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    (folder / FACTS_FILE).write_text(text, encoding="utf-8")
+    (folder / MODEL_FILE).write_text(text, encoding="utf-8")
     return about
 
 
-def read_facts(folder: str | Path) -> dict:
+def read_model_info(folder: str | Path) -> dict:
     """Read ``model.json`` and check that it says what a model needs.
 
     Arguments
@@ -163,55 +163,50 @@ def read_facts(folder: str | Path) -> dict:
     ValueError
         If it is damaged, or of another format.
     """
-    path = Path(folder) / FACTS_FILE
+    path = Path(folder) / MODEL_FILE
     if not path.is_file():
         raise FileNotFoundError(
-            f"{folder} is not a model folder: it has no {FACTS_FILE}. Expected what "
+            f"{folder} is not a model folder: it has no {MODEL_FILE}. Expected what "
             f"python -m ser_lib.export writes. It holds: "
             f"{sorted(p.name for p in Path(folder).iterdir()) or 'nothing'}."
         )
-    facts = read_json(path)
-    found = facts.get("format") if isinstance(facts, dict) else None
-    if found == 1:
-        raise ValueError(
-            f"{folder} has the format 1 of an older version, whose hyperparams.yaml "
-            f"could run code and is no longer read. Export the model from its run "
-            f"again: python -m ser_lib.export RUN_FOLDER {folder}"
-        )
+    info = read_json(path)
+    found = info.get("format") if isinstance(info, dict) else None
     if found != FORMAT:
         raise ValueError(
             f"{path} has the format {reprlib.repr(found)}; this version of ser_lib "
-            f"reads format {FORMAT}. Install the version that wrote it, or export the "
-            f"model again."
+            f"reads format {FORMAT}. Export the model from its run again (python -m "
+            f"ser_lib.export RUN_FOLDER {folder}), or install the version of ser_lib "
+            f"that wrote it."
         )
     for key, kind in _KINDS.items():
-        if not isinstance(facts.get(key), kind):
+        if not isinstance(info.get(key), kind):
             raise ValueError(
-                f"{path} is damaged: {key} is {reprlib.repr(facts.get(key))}, expected "
+                f"{path} is damaged: {key} is {reprlib.repr(info.get(key))}, expected "
                 f"{kind.__name__ if isinstance(kind, type) else 'a number'}."
             )
-    _check_numbers(path, facts)
-    _check_labels_and_members(path, facts)
-    check_network(facts["network"], path)
-    if network_sha256(facts["network"]) != facts["network_sha256"]:
+    _check_numbers(path, info)
+    _check_labels_and_members(path, info)
+    check_network(info["network"], path)
+    if network_sha256(info["network"]) != info["network_sha256"]:
         raise ValueError(
             f"{path} was changed or damaged: its network has another SHA-256 than "
             f"network_sha256. Copy, download or export the folder again."
         )
-    return facts
+    return info
 
 
-def _check_numbers(path: Path, facts: Mapping) -> None:
+def _check_numbers(path: Path, info: Mapping) -> None:
     for key, (least, most) in _RANGES.items():
-        if facts[key] is not None and not least <= facts[key] <= most:
+        if info[key] is not None and not least <= info[key] <= most:
             raise ValueError(
-                f"{path} is damaged: {key} is {reprlib.repr(facts[key])}, expected "
+                f"{path} is damaged: {key} is {reprlib.repr(info[key])}, expected "
                 f"{least} to {most}."
             )
 
 
-def _check_labels_and_members(path: Path, facts: Mapping) -> None:
-    labels, members = facts["labels"], facts["members"]
+def _check_labels_and_members(path: Path, info: Mapping) -> None:
+    labels, members = info["labels"], info["members"]
     are_names = all(isinstance(label, str) for label in labels)
     if not are_names or not 2 <= len(set(labels)) == len(labels) <= _MOST_LABELS:
         raise ValueError(
@@ -233,7 +228,7 @@ def _check_labels_and_members(path: Path, facts: Mapping) -> None:
         raise ValueError(f"{path} is damaged: {without} have no sha256.")
 
 
-def check_same(path: Path, key: str, found: object, facts: Mapping) -> None:
+def check_same(path: Path, key: str, found: object, info: Mapping) -> None:
     """Compare a fact that a file of the folder repeats.
 
     Arguments
@@ -244,16 +239,16 @@ def check_same(path: Path, key: str, found: object, facts: Mapping) -> None:
         Name of the fact.
     found : object
         What the file says.
-    facts : Mapping
-        As :func:`read_facts` gives them.
+    info : Mapping
+        As :func:`read_model_info` gives them.
 
     Raises
     ------
     ValueError
         If they differ.
     """
-    if found != facts[key]:
+    if found != info[key]:
         raise ValueError(
-            f"{path} and {FACTS_FILE} do not belong together: {key} are {found!r} in "
-            f"{path.name} and {facts[key]!r} in {FACTS_FILE}. Export the model again."
+            f"{path} and {MODEL_FILE} do not belong together: {key} are {found!r} in "
+            f"{path.name} and {info[key]!r} in {MODEL_FILE}. Export the model again."
         )

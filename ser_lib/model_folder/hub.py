@@ -13,14 +13,14 @@ from huggingface_hub.errors import (
 from speechbrain.utils.fetching import FetchConfig
 
 from ser_lib.model_folder.description import (
-    FACTS_FILE,
+    MODEL_FILE,
     OWN_FILES,
     WEIGHT_FILES,
-    read_facts,
+    read_model_info,
 )
 
 _COMMON_LICENCE = re.compile(r"CC (BY|BY-SA|BY-NC|BY-ND|BY-NC-SA|BY-NC-ND) [\d.]+")
-NEEDED_PATTERNS = [FACTS_FILE, WEIGHT_FILES]
+NEEDED_PATTERNS = [MODEL_FILE, WEIGHT_FILES]
 
 
 def local_model(source: str | Path, fetch_config: FetchConfig | None = None) -> Path:
@@ -75,7 +75,9 @@ def _cached(source: str, options: Mapping) -> Path | None:
     """Look into the cache, which may hold a model in part."""
     try:
         folder = Path(snapshot_download(source, local_files_only=True, **options))
-        missing = [n for n in read_facts(folder)["members"] if not _file(folder, n)]
+        missing = [
+            n for n in read_model_info(folder)["members"] if not _file(folder, n)
+        ]
     except (LocalEntryNotFoundError, FileNotFoundError):
         return None
     return None if missing else folder

@@ -13,11 +13,11 @@ from speechbrain.utils.fetching import FetchConfig
 from ser_lib.model import EmotionModel
 from ser_lib.model_folder.checksums import check_sum
 from ser_lib.model_folder.description import (
-    FACTS_FILE,
+    MODEL_FILE,
     PACKAGES,
-    WITNESSED,
+    REPEATED_IN_WEIGHTS,
     check_same,
-    read_facts,
+    read_model_info,
 )
 from ser_lib.model_folder.hub import local_model
 from ser_lib.model_folder.network import build_model
@@ -32,13 +32,13 @@ class StrictPretrainer:
 
     It has the methods that SpeechBrain calls on the ``pretrainer`` of a
     ``hyperparams.yaml``; SpeechBrain's own is not strict. After ``load_collected``,
-    ``facts`` holds ``model.json``, and ``members`` the models by their names.
+    ``info`` holds ``model.json``, and ``members`` the models by their names.
     """
 
     def __init__(self) -> None:
         self.members: dict[str, EmotionModel] = {}
         self.folder: Path | None = None
-        self.facts: dict = {}
+        self.model_info: dict = {}
 
     def set_collect_in(self, path: str | Path | None) -> None:
         """Do nothing: weights are read where they are, in the folder or the cache.
@@ -80,13 +80,13 @@ class StrictPretrainer:
             If a file is missing, was changed, does not belong to the others, or
             describes something else than a network of this library.
         """
-        self.facts = read_facts(self.folder)
-        _compare_versions(self.folder, self.facts["versions"])
+        self.model_info = read_model_info(self.folder)
+        _compare_versions(self.folder, self.model_info["versions"])
         with torch.device("meta"):
             outline = self._build()
         paths = {name: self.folder / f"{name}.safetensors" for name in self._names}
         for name, path in paths.items():
-            check_sum(path, self.facts["members"][name]["sha256"])
+            check_sum(path, self.model_info["members"][name]["sha256"])
             self._check_header(path, outline)
         for name, path in paths.items():
             model = self._build()
@@ -95,11 +95,11 @@ class StrictPretrainer:
 
     @property
     def _names(self) -> list[str]:
-        return list(self.facts["members"])
+        return list(self.model_info["members"])
 
     def _build(self) -> EmotionModel:
-        facts = self.facts
-        return build_model(facts["network"], facts["labels"], self.folder / FACTS_FILE)
+        info = self.model_info
+        return build_model(info["network"], info["labels"], self.folder / MODEL_FILE)
 
     def _check_header(self, path: Path, outline: EmotionModel) -> None:
         with open(path, "rb") as f:
@@ -107,13 +107,15 @@ class StrictPretrainer:
         if header_bytes > MAX_BYTES:
             raise _not_weights(path, f"a header of {header_bytes} bytes")
         with _opened(path) as weights:
-            witness = parse_json((weights.metadata() or {}).get("facts", "{}"), path)
+            repeated = parse_json(
+                (weights.metadata() or {}).get("model_info", "{}"), path
+            )
             shapes = {
                 key: tuple(weights.get_slice(key).get_shape()) for key in weights.keys()
             }
-        witness = witness if isinstance(witness, dict) else {}
-        for key in WITNESSED:
-            check_same(path, key, witness.get(key), self.facts)
+        repeated = repeated if isinstance(repeated, dict) else {}
+        for key in REPEATED_IN_WEIGHTS:
+            check_same(path, key, repeated.get(key), self.model_info)
         check_shapes(outline, shapes, path)
 
 

@@ -215,7 +215,7 @@ def check_disk(plans: Sequence[RowPlan]) -> None:
 
 def _work_folder(plans: Sequence[RowPlan]) -> tuple[Path, int]:
     """Give the folder that the work goes to, and the bytes that are free there."""
-    folder = Path(plans[0].row.settings["work_folder"])
+    folder = Path(plans[0].row.settings["cache_folder"])
     there = next(p for p in (folder, *folder.absolute().parents) if p.is_dir())
     return folder, shutil.disk_usage(there).free
 

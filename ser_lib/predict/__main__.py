@@ -100,9 +100,9 @@ def load_recognizer(source: str, device: str) -> Recognizer:
 def _open_output(
     recognizer: Recognizer, options: Namespace, items: Sequence[Item]
 ) -> RowOutput | FolderOutput:
-    facts = recognizer.facts
+    model_info = recognizer.model_info
     settings = {
-        "model": [facts["members"], facts["network_sha256"]],
+        "model": [model_info["members"], model_info["network_sha256"]],
         "format": options.format,
         "timeline": options.timeline,
     }

@@ -195,10 +195,10 @@ def _is_among(out: Path, inputs: Iterable[str | Path]) -> bool:
 
 def _file_of(path: str | Path) -> tuple[int, int] | None:
     try:
-        facts = os.stat(path)
+        status = os.stat(path)
     except (OSError, ValueError):  # ValueError: NUL in its name
         return None
-    return facts.st_dev, facts.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _check_names(items: Sequence[Item], options: argparse.Namespace) -> None:

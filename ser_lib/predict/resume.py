@@ -174,10 +174,10 @@ class Progress:
 def _stamp(path: Path) -> list[int]:
     """Size and time of the last change; nothing for what is not there."""
     try:
-        facts = os.stat(path)
+        status = os.stat(path)
     except (OSError, ValueError):  # ValueError: NUL in its name
         return []
-    return [facts.st_size, facts.st_mtime_ns]
+    return [status.st_size, status.st_mtime_ns]
 
 
 def _line(name: str, stamp: list[int]) -> str:

@@ -44,19 +44,19 @@ def write_encoder_card(settings: Settings, run_folder: str | Path) -> None:
         Its output folder, with ``pretraining.json`` and ``encoder``.
     """
     folder = Path(run_folder)
-    facts = json.loads((folder / "pretraining.json").read_text(encoding="utf-8"))
+    info = json.loads((folder / "pretraining.json").read_text(encoding="utf-8"))
     with atomic_path(folder / "encoder" / "README.md") as unfinished:
-        unfinished.write_text(encoder_card(settings, facts), encoding="utf-8")
+        unfinished.write_text(encoder_card(settings, info), encoding="utf-8")
 
 
-def encoder_card(settings: Settings, facts: Mapping[str, Any]) -> str:
+def encoder_card(settings: Settings, info: Mapping[str, Any]) -> str:
     """Make the card of an encoder.
 
     Arguments
     ---------
     settings : Settings
         Settings of the pre-training.
-    facts : Mapping[str, Any]
+    info : Mapping[str, Any]
         The content of its ``pretraining.json``.
 
     Returns
@@ -65,21 +65,21 @@ def encoder_card(settings: Settings, facts: Mapping[str, Any]) -> str:
         Markdown with a block for the Hugging Face hub at its head.
     """
     data = settings["data_name"] or "audio without a name"
-    hours = facts["train_hours"] + facts["valid_hours"]
+    hours = info["train_hours"] + info["valid_hours"]
     sections = [
         f"---\n{_front_matter(settings)}\n---",
-        f"# {facts['method']}, pre-trained on {data}",
+        f"# {info['method']}, pre-trained on {data}",
         f"A speech encoder that learned from {hours:.2f} hours of audio without "
-        f"labels, by the method `{facts['method']}` of recipes/Pretraining. It turns "
+        f"labels, by the method `{info['method']}` of recipes/Pretraining. It turns "
         f"waveforms at {settings['sample_rate_hz']} Hz into frames.",
         "## Use",
         _use(settings),
         "## Training",
-        _training(settings, facts),
+        _training(settings, info),
         "## Training data and licence",
         _data(settings),
         "## Limits",
-        _limits(facts, hours),
+        _limits(info, hours),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -114,23 +114,23 @@ def _use(settings: Settings) -> str:
     )
 
 
-def _training(settings: Settings, facts: Mapping[str, Any]) -> str:
-    excluded = ", ".join(f"`{pattern}`" for pattern in facts["excluded"])
+def _training(settings: Settings, info: Mapping[str, Any]) -> str:
+    excluded = ", ".join(f"`{pattern}`" for pattern in info["excluded"])
     lines = [
-        f"Audio: {facts['train_hours']:.2f} hours to train on, "
-        f"{facts['valid_hours']:.2f} to validate on",
+        f"Audio: {info['train_hours']:.2f} hours to train on, "
+        f"{info['valid_hours']:.2f} to validate on",
         f"Left out (patterns of files): {excluded or 'nothing'}",
-        f"Epochs: {facts['epochs']}; seed {facts['seed']}",
-        *(_first_and_last(name, facts) for name in ("train", "valid")),
-        f"Device: {facts['device']}, {facts['processes']} process(es), precision "
-        f"{facts['precision']}",
+        f"Epochs: {info['epochs']}; seed {info['seed']}",
+        *(_first_and_last(name, info) for name in ("train", "valid")),
+        f"Device: {info['device']}, {info['processes']} process(es), precision "
+        f"{info['precision']}",
     ]
     items = "\n".join(f"- {line}" for line in lines)
     return f"{items}\n\nMade in recipes/Pretraining by\n\n    {_command(settings)}"
 
 
-def _first_and_last(part: str, facts: Mapping[str, Any]) -> str:
-    first, last = facts[f"{part}_loss"]
+def _first_and_last(part: str, info: Mapping[str, Any]) -> str:
+    first, last = info[f"{part}_loss"]
     name = {"train": "Training", "valid": "Validation"}[part]
     return f"{name} loss: {first:.4f} in the first epoch, {last:.4f} in the last"
 
@@ -174,7 +174,7 @@ def _data(settings: Settings) -> str:
     return f"Data: {name}.\n\nLicence of the data: {licence}. {advice}"
 
 
-def _limits(facts: Mapping[str, Any], hours: float) -> str:
+def _limits(info: Mapping[str, Any], hours: float) -> str:
     lines = []
     if hours < _MUCH_AUDIO_HOURS:
         lines.append(
@@ -184,7 +184,7 @@ def _limits(facts: Mapping[str, Any], hours: float) -> str:
     heard = (
         "It never heard what was left out (above). With all other recordings of its "
         "data, an experiment tests on what the encoder has heard, if without labels."
-        if facts["excluded"]
+        if info["excluded"]
         else "Nothing of its data was left out: an experiment on them tests on what "
         "the encoder has heard, if without labels."
     )

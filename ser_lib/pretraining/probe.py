@@ -120,7 +120,7 @@ class Probe:
                 "data_folder": str(self.data_folder),
                 "folds": fold.number,
                 "results_folder": str(encoder.parent / name),
-                "work_folder": str(self.results_folder / "work"),
+                "cache_folder": str(self.results_folder / "work"),
                 **_read_settings(self.changes, "probe"),
                 **encoder_settings(self.settings, pretraining["family"], folder),
             }
@@ -231,13 +231,13 @@ def probe_row(
     dict
         A row of ``probe.csv``, but for ``settings``; figures in percent.
     """
-    facts = json.loads((pretrained / "pretraining.json").read_text(encoding="utf-8"))
+    info = json.loads((pretrained / "pretraining.json").read_text(encoding="utf-8"))
     labels = list(experiment["corpus"]["labels"])
     row = {"experiment": experiment["experiment"]}
-    row |= {"method": facts["method"], "seed": facts["seed"], "fold": fold}
-    row["epochs"] = facts["epochs"]
+    row |= {"method": info["method"], "seed": info["seed"], "fold": fold}
+    row["epochs"] = info["epochs"]
     for name in ("train_loss", "valid_loss"):
-        row[f"{name}_first"], row[f"{name}_last"] = facts[name]
+        row[f"{name}_first"], row[f"{name}_last"] = info[name]
     for name, folder in outputs.items():
         path = folder / f"fold_{fold}" / "predictions.csv"
         found = figures(read_predictions(path, labels), labels)

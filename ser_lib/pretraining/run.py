@@ -103,7 +103,7 @@ def _run(settings: Settings, run_opts: RunOptions, folder: Path) -> None:
     brain = _train(hparams, train, valid, run_opts, folder)
     if if_main_process():
         _write_encoder(brain.objective, folder / "encoder")
-        _write_facts(brain, train, valid, folder)
+        _write_info(brain, train, valid, folder)
         logger.info("The encoder is in %s", folder / "encoder")
 
 
@@ -238,7 +238,7 @@ def _write_encoder(objective: Objective, folder: Path) -> None:
     unfinished.rename(folder)
 
 
-def _write_facts(
+def _write_info(
     brain: PretrainingBrain,
     train: Sequence[Stretch],
     valid: Sequence[Stretch],
@@ -247,7 +247,7 @@ def _write_facts(
     hparams, device = brain.hparams, torch.device(brain.device)
     rows = hparams.history.rows
     is_cuda = device.type == "cuda"
-    facts = {
+    info = {
         "method": hparams.method,
         "seed": hparams.seed,
         "epochs": len(rows),
@@ -261,4 +261,4 @@ def _write_facts(
         "precision": brain.precision,
     }
     with atomic_path(folder / "pretraining.json") as unfinished:
-        unfinished.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        unfinished.write_text(json.dumps(info, indent=1), encoding="utf-8")

@@ -42,7 +42,7 @@ NEEDED = (
     "read_corpus",
     "upstream",
 )
-PATHS = ("csv", "data_folder", "output_folder", "results_folder", "work_folder")
+PATHS = ("csv", "data_folder", "output_folder", "results_folder", "cache_folder")
 
 
 def values_of(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:

@@ -13,6 +13,13 @@ from typing import Any
 import hyperpyyaml.core
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+# The settings that had another name in earlier versions.
+RENAMED = {
+    "frozen_states_gb": "frozen_cache_gb",
+    "ranked_from": "average_after",
+    "work_folder": "cache_folder",
+}
+
 
 @contextmanager
 def naming_settings(source: str, text: str) -> Iterator[None]:
@@ -138,6 +145,8 @@ def unknown_setting(name: str, key: str, known: Iterable, source: str) -> ValueE
     ValueError
         To be raised.
     """
+    if key in RENAMED:
+        return ValueError(f"{name!r} in {source} is now called {RENAMED[key]!r}.")
     near = difflib.get_close_matches(str(key), [str(k) for k in known], n=1)
     hint = f" Did you mean {near[0]!r}?" if near else f" Known here: {list(known)}."
     return ValueError(f"Unknown setting {name!r} in {source}.{hint}")

@@ -95,7 +95,7 @@ RANGES = {
     "fbank_window_ms": _LENGTH,
     "final_lr_fraction": _SHARE,
     "fold": _COUNT_OR_NONE,
-    "frozen_states_gb": _NOT_NEGATIVE,
+    "frozen_cache_gb": _NOT_NEGATIVE,
     "grad_accumulation_factor": _COUNT,  # one of SpeechBrain's run options
     "kept_checkpoints": _COUNT,
     "label_smoothing": _SHARE_BELOW_1,
@@ -109,7 +109,7 @@ RANGES = {
     "number_of_epochs": _COUNT,
     "patience": _COUNT,
     "projection_size": _COUNT,
-    "ranked_from": _SHARE_BELOW_1,
+    "average_after": _SHARE_BELOW_1,
     "sample_rate_hz": Range(1000, 384_000, whole=True),
     "seed": _SEED,
     "speeds_percent": Range(10, 1000, whole=True, listed=True),

@@ -34,7 +34,7 @@ class EmotionBrain(ResumableBrain):
     Settings it reads from ``hparams``: labels, seed, fold, sample_rate_hz, crop_s,
     wav_augment, frame_augment, label_smoothing, optimizer, lr_upstream,
     lr_downstream, warmup_fraction, final_lr_fraction, number_of_epochs,
-    epoch_counter, ranked_from, kept_checkpoints and history. Its modules are
+    epoch_counter, average_after, kept_checkpoints and history. Its modules are
     ``downstream`` and, where frames are computed while training, ``upstreams``.
     """
 
@@ -173,7 +173,7 @@ class EmotionBrain(ResumableBrain):
             lr=self.optimizers_dict["downstream"].param_groups[0]["lr"],
         )
         done = epoch / self.hparams.number_of_epochs
-        is_ranked = done > self.hparams.ranked_from
+        is_ranked = done > self.hparams.average_after
         meta = {"valid_accuracy": accuracy, "epoch": epoch, "is_ranked": is_ranked}
         run_on_main(self._save_epoch, [meta])
 

@@ -31,14 +31,14 @@ FIGURES_VERSION = 2
 _OF_SER_LIB = re.compile(r"^(!\w+:)ser_lib\.(?:\w+\.)*(?=\w+$)")
 TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "vocab.txt")
 
-# Settings that cannot change a trained fold. Corpus facts act through the manifest,
+# Settings that cannot change a trained fold. The corpus acts through the manifest,
 # an encoder through its weights, checkpoints through the averaging that reads them.
 WITHOUT_EFFECT = {
     "experiment",
     "data_folder",
     "results_folder",
     "output_folder",
-    "work_folder",
+    "cache_folder",
     "save_folder",
     "folds",
     "prepare_only",
@@ -49,7 +49,7 @@ WITHOUT_EFFECT = {
     "list_errors",
     "num_workers",
     "keep_audio_in_memory",
-    "frozen_states_gb",
+    "frozen_cache_gb",
     "tensorboard",
     "averaged_checkpoints",
     "corpus",

@@ -23,7 +23,7 @@ PASSED_ON = (
     "csv",
     "data_folder",
     "results_folder",
-    "work_folder",
+    "cache_folder",
     "seed",
     "num_workers",
     "tensorboard",

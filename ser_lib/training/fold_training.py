@@ -64,7 +64,7 @@ def trained_folder(settings: Settings, fold: Fold, run_opts: RunOptions) -> Path
     """
     key = digest([settings_key(settings, run_opts), fold_digest(fold)])
     name = f"{settings['experiment']}-fold_{fold.number}-{key}"
-    return Path(settings["work_folder"]) / "trained" / name
+    return Path(settings["cache_folder"]) / "trained" / name
 
 
 def frames_folder(
@@ -92,7 +92,7 @@ def frames_folder(
     k = settings["finetuned"][upstream]["averaged_checkpoints"]
     key = digest([settings_key(stage, run_opts), k, fold_digest(fold)])
     name = f"{stage['experiment']}-fold_{fold.number}-{key}"
-    return Path(settings["work_folder"]) / "frames" / name
+    return Path(settings["cache_folder"]) / "frames" / name
 
 
 def train_fold(
@@ -249,15 +249,15 @@ def fold_inputs(settings: Settings, reads: set[str], fold: Fold) -> dict:
     return {name: sources[name] for name in sorted(reads)}
 
 
-def _keep_frozen_states(hparams: dict, upstreams: Upstreams) -> None:
+def _cache_frozen_states(hparams: dict, upstreams: Upstreams) -> None:
     if hparams["crop_s"] is not None or hparams["wav_augment"] is not None:
         raise ValueError(
-            "frozen_states_gb is given, but crop_s or wav_augment change the audio in "
+            "frozen_cache_gb is given, but crop_s or wav_augment change the audio in "
             "every epoch, so nothing could be used again. Give one or the other."
         )
     for upstream in upstreams.values():
         if isinstance(upstream, SpeechEncoder) and upstream.has_frozen_states:
-            upstream.keep_states(hparams["frozen_states_gb"])
+            upstream.keep_states(hparams["frozen_cache_gb"])
 
 
 def make_brain(
@@ -284,8 +284,8 @@ def make_brain(
     model = hparams["model"]
     modules = {"downstream": model.downstream}
     running = model.upstreams.without(stores)
-    if hparams["frozen_states_gb"]:
-        _keep_frozen_states(hparams, running)
+    if hparams["frozen_cache_gb"]:
+        _cache_frozen_states(hparams, running)
     if len(running):
         modules["upstreams"] = running
     recoverables = {

@@ -13,7 +13,7 @@ from fuzz.case import CANARY, OK, USER_ERROR, Case, Common, draw
 from fuzz.json_trees import mutated
 from fuzz.rows import sound_rows
 
-FACTS, WEIGHTS, YAML = "model.json", "fold_1.safetensors", "hyperparams.yaml"
+MODEL_INFO, WEIGHTS, YAML = "model.json", "fold_1.safetensors", "hyperparams.yaml"
 _ATTACKS = (
     "!new:os.system", "!apply:os.system", "os.system", "posix.system", "builtins.eval",
     "<model.__init__>", "<first.cuda>", "<b.__globals__>", "<one> ** 9 ** 9 ** 9",
@@ -58,10 +58,10 @@ def cases(common: Common, n: int, seed: int) -> Iterator[Case]:
     for mutations in draw(_MUTATIONS, max(30, n - len(given)), seed):
 
         def spoil(model: Path, mutations=mutations) -> None:
-            facts = json.loads((model / FACTS).read_text())
+            info = json.loads((model / MODEL_INFO).read_text())
             for place, what, value in mutations:
-                facts = mutated(facts, place, what, value)
-            (model / FACTS).write_text(json.dumps(facts))
+                info = mutated(info, place, what, value)
+            (model / MODEL_INFO).write_text(json.dumps(info))
 
         yield _case(common, f"model.json {mutations}", spoil, {0, 1, 2})
 
@@ -84,19 +84,19 @@ def _case(
 
 def _reseal(model: Path) -> None:
     """Put the checksums of what is there into model.json, as an attacker would."""
-    facts = json.loads((model / FACTS).read_text())
-    for name, member in facts["members"].items():
+    info = json.loads((model / MODEL_INFO).read_text())
+    for name, member in info["members"].items():
         data = (model / f"{name}.safetensors").read_bytes()
         member["sha256"] = hashlib.sha256(data).hexdigest()
-    if "hyperparams_sha256" in facts and (model / YAML).is_file():
+    if "hyperparams_sha256" in info and (model / YAML).is_file():
         data = (model / YAML).read_bytes()
-        facts["hyperparams_sha256"] = hashlib.sha256(data).hexdigest()
-    (model / FACTS).write_text(json.dumps(facts))
+        info["hyperparams_sha256"] = hashlib.sha256(data).hexdigest()
+    (model / MODEL_INFO).write_text(json.dumps(info))
 
 
 def _files(common: Common) -> Iterator[Case]:
     """Files that are missing, or of another kind."""
-    for name in (FACTS, WEIGHTS):
+    for name in (MODEL_INFO, WEIGHTS):
         makers = {
             "missing": lambda path: None,
             "no byte": lambda path: path.touch(),
@@ -126,10 +126,10 @@ def _files(common: Common) -> Iterator[Case]:
     }
     for title, text in texts.items():
 
-        def spoil_facts(model: Path, text=text) -> None:
-            (model / FACTS).write_text(text)
+        def spoil_model_json(model: Path, text=text) -> None:
+            (model / MODEL_INFO).write_text(text)
 
-        yield _case(common, f"{FACTS}: {title}", spoil_facts, {USER_ERROR})
+        yield _case(common, f"{MODEL_INFO}: {title}", spoil_model_json, {USER_ERROR})
 
 
 class _Attack:
@@ -197,7 +197,7 @@ def _weight_files(common: Common) -> Iterator[Case]:
         text = json.dumps({"a": given}).encode()
         return header(len(text), text + bytes(4))
 
-    def without_witness(data: bytes) -> bytes:
+    def without_repeated(data: bytes) -> bytes:
         n = int.from_bytes(data[:8], "little")
         head = json.loads(data[8 : 8 + n])
         head.pop("__metadata__")
@@ -217,7 +217,7 @@ def _weight_files(common: Common) -> Iterator[Case]:
         "an unknown dtype": entry(dtype="F7"),
         "cut off": lambda data: data[: len(data) // 2],
         "bytes behind the end": lambda data: data + b"more",
-        "no facts": without_witness,
+        "no model info": without_repeated,
         "zeros": lambda data: bytes(len(data)),
     }
     for title, change in changes.items():
@@ -288,9 +288,9 @@ def _texts_to(attack: str) -> Callable[[Path], None]:
         return attack if isinstance(node, str) and depth > 1 else node
 
     def spoil(model: Path) -> None:
-        facts = json.loads((model / FACTS).read_text())
-        facts = {k: v if k == "labels" else replaced(v, 1) for k, v in facts.items()}
-        (model / FACTS).write_text(json.dumps(facts))
+        info = json.loads((model / MODEL_INFO).read_text())
+        info = {k: v if k == "labels" else replaced(v, 1) for k, v in info.items()}
+        (model / MODEL_INFO).write_text(json.dumps(info))
         _reseal(model)
 
     return spoil

@@ -175,8 +175,8 @@ def _folders(common: Common) -> Iterator[Case]:
 
     def changed(run: Path) -> None:
         path = run / "fold_1" / "fold.json"
-        facts = json.loads(path.read_text())
-        path.write_text(json.dumps({**facts, "settings_key": "another"}))
+        fold_info = json.loads(path.read_text())
+        path.write_text(json.dumps({**fold_info, "settings_key": "another"}))
 
     yield _case(common, "a fold of other settings", REPORT, changed, {OK, USER_ERROR})
     ensemble = "--ensemble"

@@ -14,7 +14,7 @@ _NUMBERS = {
     "max_batch_s": ("0", "-1"),
     "crop_s": ("0", "-1"),
     "trim_silence_db": ("-.inf",),
-    "frozen_states_gb": ("-1",),
+    "frozen_cache_gb": ("-1",),
     "num_workers": ("-1", "0.5"),
     "number_of_epochs": ("0", "-1", "1.5"),
     "patience": ("-1",),
@@ -25,7 +25,7 @@ _NUMBERS = {
     "label_smoothing": ("-0.1", "1.5"),
     "averaged_checkpoints": ("0", "-1", "1.5"),
     "kept_checkpoints": ("0", "-1"),
-    "ranked_from": ("-0.1", "1.5"),
+    "average_after": ("-0.1", "1.5"),
     "sample_rate_hz": ("0", "-1"),
     "n_folds": ("0", "-1", "1.5"),
     "n_mels": ("0", "-1"),
@@ -38,7 +38,7 @@ _NUMBERS = {
 _NO_NUMBERS = ("abc", "[1, 2]", "{a: 1}", "true", ".nan", ".inf", "1 2", "0x", "''")
 _SWITCHES = ("prepare_only", "show_hparams", "keep_audio_in_memory", "list_errors")
 _NO_SWITCHES = ("2", "maybe", "[]", "{}", ".nan")
-_TEXTS = ("experiment", "results_folder", "output_folder", "work_folder", "folds")
+_TEXTS = ("experiment", "results_folder", "output_folder", "cache_folder", "folds")
 _MORE_TEXTS = (
     "note",
     "tensorboard",
