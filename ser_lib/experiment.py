@@ -1,44 +1,34 @@
 """One experiment, from corpus files to a report: the main path of the recipes.
 
-``run`` is the whole of it. A fold is trained (``training.train_fold``) unless it has
-been, tested once (``test_fold``) unless it has been, and the folds make a report.
+``run`` is the whole of it: the corpus is read and split (``prepare``), each fold is
+trained and tested unless it has been (``FoldRun.evaluate``), and the folds make a
+report.
 """
 
-import json
-import shutil
 from pathlib import Path
 
 from speechbrain import create_experiment_directory
-from speechbrain.utils.distributed import ddp_barrier, if_main_process
+from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_logger
 from speechbrain.utils.run_opts import RunOptions
 
 from ser_lib.corpora import validate, with_audio_hashes
 from ser_lib.evaluation import (
-    fold_fault,
     format_table,
     list_errors,
-    write_predictions,
     write_report,
 )
 from ser_lib.export import export_run
+from ser_lib.fold_run import FoldRun
 from ser_lib.folds import (
     Fold,
     audit_folds,
     chosen_folds,
     describe,
-    fold_digest,
     write_folds,
 )
 from ser_lib.settings import Settings
-from ser_lib.training import (
-    copy_steps,
-    settings_key,
-    stage_settings,
-    train_fold,
-    trained_folder,
-)
-from ser_lib.utils.digests import digest
+from ser_lib.training import result_key
 from ser_lib.utils.files import atomic_path
 
 logger = get_logger(__name__)
@@ -92,7 +82,7 @@ def run_folds(
         if if_main_process():
             what = f"{settings['experiment']}, fold {fold.number} of {len(folds)}"
             print(f"{progress}{what}", flush=True)
-        test_fold(settings, fold, run_opts, output_folder / f"fold_{fold.number}")
+        FoldRun(settings, fold, run_opts).evaluate()
 
 
 def report(settings: Settings, run_opts: RunOptions) -> None:
@@ -156,96 +146,3 @@ def prepare(settings: Settings) -> list[Fold]:
         print(audit.summary())
         write_folds(folds, corpus, settings["output_folder"])
     return folds
-
-
-def result_key(settings: Settings, run_opts: RunOptions) -> str:
-    """Name what the figures of an experiment depend on, but for the folds.
-
-    Arguments
-    ---------
-    settings : Settings
-        Settings of the experiment.
-    run_opts : RunOptions
-        Run options.
-
-    Returns
-    -------
-    str
-        12 hexadecimal digits.
-    """
-    return digest([settings_key(settings, run_opts), settings["averaged_checkpoints"]])
-
-
-def fold_info_of(settings: Settings, fold: Fold, run_opts: RunOptions) -> dict:
-    """Say what the figures of a fold depend on.
-
-    Arguments
-    ---------
-    settings : Settings
-        Settings of the experiment.
-    fold : Fold
-        The fold.
-    run_opts : RunOptions
-        Run options.
-
-    Returns
-    -------
-    dict
-        The first entries of the fold's fold.json.
-    """
-    return {
-        "experiment": settings["experiment"],
-        "corpus": settings["corpus"]["name"],
-        "seed": settings["seed"],
-        "fold": fold.number,
-        "settings_key": result_key(settings, run_opts),
-        "fold_digest": fold_digest(fold),
-    }
-
-
-def test_fold(
-    settings: Settings, fold: Fold, run_opts: RunOptions, folder: Path
-) -> None:
-    """Train a fold if need be, read its test part once, and write predictions.
-
-    Arguments
-    ---------
-    settings : Settings
-        Settings of the experiment.
-    fold : Fold
-        The fold.
-    run_opts : RunOptions
-        Run options.
-    folder : Path
-        Gets predictions.csv, history.csv and, last, fold.json.
-    """
-    fold_info = fold_info_of(settings, fold, run_opts)
-    fault = fold_fault(folder, fold_info)
-    if not fault:
-        logger.info("Fold %d is finished: nothing to do.", fold.number)
-        return
-    info_path = folder / "fold.json"
-    ddp_barrier()  # all have looked
-    if if_main_process() and info_path.is_file():
-        logger.warning("The results of fold %d are replaced: %s", fold.number, fault)
-        info_path.unlink()
-    brain, loaders = train_fold(settings, fold, run_opts)
-    predictions = brain.predict(loaders["test"], settings["averaged_checkpoints"])
-    if not if_main_process():
-        return
-    truth = {u.id: u for u in fold.test}
-    predictions.insert(1, "speaker", [truth[i].speaker for i in predictions["id"]])
-    predictions.insert(2, "label", [truth[i].label for i in predictions["id"]])
-    labels = settings["corpus"]["labels"]
-    write_predictions(folder / "predictions.csv", predictions.sort_values("id"), labels)
-    shutil.copyfile(brain.hparams.history.path, folder / "history.csv")
-    copy_steps(brain.hparams.save_folder, folder)
-    fold_info["averaged_epochs"] = [c.meta["epoch"] for c in brain.averaged]
-    fold_info["valid_accuracy"] = [c.meta["valid_accuracy"] for c in brain.averaged]
-    fold_info["trained_in"] = brain.hparams.save_folder
-    fold_info["upstreams_trained_in"] = {
-        name: str(trained_folder(stage_settings(settings, name), fold, run_opts))
-        for name in settings["finetuned"]
-    }
-    with atomic_path(info_path) as unfinished:
-        unfinished.write_text(json.dumps(fold_info, indent=1), encoding="utf-8")

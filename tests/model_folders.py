@@ -8,7 +8,8 @@ import soundfile
 import torch
 from speechbrain.utils.run_opts import RunOptions
 
-from ser_lib.experiment import prepare, test_fold
+from ser_lib.experiment import prepare
+from ser_lib.fold_run import FoldRun
 from ser_lib.model_folder import write_member, write_model_info
 from ser_lib.model_folder.network import build_model
 from ser_lib.settings import Settings
@@ -119,7 +120,7 @@ def run_experiment(folder: Path, name: str, folds=(1,), **overrides) -> Path:
     options = RunOptions.from_dictionary({"noprogressbar": True, "device": "cpu"})
     for fold in prepare(settings):
         if fold.number in folds:
-            test_fold(settings, fold, options, run_folder / f"fold_{fold.number}")
+            FoldRun(settings, fold, options).evaluate()
     return run_folder
 
 

@@ -18,11 +18,10 @@ from speechbrain.utils.run_opts import RunOptions
 from torch.utils.data import DataLoader
 
 from ser_lib.corpora import Utterance
-from ser_lib.dataio import make_loaders
+from ser_lib.dataio import fold_inputs, make_loaders
 from ser_lib.folds import Fold
 from ser_lib.settings import Settings
-from ser_lib.training import fold_inputs
-from ser_lib.training.fold_training import make_brain
+from ser_lib.training.assembly import make_brain
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "IEMOCAP"
 LABELS = ["neu", "hap", "ang", "sad"]

@@ -11,7 +11,7 @@ from speechbrain import Stage
 from speechbrain.utils.run_opts import RunOptions
 
 from ser_lib.corpora import Utterance
-from ser_lib.dataio import make_loaders
+from ser_lib.dataio import fold_inputs, make_loaders
 from ser_lib.folds import Fold
 from ser_lib.settings import Settings
 from ser_lib.synthetic.encoders import (
@@ -19,8 +19,7 @@ from ser_lib.synthetic.encoders import (
     write_tiny_classifier,
     write_tiny_speech_encoder,
 )
-from ser_lib.training import fold_inputs
-from ser_lib.training.fold_training import make_brain
+from ser_lib.training.assembly import make_brain
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 EXPERIMENTS = sorted(

@@ -8,7 +8,7 @@ from ser_lib.aggregators import MeanPooling
 from ser_lib.model import EmotionModel
 from ser_lib.synthetic.encoders import write_tiny_hubert
 from ser_lib.training import History
-from ser_lib.training.fold_training import make_brain
+from ser_lib.training.assembly import make_brain
 from ser_lib.upstreams import HuggingFaceUpstream
 
 LENGTHS = torch.tensor([8000, 5000, 3000])

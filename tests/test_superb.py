@@ -13,13 +13,13 @@ from tiny_upstreams import TEXTS, UPSTREAMS
 
 from ser_lib.aggregators import ProjectedMean
 from ser_lib.corpora import Utterance
-from ser_lib.dataio import make_loaders
+from ser_lib.dataio import fold_inputs, make_loaders
 from ser_lib.folds import Fold
 from ser_lib.settings import Settings
-from ser_lib.training import fold_inputs, settings_key
+from ser_lib.training import settings_key
+from ser_lib.training.assembly import make_brain
 from ser_lib.training.brain import EmotionBrain
 from ser_lib.training.cache_keys import encoder_digest
-from ser_lib.training.fold_training import make_brain
 from ser_lib.upstreams import Frames
 from ser_lib.upstreams.families import FAMILIES, load_upstream, published_source
 

@@ -10,10 +10,11 @@ from speechbrain import Stage
 from speechbrain.utils.run_opts import RunOptions
 
 from ser_lib.corpora import Utterance
+from ser_lib.fold_run import FoldRun
 from ser_lib.folds import Fold
 from ser_lib.settings import Settings
 from ser_lib.synthetic.encoders import write_tiny_classifier
-from ser_lib.training import AtomicCheckpointer, train_fold
+from ser_lib.training import AtomicCheckpointer
 from ser_lib.training.brain import EmotionBrain
 from ser_lib.training.checkpoints import best_checkpoints
 
@@ -54,7 +55,7 @@ def train(data_folder: Path, results: Path):
     }
     settings = Settings.from_file(HPARAMS / "hubert_superb_er.yaml", given)
     options = RunOptions(noprogressbar=True)
-    brain, loaders = train_fold(settings, fold(), options)
+    brain, loaders = FoldRun(settings, fold(), options).train()
     predictions = brain.predict(loaders["test"], settings["averaged_checkpoints"])
     return brain, loaders, predictions
 

@@ -13,9 +13,10 @@ from ser_lib.corpora import Utterance
 from ser_lib.dataio import FrameStore
 from ser_lib.experiment import run_folds
 from ser_lib.export.finished_fold import load_trained
+from ser_lib.fold_run import FoldRun
 from ser_lib.folds import Fold, write_folds
 from ser_lib.settings import Settings
-from ser_lib.training import frames_folder, stage_settings
+from ser_lib.training import stage_settings
 
 EXPERIMENT = (
     Path(__file__).resolve().parents[1] / "recipes/IEMOCAP/hparams/upstream_ecapa.yaml"
@@ -75,7 +76,7 @@ def test_an_upstream_is_fine_tuned_averaged_and_aggregated(name, data, tmp_path)
     before = settings["upstream"].state_dict()
     changed = [key for key in tuned if not torch.equal(tuned[key], before[key])]
     assert bool(changed) == (name not in WITHOUT_TRAINING)
-    stored = FrameStore(frames_folder(settings, "upstream", fold, OPTIONS))
+    stored = FrameStore(FoldRun(settings, fold, OPTIONS).frames_folder("upstream"))
     assert stored.dim == model.upstreams["upstream"].dim
     assert_alone_equals_padded(model)
 

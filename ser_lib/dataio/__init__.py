@@ -12,9 +12,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "encode_all",
             "expected_frames",
             "frames_of_batch",
-            "join_stores",
             "write_frames",
+            "write_shared_frames",
         ],
+        "inputs": ["fold_inputs"],
         "loaders": [
             "evaluation_sampler",
             "make_audio_reader",

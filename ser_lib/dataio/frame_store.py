@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.utils.distributed import ddp_barrier, if_main_process
 from speechbrain.utils.logger import get_logger
 from torch import nn
 from tqdm import tqdm
 
 from ser_lib.corpora import Utterance
 from ser_lib.upstreams import Frames
+from ser_lib.utils.distributed import n_processes, process_rank
 from ser_lib.utils.files import atomic_path
 
 logger = get_logger(__name__)
@@ -143,18 +145,32 @@ def write_frames(
         unfinished.write_text(json.dumps({"dim": dim, "rows": rows}), encoding="utf-8")
 
 
-def join_stores(folder: Path, parts: Sequence[FrameStore]) -> None:
-    """Write one store that holds the frames of several.
+def write_shared_frames(
+    folder: Path, dim: int, frames: Iterable[tuple[str, torch.Tensor]]
+) -> None:
+    """Write one store of the frames that several processes compute, each its share.
 
     Arguments
     ---------
     folder : Path
-        Where the joint store is to be.
-    parts : Sequence[FrameStore]
-        Stores of different utterances.
+        Where the store is to be.
+    dim : int
+        Size of a frame.
+    frames : Iterable[tuple[str, torch.Tensor]]
+        The share of this process: ids and their frames, (time, dim).
     """
-    frames = ((i, part(i)) for part in parts for i in part.ids)
-    write_frames(folder, parts[0].dim, frames)
+    if n_processes() == 1:
+        write_frames(folder, dim, frames)
+        return
+    parts = [folder / f"part_{rank}" for rank in range(n_processes())]
+    write_frames(parts[process_rank()], dim, frames)
+    ddp_barrier()
+    if if_main_process():
+        stores = [FrameStore(part) for part in parts]
+        of_all = ((i, store(i)) for store in stores for i in store.ids)
+        write_frames(folder, dim, of_all)
+        for part in parts:
+            shutil.rmtree(part)
 
 
 def expected_frames(

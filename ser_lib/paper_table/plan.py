@@ -12,14 +12,13 @@ from pathlib import Path
 import pandas as pd
 from speechbrain.utils.run_opts import RunOptions
 
-from ser_lib.dataio import FrameStore, expected_frames
-from ser_lib.evaluation import fold_fault
-from ser_lib.experiment import fold_facts, prepare
+from ser_lib.dataio import FrameStore, expected_frames, fold_inputs
+from ser_lib.experiment import prepare
+from ser_lib.fold_run import FoldRun
 from ser_lib.folds import Fold, chosen_folds
 from ser_lib.model import EmotionModel
 from ser_lib.paper_table.rows import Row
 from ser_lib.settings import Settings
-from ser_lib.training import fold_inputs, frames_folder, stage_settings, trained_folder
 
 
 @dataclass
@@ -84,46 +83,19 @@ def make_plan(rows: Sequence[Row], run_opts: RunOptions) -> list[RowPlan]:
     corpora = _read_corpora([row.settings for row in rows])
     plans, seen = [], set()
     for row, folds in zip(rows, corpora, strict=True):
+        runs = [FoldRun(row.settings, fold, run_opts) for fold in folds]
         try:
-            finished = finished_folds(row.settings, folds, run_opts)
+            finished = [run.fold.number for run in runs if run.is_tested]
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{row.experiment}: {error}") from error
-        chosen = chosen_folds(folds, row.settings["folds"])
-        to_do = [fold for fold in chosen if fold.number not in finished]
-        plan = RowPlan(row, folds, finished, [fold.number for fold in to_do])
+        chosen = [fold.number for fold in chosen_folds(folds, row.settings["folds"])]
+        to_do = [number for number in chosen if number not in finished]
+        plan = RowPlan(row, folds, finished, to_do)
         if to_do:
-            _add_work(plan, to_do, run_opts, seen)
+            runs_to_do = [run for run in runs if run.fold.number in to_do]
+            _add_work(plan, runs_to_do, seen)
         plans.append(plan)
     return plans
-
-
-def finished_folds(
-    settings: Settings, folds: Sequence[Fold], run_opts: RunOptions
-) -> list[int]:
-    """Find the folds that are tested with these settings and this data.
-
-    Arguments
-    ---------
-    settings : Settings
-        Settings of an experiment.
-    folds : Sequence[Fold]
-        All folds.
-    run_opts : RunOptions
-        Run options.
-
-    Returns
-    -------
-    list[int]
-        Their numbers.
-    """
-    output_folder = Path(settings["output_folder"])
-    return [
-        fold.number
-        for fold in folds
-        if not fold_fault(
-            output_folder / f"fold_{fold.number}", fold_facts(settings, fold, run_opts)
-        )
-    ]
 
 
 def plan_table(plans: Sequence[RowPlan]) -> pd.DataFrame:
@@ -234,30 +206,28 @@ def _read_corpora(rows: Sequence[Settings]) -> list[list[Fold]]:
     return corpora
 
 
-def _add_work(
-    plan: RowPlan, folds: Sequence[Fold], run_opts: RunOptions, seen: set[Path]
-) -> None:
+def _add_work(plan: RowPlan, runs: Sequence[FoldRun], seen: set[Path]) -> None:
     """Add what the folds of a row need and no earlier row did."""
     settings = plan.row.settings
-    stages = {name: stage_settings(settings, name) for name in settings["finetuned"]}
     model = settings["model"]
-    fold_inputs(settings, model.upstreams.reads, folds[0])  # are there transcripts?
+    fold_inputs(settings, model.upstreams.reads, runs[0].fold)  # are there transcripts?
     own_size, stage_sizes = _training_bytes(settings, model), {}
-    for fold in folds:
-        folder = trained_folder(settings, fold, run_opts)
-        if folder not in seen and not (folder / "finished").is_file():
-            plan.train[folder] = _still_needed(own_size, folder)
-        for name, stage in stages.items():
-            frames = frames_folder(settings, name, fold, run_opts)
+    for run in runs:
+        if run.folder not in seen and not run.is_trained:
+            plan.train[run.folder] = _still_needed(own_size, run.folder)
+        for name in settings["finetuned"]:
+            frames = run.frames_folder(name)
             if frames in seen or _has_frames(frames):
                 continue
             seen.add(frames)
-            plan.encode[frames] = _frames_bytes(settings, model, name, fold)
-            folder = trained_folder(stage, fold, run_opts)
-            if folder not in seen and not (folder / "finished").is_file():
+            plan.encode[frames] = _frames_bytes(settings, model, name, run.fold)
+            stage = run.finetuning(name)
+            if stage.folder not in seen and not stage.is_trained:
                 if name not in stage_sizes:
-                    stage_sizes[name] = _training_bytes(stage, stage["model"])
-                plan.finetune[folder] = _still_needed(stage_sizes[name], folder)
+                    of_stage = stage.settings, stage.settings["model"]
+                    stage_sizes[name] = _training_bytes(*of_stage)
+                needed = _still_needed(stage_sizes[name], stage.folder)
+                plan.finetune[stage.folder] = needed
     seen.update(plan.train, plan.finetune)
 
 

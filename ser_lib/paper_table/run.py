@@ -13,7 +13,8 @@ from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.run_opts import RunOptions
 
 from ser_lib.evaluation import FoldResult, collect, result_rows
-from ser_lib.experiment import report, result_key, run_folds
+from ser_lib.experiment import report, run_folds
+from ser_lib.fold_run import FoldRun
 from ser_lib.folds import fold_digest, write_folds
 from ser_lib.paper_table.claims import judge_claims
 from ser_lib.paper_table.figure import table_figure
@@ -21,13 +22,13 @@ from ser_lib.paper_table.plan import (
     RowPlan,
     check_disk,
     disk_text,
-    finished_folds,
     make_plan,
     plan_table,
 )
 from ser_lib.paper_table.rows import read_table
 from ser_lib.paper_table.text import METRICS, console_text, markdown_text
 from ser_lib.settings import Settings
+from ser_lib.training import result_key
 from ser_lib.utils.files import atomic_path
 from ser_lib.utils.text_tables import plain_table
 
@@ -96,8 +97,7 @@ def finished_results(plan: RowPlan, run_opts: RunOptions) -> list[FoldResult]:
         In the order of the folds; perhaps none.
     """
     settings = plan.row.settings
-    finished = finished_folds(settings, plan.folds, run_opts)
-    if not finished:
+    if not any(FoldRun(settings, f, run_opts).is_tested for f in plan.folds):
         return []
     labels, key = settings["corpus"]["labels"], result_key(settings, run_opts)
     digests = {fold.number: fold_digest(fold) for fold in plan.folds}

@@ -5,7 +5,9 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "cache_keys": ["WITHOUT_EFFECT", "settings_key"],
+        "assembly": ["make_brain"],
+        "brain": ["EmotionBrain"],
+        "cache_keys": ["WITHOUT_EFFECT", "result_key", "settings_key"],
         "checkpoints": [
             "AtomicCheckpointer",
             "keep_best_and_newest",
@@ -13,12 +15,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "saved_modules",
         ],
         "finetuning": ["PASSED_ON", "stage_settings"],
-        "fold_training": [
-            "fold_inputs",
-            "frames_folder",
-            "train_fold",
-            "trained_folder",
-        ],
         "history": ["History"],
         "resumable_brain": ["ResumableBrain"],
         "step_log": ["copy_steps"],

@@ -111,6 +111,24 @@ def _settings_key(settings: Settings, options: tuple[tuple[str, Any], ...]) -> s
     return digest([FIGURES_VERSION, kept, options])
 
 
+def result_key(settings: Settings, run_opts: RunOptions) -> str:
+    """Hash what the scores of an experiment depend on, apart from the folds.
+
+    Arguments
+    ---------
+    settings : Settings
+        Settings of the experiment.
+    run_opts : RunOptions
+        Run options.
+
+    Returns
+    -------
+    str
+        12 hexadecimal digits.
+    """
+    return digest([settings_key(settings, run_opts), settings["averaged_checkpoints"]])
+
+
 def _without_places(tree: Any) -> Any:
     """Name objects of ser_lib by class alone, so that a moved module keeps its key."""
     if isinstance(tree, dict):

@@ -1,0 +1,294 @@
+"""One fold of one experiment: where it is kept, what of it is done, and how it is done.
+
+The two stages of Morais et al. (2022), section 2, in the order in which they run::
+
+    run = FoldRun(settings, fold, run_opts)
+    run.evaluate()              # does what is missing of all this:
+        run.frames(upstream)    #   fine-tune the upstream, average, compute its frames
+        run.train(stores)       #   train on the frames
+                                #   average, read the test part once, write the results
+
+An experiment without fine-tuned upstreams, such as the fine-tuning itself, has no
+frames and is trained on audio or text.
+"""
+
+import gc
+import json
+import shutil
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+import torch
+from speechbrain.utils.distributed import ddp_barrier, if_main_process
+from speechbrain.utils.logger import get_logger
+from speechbrain.utils.run_opts import RunOptions
+from speechbrain.utils.seed import seed_everything
+from torch.utils.data import DataLoader
+
+from ser_lib.dataio import (
+    FrameStore,
+    check_space,
+    encode_all,
+    evaluation_sampler,
+    fold_inputs,
+    make_loader,
+    make_loaders,
+    write_shared_frames,
+)
+from ser_lib.evaluation import fold_fault, write_predictions
+from ser_lib.folds import Fold, fold_digest
+from ser_lib.settings import Settings
+from ser_lib.training import (
+    EmotionBrain,
+    copy_steps,
+    make_brain,
+    result_key,
+    settings_key,
+    stage_settings,
+)
+from ser_lib.utils.digests import digest
+from ser_lib.utils.distributed import locked
+from ser_lib.utils.files import atomic_path
+from ser_lib.utils.seeds import epoch_seed
+
+logger = get_logger(__name__)
+
+
+class FoldRun:
+    """One fold of one experiment.
+
+    Arguments
+    ---------
+    settings : Settings
+        Of the experiment.
+    fold : Fold
+        The fold; its digest is part of every key.
+    run_opts : RunOptions
+        SpeechBrain's run options (device, precision ...).
+    """
+
+    def __init__(self, settings: Settings, fold: Fold, run_opts: RunOptions) -> None:
+        self.settings = settings
+        self.fold = fold
+        self.run_opts = run_opts
+
+    # ---- where it is kept, and what is done
+
+    @cached_property
+    def key(self) -> str:
+        """Digest of all that can change the trained fold."""
+        parts = [settings_key(self.settings, self.run_opts), fold_digest(self.fold)]
+        return digest(parts)
+
+    @property
+    def folder(self) -> Path:
+        """Holds the checkpoints, and a file ``finished`` once the fold is trained."""
+        return self._cached("trained", self.key)
+
+    @property
+    def output_folder(self) -> Path:
+        """Gets predictions.csv, history.csv and, last, fold.json."""
+        return Path(self.settings["output_folder"]) / f"fold_{self.fold.number}"
+
+    @property
+    def info(self) -> dict:
+        """What the results depend on: the first entries of fold.json."""
+        return {
+            "experiment": self.settings["experiment"],
+            "corpus": self.settings["corpus"]["name"],
+            "seed": self.settings["seed"],
+            "fold": self.fold.number,
+            "settings_key": result_key(self.settings, self.run_opts),
+            "fold_digest": fold_digest(self.fold),
+        }
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether all epochs are done."""
+        return (self.folder / "finished").is_file()
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether the results of these settings on this data are there."""
+        return not fold_fault(self.output_folder, self.info)
+
+    def finetuning(self, upstream: str) -> "FoldRun":
+        """Return the run that fine-tunes an upstream on this fold.
+
+        Arguments
+        ---------
+        upstream : str
+            A key of the block ``finetuned``.
+
+        Returns
+        -------
+        FoldRun
+            Experiments that fine-tune alike share it.
+        """
+        settings = stage_settings(self.settings, upstream)
+        return FoldRun(settings, self.fold, self.run_opts)
+
+    def frames_folder(self, upstream: str) -> Path:
+        """Return the folder of the frames of a fine-tuned upstream, shared likewise."""
+        stage = self.finetuning(upstream)
+        parts = [
+            settings_key(stage.settings, self.run_opts),
+            self._n_averaged(upstream),
+            fold_digest(self.fold),
+        ]
+        return stage._cached("frames", digest(parts))
+
+    # ---- how it is done
+
+    def evaluate(self) -> None:
+        """Train the fold if need be, read its test part once, and write the results."""
+        fault = fold_fault(self.output_folder, self.info)
+        if not fault:
+            logger.info("Fold %d is finished: nothing to do.", self.fold.number)
+            return
+        ddp_barrier()  # all have looked
+        self._discard_results(fault)
+        stores = {name: self.frames(name) for name in self.settings["finetuned"]}
+        brain, loaders = self.train(stores)
+        k = self.settings["averaged_checkpoints"]
+        predictions = brain.predict(loaders["test"], k)
+        if if_main_process():
+            self._write_results(brain, predictions)
+
+    def frames(self, upstream: str) -> FrameStore:
+        """Find the frames of a fine-tuned upstream, or fine-tune it and compute them.
+
+        Arguments
+        ---------
+        upstream : str
+            A key of the block ``finetuned``.
+
+        Returns
+        -------
+        FrameStore
+            Frames of all parts of the fold, by utterance id.
+        """
+        folder = self.frames_folder(upstream)
+        with locked(folder):
+            try:
+                return FrameStore(folder)
+            except FileNotFoundError:
+                pass
+            except ValueError as error:
+                logger.warning("%s It is computed again.", error)
+            ddp_barrier()  # all have looked before anything is written
+            stage = self.finetuning(upstream)
+            brain, _ = stage.train()
+            brain.load_average(self._n_averaged(upstream))
+            stage._write_frames(brain, folder)
+        del brain
+        gc.collect()
+        torch.cuda.empty_cache()
+        return FrameStore(folder)
+
+    def train(
+        self, stores: Mapping[str, FrameStore] | None = None
+    ) -> tuple[EmotionBrain, dict[str, DataLoader]]:
+        """Train the fold, resume its training, or find it trained.
+
+        Arguments
+        ---------
+        stores : Mapping[str, FrameStore] | None
+            The frames of each fine-tuned upstream; None if there is none.
+
+        Returns
+        -------
+        EmotionBrain
+            Its checkpoints hold the training.
+        dict[str, DataLoader]
+            Loaders of the parts: train, valid, test.
+
+        Raises
+        ------
+        ValueError
+            If an upstream reads transcripts and an utterance has none.
+        """
+        stores = stores or {}
+        with locked(self.folder):
+            self._save_settings()
+            seed = epoch_seed(self.settings["seed"], self.fold.number, 0)
+            seed_everything(seed, verbose=False)
+            hparams = self.settings.build(
+                fold=self.fold.number, save_folder=str(self.folder)
+            )
+            brain = make_brain(hparams, stores, self.run_opts, self.folder)
+            inputs = fold_inputs(self.settings, brain.reads, self.fold) | stores
+            loaders = make_loaders(hparams, self.fold, inputs)
+            brain.train_sampler = loaders["train"].batch_sampler
+            if not self.is_trained:
+                what = self.fold.number, self.settings["experiment"]
+                logger.info("Training fold %d of %s.", *what)
+                valid = loaders.get("valid")  # None: the fold validates nothing
+                brain.fit(hparams["epoch_counter"], loaders["train"], valid)
+                (self.folder / "finished").touch()
+        return brain, loaders
+
+    # ---- files
+
+    def _cached(self, kind: str, key: str) -> Path:
+        name = f"{self.settings['experiment']}-fold_{self.fold.number}-{key}"
+        return Path(self.settings["cache_folder"]) / kind / name
+
+    def _n_averaged(self, upstream: str) -> int:
+        return self.settings["finetuned"][upstream]["averaged_checkpoints"]
+
+    def _save_settings(self) -> None:
+        """Write the settings beside the checkpoints, where an export reads them."""
+        if if_main_process():
+            with atomic_path(self.folder / "hyperparams.yaml") as unfinished:
+                unfinished.write_text(self.settings.text, encoding="utf-8")
+
+    def _write_frames(self, brain: EmotionBrain, folder: Path) -> None:
+        """Write the frames of the one upstream that was fine-tuned."""
+        ((_, encoder),) = brain.upstreams.items()
+        utterances = [*self.fold.train, *self.fold.valid, *self.fold.test]
+        check_space(folder, utterances, encoder, self.settings["sample_rate_hz"])
+        loader = make_loader(
+            utterances,
+            brain.hparams.labels,
+            fold_inputs(self.settings, brain.reads, self.fold),
+            evaluation_sampler(vars(brain.hparams), utterances),
+            self.settings["num_workers"],
+        )
+        show = not brain.noprogressbar and if_main_process()
+        label = f"frames of {self.settings['experiment']}"
+        frames = encode_all(loader, encoder, label, brain.device, show)
+        write_shared_frames(folder, encoder.dim, frames)
+
+    def _discard_results(self, fault: str) -> None:
+        """Remove fold.json before anything changes: it ends a finished fold."""
+        path = self.output_folder / "fold.json"
+        if if_main_process() and path.is_file():
+            number = self.fold.number
+            logger.warning("The results of fold %d are replaced: %s", number, fault)
+            path.unlink()
+
+    def _write_results(self, brain: EmotionBrain, predictions: pd.DataFrame) -> None:
+        """Write predictions and learning curves and, when they are there, fold.json."""
+        folder, truth = self.output_folder, {u.id: u for u in self.fold.test}
+        speakers = [truth[i].speaker for i in predictions["id"]]
+        predictions.insert(1, "speaker", speakers)
+        predictions.insert(2, "label", [truth[i].label for i in predictions["id"]])
+        labels = self.settings["corpus"]["labels"]
+        by_id = predictions.sort_values("id")
+        write_predictions(folder / "predictions.csv", by_id, labels)
+        shutil.copyfile(brain.hparams.history.path, folder / "history.csv")
+        copy_steps(brain.hparams.save_folder, folder)
+        info = self.info | {
+            "averaged_epochs": [c.meta["epoch"] for c in brain.averaged],
+            "valid_accuracy": [c.meta["valid_accuracy"] for c in brain.averaged],
+            "trained_in": brain.hparams.save_folder,
+            "upstreams_trained_in": {
+                name: str(self.finetuning(name).folder)
+                for name in self.settings["finetuned"]
+            },
+        }
+        with atomic_path(folder / "fold.json") as unfinished:
+            unfinished.write_text(json.dumps(info, indent=1), encoding="utf-8")

@@ -1,0 +1,68 @@
+"""The Brain of a fold, put together from its settings."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from speechbrain.utils.run_opts import RunOptions
+
+from ser_lib.dataio import FrameStore
+from ser_lib.model import Upstreams
+from ser_lib.training.brain import EmotionBrain
+from ser_lib.training.checkpoints import AtomicCheckpointer, saved_modules
+from ser_lib.upstreams import SpeechEncoder
+from ser_lib.utils.distributed import n_processes
+
+
+def _cache_frozen_states(hparams: dict, upstreams: Upstreams) -> None:
+    if hparams["crop_s"] is not None or hparams["wav_augment"] is not None:
+        raise ValueError(
+            "frozen_cache_gb is given, but crop_s or wav_augment change the audio in "
+            "every epoch, so nothing could be used again. Give one or the other."
+        )
+    for upstream in upstreams.values():
+        if isinstance(upstream, SpeechEncoder) and upstream.has_frozen_states:
+            upstream.keep_states(hparams["frozen_cache_gb"])
+
+
+def make_brain(
+    hparams: dict, stores: Mapping[str, FrameStore], run_opts: RunOptions, folder: Path
+) -> EmotionBrain:
+    """Put model, checkpointer and settings together.
+
+    Arguments
+    ---------
+    hparams : dict
+        Built settings.
+    stores : Mapping[str, FrameStore]
+        Upstreams whose frames are stored; the others run in training.
+    run_opts : RunOptions
+        Run options.
+    folder : Path
+        Where checkpoints go.
+
+    Returns
+    -------
+    EmotionBrain
+        Ready to fit, or to load the average of its checkpoints.
+    """
+    model = hparams["model"]
+    modules = {"downstream": model.downstream}
+    running = model.upstreams.without(stores)
+    if hparams["frozen_cache_gb"]:
+        _cache_frozen_states(hparams, running)
+    if len(running):
+        modules["upstreams"] = running
+    recoverables = {
+        **saved_modules(modules),
+        "epoch_counter": hparams["epoch_counter"],
+        "history": hparams["history"],
+    }
+    brain = EmotionBrain(
+        modules,
+        hparams={**hparams, "stored_upstreams": list(stores)},
+        run_opts=run_opts,
+        checkpointer=AtomicCheckpointer(folder / "save", recoverables),
+    )
+    # Layer drop leaves some weights without a gradient.
+    brain.find_unused_parameters = n_processes() > 1
+    return brain
