@@ -37,6 +37,7 @@ upstream: !new:ser_lib.upstreams.CpcUpstream
     source: !ref <cpc_source>
 """
 OWN_UPSTREAM = """
+from ser_lib.upstreams import ApcUpstream
 
 
 class Mine(ApcUpstream):

@@ -27,6 +27,7 @@ RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 SUPERB = RECIPES / "RAVDESS" / "hparams" / "superb.yaml"
 OWN_UPSTREAM = """
 import torch
+from ser_lib.upstreams import Frames, sample_counts
 
 
 class Loudness(torch.nn.Module):

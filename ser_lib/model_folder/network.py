@@ -24,8 +24,7 @@ from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from torch.nn.modules import module as registration
 
-from ser_lib import upstreams
-from ser_lib.aggregators import ecapa_tdnn as aggregators
+from ser_lib import aggregators, upstreams
 from ser_lib.model import EmotionModel
 from ser_lib.utils.strict_json import check_plain
 

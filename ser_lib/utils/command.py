@@ -43,7 +43,7 @@ READER_IS_GONE = 128 + 13  # SIGPIPE
 
 # What is in the message of an exception that a worker of a DataLoader has raised.
 _OF_WORKER = "\nOriginal Traceback (most recent call last):\n"
-_OURS = f"{Path(__file__).resolve().parent}{os.sep}"
+_OURS = f"{Path(__file__).resolve().parents[1]}{os.sep}"
 
 Main = Callable[[Sequence[str]], int | None]
 
