@@ -38,8 +38,8 @@ from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 import numpy as np
 import pandas as pd
 import torch
+from helpers.speechbrain_recipe import ours, theirs, write_noise
 from speechbrain.utils.run_opts import RunOptions
-from speechbrain_recipe import ours, theirs, write_noise
 from torch import nn
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 

@@ -31,7 +31,7 @@ import numpy as np
 import onnxruntime
 import soundfile
 import torch
-from model_folders import hubert_definition, of_upstream, write_folder
+from helpers.model_folders import hubert_definition, of_upstream, write_folder
 from speechbrain.inference.interfaces import foreign_class
 from torch import nn
 from torch.ao.quantization import quantize_dynamic

@@ -17,7 +17,7 @@ from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 from statistics import median
 
-from stub_recognizer import write_wave
+from helpers.stub_recognizer import write_wave
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "pretrained" / "ravdess_fbank_ecapa"

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from ser_lib.audio import read_audio
-from ser_lib.corpora import Utterance, read_table
+from ser_lib.corpora import Utterance, read_csv_table
 from ser_lib.corpora.csv_table import folder_of, labels_of, read_corpus
 
 NAMES = ["a.wav", "b b.flac", "{c}, $d.ogg", "Grüße/日本.mp3"]
@@ -95,7 +95,7 @@ def test_optional_columns_are_kept_and_unknown_ones_are_named(folder, caplog):
     assert (first.id, first.session, first.text) == ("u0", "s0", "Well, 0\nno")
     assert second.id == "u1"
     assert "columns ['age'] are not used" in caplog.text
-    assert [row.line for row in read_table(folder / "my.csv")] == [2, 4, 6, 8]
+    assert [row.line for row in read_csv_table(folder / "my.csv")] == [2, 4, 6, 8]
 
 
 def test_labels_are_sorted_unless_they_are_given(folder):
@@ -176,7 +176,7 @@ def test_a_table_in_another_encoding_is_refused(folder):
 
 def test_a_missing_table_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no table .*none.csv. .* --csv"):
-        read_table(tmp_path / "none.csv")
+        read_csv_table(tmp_path / "none.csv")
 
 
 def test_all_unreadable_files_are_counted_and_the_first_are_listed(folder):

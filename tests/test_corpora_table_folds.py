@@ -9,7 +9,7 @@ import pytest
 from hyperpyyaml import load_hyperpyyaml
 from speechbrain.utils.run_opts import RunOptions
 
-from ser_lib.corpora import read_table
+from ser_lib.corpora import read_csv_table
 from ser_lib.folds.from_csv import make_folds, parts_sharing_speakers
 from ser_lib.settings import Settings
 from ser_lib.synthetic.corpora import write_table
@@ -33,7 +33,7 @@ def _table(folder: Path, speakers: int, column: str = "", values=()) -> Path:
 
 def _folds(table: Path, **options):
     folds = make_folds(
-        [row.utterance(1.0) for row in read_table(table)], table, **options
+        [row.utterance(1.0) for row in read_csv_table(table)], table, **options
     )
     return {
         fold.number: [sorted({u.speaker for u in p}) for p in fold.parts.values()]

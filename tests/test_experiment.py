@@ -11,7 +11,7 @@ from hyperpyyaml import load_hyperpyyaml
 from miniature_run import LABELS, RECIPE, miniature_options, predictions_of, train
 from speechbrain.utils.run_opts import RunOptions
 
-from ser_lib.evaluation import figures, read_predictions
+from ser_lib.evaluation import compute_scores, read_predictions
 from ser_lib.settings import Settings
 from ser_lib.synthetic.encoders import write_tiny_hubert
 from ser_lib.training import settings_key
@@ -37,7 +37,7 @@ def test_a_run_gives_predictions_history_report_and_settings(finished, options):
     predictions = read_predictions(predictions_of(results), LABELS)
     test = pd.read_csv(folder / "fold_1" / "test.csv")
     assert sorted(predictions["id"]) == sorted(test["id"])
-    assert figures(predictions, LABELS).n == 16
+    assert compute_scores(predictions, LABELS).n == 16
     assert len(pd.read_csv(folder / "fold_1" / "history.csv")) == 2
     for name in ("report.md", "results.csv", "confusion.png", "learning_curves.png"):
         assert (folder / "report" / name).stat().st_size > 0

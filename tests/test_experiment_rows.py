@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from toy_table import OPTIONS, RECIPES, read_settings_once
 
-from ser_lib.paper_table.rows import read_table
+from ser_lib.paper_table.rows import read_rows
 from ser_lib.settings import Settings
 from ser_lib.synthetic.encoders import write_tiny_hubert
 from ser_lib.training import settings_key, stage_settings
@@ -22,7 +22,7 @@ def _settings_read_once():
 
 
 def test_the_rows_are_those_of_the_paper_and_the_claims_are_about_them():
-    table, rows = read_table(TABLE1, "")
+    table, rows = read_rows(TABLE1, "")
     assert [row.number for row in rows] == list(range(1, 12))
     for row in rows:
         assert row.settings["paper"]["source"].endswith(f"Table 1, row {row.number}")
@@ -31,7 +31,7 @@ def test_the_rows_are_those_of_the_paper_and_the_claims_are_about_them():
 
 
 def test_some_experiments_are_chosen_by_name_in_the_order_of_the_table():
-    _, rows = read_table(TABLE1, "only: fbank_ecapa, hubert_ecapa")
+    _, rows = read_rows(TABLE1, "only: fbank_ecapa, hubert_ecapa")
     assert [row.experiment for row in rows] == ["hubert_ecapa", "fbank_ecapa"]
 
 
@@ -48,12 +48,12 @@ def test_some_experiments_are_chosen_by_name_in_the_order_of_the_table():
 def test_a_wrong_option_is_refused_with_what_was_expected(options, message):
     only = "" if options.startswith("only") else "only: fbank_ecapa"
     with pytest.raises(ValueError, match=message):
-        read_table(TABLE1, f"{only}\n{options}")
+        read_rows(TABLE1, f"{only}\n{options}")
 
 
 def test_a_setting_holds_for_the_experiments_that_have_it():
     only = "only: hubert_w2v2_late,fbank_ecapa"
-    _, rows = read_table(TABLE1, f"{only}\nhubert_source: x\nseed: 3\nfolds: 2")
+    _, rows = read_rows(TABLE1, f"{only}\nhubert_source: x\nseed: 3\nfolds: 2")
     late, fbank = (row.settings for row in rows)
     assert late["hubert_source"] == "x"
     assert late["w2v2_source"] == "facebook/wav2vec2-large-robust"
@@ -91,7 +91,7 @@ def changed(small_table, tmp_path) -> Callable[..., dict[str, Settings]]:
     def read(text: str, more: str = "") -> dict[str, Settings]:
         (tmp_path / "changes.yaml").write_text(text)
         more = f"changes: {tmp_path / 'changes.yaml'}\n{more}"
-        _, rows = read_table(small_table, more)
+        _, rows = read_rows(small_table, more)
         return {row.experiment: row.settings for row in rows}
 
     return read
@@ -158,4 +158,4 @@ def test_an_unsound_file_of_changes_is_refused(changed, text, message):
 
 def test_a_missing_file_of_changes_is_named():
     with pytest.raises(FileNotFoundError, match=r"nowhere\.yaml"):
-        read_table(TABLE1, "changes: nowhere.yaml")
+        read_rows(TABLE1, "changes: nowhere.yaml")

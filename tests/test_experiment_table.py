@@ -33,7 +33,7 @@ from ser_lib.paper_table.plan import (
     make_plan,
     plan_table,
 )
-from ser_lib.paper_table.rows import read_table
+from ser_lib.paper_table.rows import read_rows
 from ser_lib.paper_table.run import finished_results
 from ser_lib.settings import Settings
 from ser_lib.synthetic.encoders import write_tiny_bert, write_tiny_hubert
@@ -70,7 +70,7 @@ def hubert(tmp_path_factory) -> str:
 def plan_of(folder: Path, hubert: str, only: str, more: str = "") -> list:
     """Plan rows of the real table on the toy folds."""
     more = f"only: {only}\nhubert_source: {hubert}\n{more}"
-    _, rows = read_table(RECIPES / "IEMOCAP" / "table1.yaml", given(folder, more))
+    _, rows = read_rows(RECIPES / "IEMOCAP" / "table1.yaml", given(folder, more))
     return make_plan(rows, OPTIONS)
 
 
@@ -133,11 +133,11 @@ def test_a_corpus_without_transcripts_is_an_error_of_the_plan(
         plan_of(tmp_path, hubert, "hubert_mean,bert_ecapa", f"bert_source: {bert}")
 
 
-def test_a_plan_that_does_not_fit_is_refused_with_the_figures(
+def test_a_plan_that_does_not_fit_is_refused_with_the_numbers(
     tmp_path, monkeypatch, corpora_read
 ):
     table = write_toy_table(tmp_path)
-    _, rows = read_table(table, given(tmp_path, "only: absent"))
+    _, rows = read_rows(table, given(tmp_path, "only: absent"))
     plans = make_plan(rows, OPTIONS)
     needed = plans[0].n_bytes
     usage = namedtuple("usage", "free")
@@ -224,7 +224,7 @@ def test_a_fold_of_other_settings_or_other_data_is_not_in_the_table(
     tmp_path, corpora_read, fact
 ):
     table = write_toy_table(tmp_path)
-    _, rows = read_table(table, given(tmp_path, "only: whole"))
+    _, rows = read_rows(table, given(tmp_path, "only: whole"))
     finish(rows[0].settings, 1, "ssaa")
     finish(rows[0].settings, 2, "ssaa", **{fact: "another"})
     (plan,) = make_plan(rows, OPTIONS)
@@ -237,7 +237,7 @@ def test_a_fold_with_a_damaged_fold_json_is_to_be_done_again(
     tmp_path, corpora_read, content
 ):
     table = write_toy_table(tmp_path)
-    _, rows = read_table(table, given(tmp_path, "only: whole"))
+    _, rows = read_rows(table, given(tmp_path, "only: whole"))
     finish(rows[0].settings, 1, "ssaa")
     finish(rows[0].settings, 2, "ssaa")
     path = Path(rows[0].settings["output_folder"]) / "fold_2" / "fold.json"
@@ -250,7 +250,7 @@ def test_folds_of_an_earlier_run_with_more_of_them_are_not_in_the_table(
     tmp_path, corpora_read, capsys, caplog
 ):
     table = write_toy_table(tmp_path)
-    _, rows = read_table(table, given(tmp_path, "only: whole"))
+    _, rows = read_rows(table, given(tmp_path, "only: whole"))
     settings = rows[0].settings
     for fold in (1, 2, 3):
         finish(settings, fold, "ssaa")

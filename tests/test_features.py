@@ -60,7 +60,7 @@ def test_a_store_whose_writing_was_interrupted_is_none(tmp_path):
         FrameStore(tmp_path)
 
 
-def test_a_disk_without_room_is_refused_with_both_figures(tmp_path, monkeypatch):
+def test_a_disk_without_room_is_refused_with_both_numbers(tmp_path, monkeypatch):
     usage = SimpleNamespace(free=1_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     upstream = SimpleNamespace(dim=1024, hop_samples=320, reads="wav")

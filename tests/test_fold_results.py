@@ -29,7 +29,7 @@ def test_finished_folds_are_read_in_the_order_of_their_numbers(tmp_path):
     assert results[0].experiment == "mean_pooling"
     assert results[0].averaged_epochs == [2, 3]
     assert results[0].history["epoch"].tolist() == [1, 2, 3]
-    assert results[0].figures.UA == 0.75
+    assert results[0].scores.UA == 0.75
 
 
 def test_unfinished_folds_and_gaps_are_named_with_the_reason(tmp_path, caplog):

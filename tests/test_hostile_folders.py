@@ -58,7 +58,7 @@ def ends(cases, tmp_path_factory) -> dict[str, dict]:
         folder = shutil.copytree(sound, parent / name)
         (folder / "model.json").write_text(text, errors="surrogateescape")
     done = subprocess.run(
-        [sys.executable, HERE / "hostile_folders.py", parent],
+        [sys.executable, HERE / "helpers" / "hostile_folders.py", parent],
         capture_output=True,
         text=True,
         timeout=600,

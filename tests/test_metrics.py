@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from ser_lib.evaluation import figures
+from ser_lib.evaluation import compute_scores
 from ser_lib.evaluation.metrics import (
     FROM_CONFUSION,
     confusion_matrix,
@@ -36,7 +36,7 @@ def test_two_classes_worked_by_hand():
 def test_three_classes_worked_by_hand_with_one_never_predicted():
     truth = ["neutral"] * 4 + ["happy"] * 2 + ["sad"] * 2
     predicted = ["neutral"] * 3 + ["happy"] + ["happy"] * 2 + ["neutral"] * 2
-    result = figures(make_predictions(truth, predicted), LABELS)
+    result = compute_scores(make_predictions(truth, predicted), LABELS)
     assert result.confusion.tolist() == [[3, 1, 0], [0, 2, 0], [2, 0, 0]]
     assert result.n == 8
     assert result.WA == pytest.approx(5 / 8, abs=1e-12)
@@ -57,7 +57,7 @@ def test_the_figures_agree_with_scikit_learn():
     predicted = np.where(
         generator.random(200) < 0.5, truth, generator.choice(LABELS, size=200)
     )
-    result = figures(make_predictions(truth, predicted), LABELS)
+    result = compute_scores(make_predictions(truth, predicted), LABELS)
     expected = {
         "WA": sklearn_metrics.accuracy_score(truth, predicted),
         "UA": sklearn_metrics.balanced_accuracy_score(truth, predicted),
@@ -72,9 +72,9 @@ def test_a_class_without_true_utterances_is_an_error_and_not_one_of_two_answers(
     # balanced accuracy 0.5. Neither is the mean over the classes of the corpus.
     table = make_predictions("00", "01")
     assert weighted_accuracy(table, ["0", "1"]) == 0.5
-    for figure in (unweighted_accuracy, macro_f1, recall_per_class, figures):
+    for score in (unweighted_accuracy, macro_f1, recall_per_class, compute_scores):
         with pytest.raises(ValueError, match="No utterance of 2 has the true label 1"):
-            figure(table, ["0", "1"])
+            score(table, ["0", "1"])
 
 
 def test_in_a_resample_the_mean_is_over_the_classes_present():
@@ -86,7 +86,7 @@ def test_in_a_resample_the_mean_is_over_the_classes_present():
 
 
 @pytest.mark.parametrize("metric", FROM_CONFUSION)
-def test_many_confusion_matrices_at_once_give_the_figure_of_each(metric):
+def test_many_confusion_matrices_at_once_give_the_score_of_each(metric):
     confusions = np.random.default_rng(0).integers(0, 9, size=(4, 5, 3, 3))
     together = FROM_CONFUSION[metric](confusions)
     assert together.shape == (4, 5)
@@ -101,6 +101,6 @@ def test_an_unknown_label_is_named_and_not_left_out(truth, predicted):
         weighted_accuracy(make_predictions(truth, predicted), ["a", "b"])
 
 
-def test_no_utterances_have_no_figures():
+def test_no_utterances_have_no_scores():
     with pytest.raises(ValueError, match="in 0 utterances"):
-        figures(make_predictions([], []), ["a", "b"])
+        compute_scores(make_predictions([], []), ["a", "b"])

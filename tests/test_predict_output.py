@@ -74,8 +74,18 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(folder, tmp_path):
     out_file, reference = tmp_path / "rows.jsonl", tmp_path / "reference.jsonl"
     options = [folder, "--timeline", "--format", "jsonl", "--out"]
     done = subprocess.run(
-        [sys.executable, TESTS / "killed_predict.py", "8", "MODEL", *options, out_file],
-        env={**os.environ, "PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}"},
+        [
+            sys.executable,
+            TESTS / "helpers" / "killed_predict.py",
+            "8",
+            "MODEL",
+            *options,
+            out_file,
+        ],
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS / 'helpers'}",
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -137,12 +137,20 @@ def test_two_runs_with_one_output_take_turns_and_lose_nothing(
     out = tmp_path / "rows.csv"
     (tmp_path / "link.csv").symlink_to(out)
     start = {
-        "env": {**os.environ, "PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}"},
+        "env": {
+            **os.environ,
+            "PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS / 'helpers'}",
+        },
         "stdin": subprocess.PIPE,
         "stderr": subprocess.PIPE,
         "text": True,
     }
-    command = [sys.executable, TESTS / "waiting_predict.py", "MODEL", folder]
+    command = [
+        sys.executable,
+        TESTS / "helpers" / "waiting_predict.py",
+        "MODEL",
+        folder,
+    ]
     second_out = tmp_path / "link.csv" if by_link else out
     with subprocess.Popen([*command, "--out", out], **start) as first:
         read_until(first, "at work")

@@ -103,7 +103,8 @@ def test_a_closed_standard_input_is_told(monkeypatch):
 
 def test_a_closed_standard_output_is_told(folder):
     script = (
-        "import sys; from ser_lib import predict; from stub_recognizer import *\n"
+        "import sys; from ser_lib.predict import __main__ as predict\n"
+        "from stub_recognizer import *\n"
         "from ser_lib.utils.command import run_command\n"
         "predict.load_recognizer = lambda source, device: StubRecognizer()\n"
         "sys.stdout = None\n"
@@ -111,7 +112,10 @@ def test_a_closed_standard_output_is_told(folder):
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}"},
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS / 'helpers'}",
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ser_lib.evaluation import figures
+from ser_lib.evaluation import compute_scores
 from ser_lib.evaluation.results_csv import read_results
 from ser_lib.inference import EmotionRecognizer
 from ser_lib.settings import Settings
@@ -37,7 +37,7 @@ def test_its_labels_are_those_of_the_corpus_in_order(recognizer, corpus):
     assert recognizer.labels == list(corpus["labels"])
 
 
-def test_real_recordings_it_never_heard_give_the_figures_of_its_card(
+def test_real_recordings_it_never_heard_give_the_scores_of_its_card(
     recognizer, corpus, shared_data
 ):
     ((fold, *_),) = [[m["fold"] for m in recognizer.model_info["members"].values()]]
@@ -61,6 +61,6 @@ def test_real_recordings_it_never_heard_give_the_figures_of_its_card(
     results = read_results(RECIPE / "results.csv").query("experiment == 'fbank_ecapa'")
     row = results.set_index("fold").loc[str(fold)]
     # One recording in 240 may fall on the other side of a tie: 0.42 points.
-    got = figures(table, corpus["labels"])
+    got = compute_scores(table, corpus["labels"])
     assert 100 * got.WA == pytest.approx(row["WA"], abs=0.45)
     assert f"WA {row['WA']:.2f}" in (MODEL / "README.md").read_text()

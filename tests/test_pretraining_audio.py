@@ -10,8 +10,8 @@ from ser_lib.pretraining.audio_folder import (
     Stretch,
     StretchReader,
     cut,
-    find_audio,
     hold_out,
+    list_audio,
     read_stretches,
     write_stretches,
 )
@@ -24,26 +24,26 @@ def data(tmp_path) -> Path:
 
 def test_audio_is_found_in_all_folders_and_formats(data):
     found = ["a/1.wav", "a/2.flac", "a/deep/3.OGG", "b/4.mp3"]
-    assert find_audio(data) == [*found, "b/5.wav", "b/6.wav", "b/7.wav"]
+    assert list_audio(data) == [*found, "b/5.wav", "b/6.wav", "b/7.wav"]
 
 
 def test_excluded_files_are_left_out_with_their_subfolders(data):
-    assert find_audio(data, ["a/*", "*/7.wav"]) == ["b/4.mp3", "b/5.wav", "b/6.wav"]
+    assert list_audio(data, ["a/*", "*/7.wav"]) == ["b/4.mp3", "b/5.wav", "b/6.wav"]
 
 
 def test_a_pattern_that_matches_nothing_is_refused(data):
     # A misspelt one would leave the test speakers in.
     with pytest.raises(ValueError, match=r"'c/\*' matches none of the 7 audio files"):
-        find_audio(data, ["a/*", "c/*"])
+        list_audio(data, ["a/*", "c/*"])
     with pytest.raises(ValueError, match="All 7 audio files .* are excluded"):
-        find_audio(data, ["*"])
+        list_audio(data, ["*"])
 
 
 def test_a_folder_that_is_missing_or_without_audio_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder .*nowhere"):
-        find_audio(tmp_path / "nowhere")
+        list_audio(tmp_path / "nowhere")
     with pytest.raises(ValueError, match=r"No audio \(.wav, .flac, .mp3, .ogg\)"):
-        find_audio(tmp_path)
+        list_audio(tmp_path)
 
 
 def test_long_recordings_are_cut_and_short_ones_counted(data, caplog):
@@ -62,7 +62,7 @@ def test_long_recordings_are_cut_and_short_ones_counted(data, caplog):
 def test_a_damaged_file_is_named(data):
     (data / "a" / "1.wav").write_bytes(b"RIFF")
     with pytest.raises(ValueError, match=r"1\.wav cannot be read as audio"):
-        cut(data, find_audio(data), 16000, 0.5, 20)
+        cut(data, list_audio(data), 16000, 0.5, 20)
 
 
 @pytest.mark.parametrize("keep_in_memory", [False, True])

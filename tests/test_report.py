@@ -80,7 +80,7 @@ def test_the_report_says_what_was_run_and_how_well_it_went(report):
     assert "Left out" not in text
 
 
-def test_the_report_names_missing_folds_and_no_figures_that_nobody_expects(run):
+def test_the_report_names_missing_folds_and_no_scores_that_nobody_expects(run):
     (run / "fold_2" / "history.csv").unlink()
     text = write_report(run, LABELS, "Toy run").read_text(encoding="utf-8")
     assert "- fold_2: not finished, history.csv missing" in text
@@ -114,7 +114,7 @@ def test_a_run_without_finished_folds_has_no_report(tmp_path):
         write_report(tmp_path, LABELS, "Toy run")
 
 
-def test_an_unknown_expected_figure_is_named(run):
+def test_an_unknown_expected_score_is_named(run):
     with pytest.raises(ValueError, match=r"keys \['wa'\], known are WA, UA"):
         write_report(run, LABELS, "Toy run", expected={"wa": 70.0})
 

@@ -61,7 +61,7 @@ def test_rates_with_no_common_divisor_need_little_memory(tmp_path):
     for path in paths:
         soundfile.write(path, tone(int(path.stem)).numpy(), int(path.stem))
     done = subprocess.run(
-        [sys.executable, TESTS / "measure_reading_memory.py", *paths],
+        [sys.executable, TESTS / "helpers" / "measure_reading_memory.py", *paths],
         env={**os.environ, "PYTHONPATH": str(TESTS.parent)},
         capture_output=True,
         text=True,

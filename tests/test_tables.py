@@ -31,7 +31,7 @@ def test_the_lines_for_the_console_are_aligned_and_recalls_have_short_headings()
     assert len({len(line) for line in lines}) == 1
 
 
-def test_a_figure_without_interval_stands_alone():
+def test_a_score_without_interval_stands_alone():
     missing = float("nan")
     row = pd.Series({"WA": 71.0, "WA_low": missing, "WA_high": missing})
     assert with_interval(row, "WA") == "71.00"

@@ -181,8 +181,11 @@ def test_two_hours_need_no_more_memory_than_five_minutes(tmp_path):
             for _ in range(n_minutes):
                 f.write(noise)
     done = subprocess.run(
-        [sys.executable, TESTS / "measure_timeline_memory.py", *paths],
-        env={**os.environ, "PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}"},
+        [sys.executable, TESTS / "helpers" / "measure_timeline_memory.py", *paths],
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS / 'helpers'}",
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -68,7 +68,7 @@ def test_a_text_encoder_can_be_fine_tuned_in_all_its_weights(folder):
     assert [n for n, p in upstream.named_parameters() if p.grad is None] == []
 
 
-def test_a_transcript_that_is_too_long_is_refused_with_both_figures(folder):
+def test_a_transcript_that_is_too_long_is_refused_with_both_numbers(folder):
     with pytest.raises(
         ValueError, match="'We We .* 602 tokens; the text encoder .* 512"
     ):

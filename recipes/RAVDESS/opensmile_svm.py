@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from ser_lib.audio import read_audio
 from ser_lib.corpora import Utterance
-from ser_lib.evaluation import FoldResult, figures, merge_results, result_rows
+from ser_lib.evaluation import FoldResult, compute_scores, merge_results, result_rows
 from ser_lib.experiment import prepare
 from ser_lib.folds import Fold
 from ser_lib.settings import Settings
@@ -148,7 +148,7 @@ def main(arguments: Sequence[str]) -> None:
         table, cost, accuracy = predict_fold(fold, vectors)
         print(f"Fold {fold.number}: C = {cost}, validation accuracy {accuracy:.3f}")
         run = experiment, settings["corpus"]["name"], settings["seed"], fold.number
-        found = figures(table, labels)
+        found = compute_scores(table, labels)
         results.append(FoldResult(*run, "", [], [], table, pd.DataFrame(), found))
     rows = result_rows(results)
     merge_results(Path(settings["output_folder"]) / "results.csv", rows)

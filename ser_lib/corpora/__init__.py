@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "audio_hashes": ["with_audio_hashes"],
-        "csv_rows": ["Row", "SPLITS", "read_table"],
+        "csv_rows": ["Row", "SPLITS", "read_csv_table"],
         "manifest": ["Utterance", "read_manifest", "validate", "write_manifest"],
     },
 )

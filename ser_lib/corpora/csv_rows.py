@@ -71,7 +71,7 @@ class Row:
         )
 
 
-def read_table(path: str | Path) -> list[Row]:
+def read_csv_table(path: str | Path) -> list[Row]:
     r"""Read a table and check what can be checked without the audio.
 
     Arguments
@@ -99,7 +99,7 @@ def read_table(path: str | Path) -> list[Row]:
     >>> table = Path(getfixture("tmp_path")) / "my.csv"
     >>> lines = ["path,label,speaker", "a.wav,sad,Ann", '"b, 2.wav",calm,Bob']
     >>> _ = table.write_text("\n".join(lines))
-    >>> [(row.line, row.path, row.speaker) for row in read_table(table)]
+    >>> [(row.line, row.path, row.speaker) for row in read_csv_table(table)]
     [(2, 'a.wav', 'Ann'), (3, 'b, 2.wav', 'Bob')]
     """
     path = Path(path)

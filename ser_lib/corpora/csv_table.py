@@ -12,7 +12,7 @@ from ser_lib.corpora.csv_rows import (
     Row,
     bad_value,
     check_once,
-    read_table,
+    read_csv_table,
 )
 from ser_lib.corpora.manifest import Utterance
 
@@ -42,11 +42,11 @@ def read_corpus(
     FileNotFoundError
         If the table or an audio file is missing.
     ValueError
-        If the table is unsound (see :func:`read_table`), a label is not one of
+        If the table is unsound (see :func:`read_csv_table`), a label is not one of
         ``labels`` or has no row, two rows have the same file, or audio files cannot
         be read.
     """
-    rows = read_table(table)
+    rows = read_csv_table(table)
     _check_labels(rows, list(corpus["labels"]), table)
     files = {row.line: Path(data_folder, row.path) for row in rows}
     resolved = {line: file.resolve() for line, file in files.items()}
@@ -69,7 +69,7 @@ def labels_of(table: str | Path) -> list[str]:
     list[str]
         Each label once.
     """
-    return sorted({row.label for row in read_table(table)})
+    return sorted({row.label for row in read_csv_table(table)})
 
 
 def folder_of(table: str | Path) -> str:

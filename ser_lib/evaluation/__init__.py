@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "errors": ["list_errors"],
         "fold_results": ["FoldResult", "collect", "pool"],
         "fold_status": ["finished_folds", "fold_fault", "left_out_folds", "remedy"],
-        "metrics": ["figures"],
+        "metrics": ["compute_scores"],
         "predictions": [
             "prediction_table",
             "read_labels",

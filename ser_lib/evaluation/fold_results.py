@@ -21,7 +21,7 @@ from ser_lib.evaluation.fold_status import (
     read_fold_info,
     remedy,
 )
-from ser_lib.evaluation.metrics import Figures, figures
+from ser_lib.evaluation.metrics import compute_scores
 from ser_lib.evaluation.predictions import read_predictions
 from ser_lib.utils.text_tables import read_csv
 
@@ -48,7 +48,7 @@ class FoldResult:
         Validation accuracy of each averaged epoch, a share from 0 to 1.
     predictions, history : pd.DataFrame
         The two tables of the fold.
-    figures : Figures
+    scores : Scores
         Computed from the predictions.
     """
 
@@ -61,7 +61,7 @@ class FoldResult:
     valid_accuracy: list[float]
     predictions: pd.DataFrame
     history: pd.DataFrame
-    figures: Figures
+    scores: Scores
 
 
 def collect(
@@ -116,7 +116,7 @@ def _read_fold(
         **{name: fold_info[name] for name in FOLD_INFO_KEYS},
         predictions=predictions,
         history=history,
-        figures=figures(predictions, labels),
+        scores=compute_scores(predictions, labels),
     )
 
 

@@ -22,7 +22,7 @@ from sklearn import metrics as sklearn_metrics
 
 
 @dataclass(frozen=True)
-class Figures:
+class Scores:
     """What is reported about one set of predictions.
 
     Arguments
@@ -45,7 +45,7 @@ class Figures:
     confusion: np.ndarray
 
 
-def figures(predictions: pd.DataFrame, labels: Sequence[str]) -> Figures:
+def compute_scores(predictions: pd.DataFrame, labels: Sequence[str]) -> Scores:
     """Compute all figures of a set of predictions.
 
     Arguments
@@ -70,7 +70,7 @@ def figures(predictions: pd.DataFrame, labels: Sequence[str]) -> Figures:
     -------
     >>> truth, predicted = ["sad", "sad", "angry", "sad"], ["sad", "sad", "sad", "sad"]
     >>> table = pd.DataFrame({"label": truth, "prediction": predicted})
-    >>> result = figures(table, ["sad", "angry"])
+    >>> result = compute_scores(table, ["sad", "angry"])
     >>> result.WA, result.UA, result.recalls
     (0.75, 0.5, {'sad': 1.0, 'angry': 0.0})
     """
@@ -85,7 +85,7 @@ def figures(predictions: pd.DataFrame, labels: Sequence[str]) -> Figures:
             f"are means over all classes, so each must be present in the test part."
         )
     recalls = _recalls(confusion).tolist()
-    return Figures(
+    return Scores(
         n=len(predictions),
         WA=float(_weighted_accuracy(confusion)),
         UA=float(_unweighted_accuracy(confusion)),
@@ -138,7 +138,7 @@ def unweighted_accuracy(predictions: pd.DataFrame, labels: Sequence[str]) -> flo
     ValueError
         As for :func:`figures`.
     """
-    return figures(predictions, labels).UA
+    return compute_scores(predictions, labels).UA
 
 
 def macro_f1(predictions: pd.DataFrame, labels: Sequence[str]) -> float:
@@ -161,7 +161,7 @@ def macro_f1(predictions: pd.DataFrame, labels: Sequence[str]) -> float:
     ValueError
         As for :func:`figures`.
     """
-    return figures(predictions, labels).macro_F1
+    return compute_scores(predictions, labels).macro_F1
 
 
 def recall_per_class(
@@ -186,7 +186,7 @@ def recall_per_class(
     ValueError
         As for :func:`figures`.
     """
-    return figures(predictions, labels).recalls
+    return compute_scores(predictions, labels).recalls
 
 
 def confusion_matrix(predictions: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:

@@ -91,7 +91,7 @@ def results_block(results: pd.DataFrame) -> str:
                 f"in the results file, found {rows['fold'].tolist()}."
             )
         run = {"experiment": experiment, "seed": seed}
-        lines.append({**run, **_figures_of_run(folds, pooled.iloc[0])})
+        lines.append({**run, **_scores_of_run(folds, pooled.iloc[0])})
     runs = markdown_table(pd.DataFrame(lines).set_index("experiment"))
     return (
         f"{runs}\n\nPercent; sd over folds; 95 % intervals by drawing test speakers. "
@@ -99,7 +99,7 @@ def results_block(results: pd.DataFrame) -> str:
     )
 
 
-def _figures_of_run(folds: pd.DataFrame, pooled: pd.Series) -> dict[str, object]:
+def _scores_of_run(folds: pd.DataFrame, pooled: pd.Series) -> dict[str, object]:
     n_classes = pooled.filter(like="recall_").notna().sum()
     figures = {"classes": n_classes, "folds": len(folds), "n": pooled["n"]}
     for metric in ("WA", "UA"):

@@ -106,7 +106,7 @@ def write_report(
     errors = wrong_predictions(pool(results))
     sections = [
         *_what_was_run(results, title, note, left_out),
-        *_main_figures(rows, dict(expected or {})),
+        *_main_scores(rows, dict(expected or {})),
         *_folds(results, rows),
         *step_sections(steps),
         *error_sections(errors),
@@ -199,7 +199,7 @@ def _listed(left_out: Mapping[str, str]) -> str:
     return ":\n\n" + "\n".join(f"- {name}: {why}" for name, why in left_out.items())
 
 
-def _main_figures(rows: pd.DataFrame, expected: Mapping[str, float | str]) -> list[str]:
+def _main_scores(rows: pd.DataFrame, expected: Mapping[str, float | str]) -> list[str]:
     pooled = rows[rows["fold"] == "pooled"].iloc[0]
     folds = rows[rows["fold"] != "pooled"]
     table = pd.DataFrame(index=pd.Index(["WA", "UA"], name="percent"))
@@ -217,7 +217,7 @@ def _main_figures(rows: pd.DataFrame, expected: Mapping[str, float | str]) -> li
         means = folds[list(table.index)].mean().round(2)
         table["mean minus expected"] = means - table["expected"]
         text += f" Expected figures: {expected.get('source', 'source not given')}."
-    return ["## Figures", markdown_table(table), text]
+    return ["## Scores", markdown_table(table), text]
 
 
 def _folds(results: Sequence[FoldResult], rows: pd.DataFrame) -> list[str]:
@@ -248,7 +248,7 @@ def _write_pictures(
     steps: Mapping[int, pd.DataFrame],
     title: str,
 ) -> None:
-    labels = list(results[0].figures.recalls)
+    labels = list(results[0].scores.recalls)
     confusion = confusion_matrix(pool(results), labels)
     curves = learning_curves_figure(
         {result.fold: result.history for result in results},

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ser_lib.evaluation.bootstrap import bootstrap_interval
 from ser_lib.evaluation.fold_results import FoldResult, pool
-from ser_lib.evaluation.metrics import Figures, figures
+from ser_lib.evaluation.metrics import Scores, compute_scores
 from ser_lib.utils.files import atomic_path
 from ser_lib.utils.text_tables import read_csv
 
@@ -35,20 +35,22 @@ def result_rows(results: Sequence[FoldResult]) -> pd.DataFrame:
         ``fold`` (text), ``n``, ``WA``, ``UA``, ``macro_F1``, ``recall_<label>``, and
         the ends of the 95 % intervals of WA and UA, NaN but for ``pooled``.
     """
-    labels = list(results[0].figures.recalls)
+    labels = list(results[0].scores.recalls)
     pooled = pool(results)
     intervals = {}
     for metric in ("WA", "UA"):
         low, high = bootstrap_interval(pooled, metric, labels)
         intervals[f"{metric}_low"], intervals[f"{metric}_high"] = 100 * low, 100 * high
-    rows = [{"fold": str(r.fold), **_percents(r.figures)} for r in results]
-    rows.append({"fold": "pooled", **_percents(figures(pooled, labels)), **intervals})
+    rows = [{"fold": str(r.fold), **_percents(r.scores)} for r in results]
+    rows.append(
+        {"fold": "pooled", **_percents(compute_scores(pooled, labels)), **intervals}
+    )
     run = {name: getattr(results[0], name) for name in ("corpus", "experiment", "seed")}
     table = pd.DataFrame([{**run, **row} for row in rows])
     return table.round(2)
 
 
-def _percents(figures: Figures) -> dict[str, float]:
+def _percents(figures: Scores) -> dict[str, float]:
     shares = {"WA": figures.WA, "UA": figures.UA, "macro_F1": figures.macro_F1}
     shares |= {f"{_RECALL}{label}": recall for label, recall in figures.recalls.items()}
     return {"n": figures.n, **{name: 100 * share for name, share in shares.items()}}

@@ -49,8 +49,8 @@ def model_card(run_folder: str | Path, about: Mapping, has_onnx: bool = False) -
         *_note(about["note"]),
         "## Use",
         _use(has_onnx),
-        "## Figures",
-        *_figures(results, own, folds),
+        "## Scores",
+        *_scores(results, own, folds),
         "## Protocol",
         _protocol(Path(run_folder), about, results),
         "## Training data and licence",
@@ -150,7 +150,7 @@ def _use(has_onnx: bool) -> str:
     return text
 
 
-def _figures(
+def _scores(
     results: Sequence[FoldResult], own: pd.DataFrame, folds: list[int]
 ) -> list[str]:
     pooled = own[own["fold"] == "pooled"].iloc[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from speechbrain.utils.logger import get_logger
 
-from ser_lib.corpora import SPLITS, Row, Utterance, read_table
+from ser_lib.corpora import SPLITS, Row, Utterance, read_csv_table
 from ser_lib.folds.by_speaker import balanced_groups, group_folds, too_few_speakers
 from ser_lib.folds.fold import Fold
 
@@ -51,7 +51,7 @@ def make_folds(
         If the folds cannot be made, a speaker is in several splits or folds of the
         column, or a label is missing in a part.
     """
-    rows = read_table(table)
+    rows = read_csv_table(table)
     if _validates_by_column(rows, fold_by):
         _check_one_each(rows, "split", table)
         split = {row.id: row.split for row in rows}
@@ -90,7 +90,7 @@ def parts_sharing_speakers(
         ``train-valid`` if there are too few speakers to do otherwise, else nothing:
         for ``allowed_overlap`` in ``corpus.yaml``.
     """
-    rows = read_table(table)
+    rows = read_csv_table(table)
     if _validates_by_column(rows, fold_by):
         return []
     groups = _test_groups(rows, fold_by, n_folds, table)

@@ -88,7 +88,7 @@ def _test(better: Sequence[FoldResult], worse: Sequence[FoldResult]) -> dict:
         pool([r for r in better if r.fold in folds]),
         pool([r for r in worse if r.fold in folds]),
         "UA",
-        list(better[0].figures.recalls),
+        list(better[0].scores.recalls),
     )
     return row | {
         "UA_difference": round(100 * found.difference, 2),

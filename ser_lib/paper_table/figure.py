@@ -17,7 +17,7 @@ def table_figure(figures: pd.DataFrame, title: str, note: str = "") -> Figure:
     Arguments
     ---------
     figures : pd.DataFrame
-        As made by ``experiment_table.figures_table``.
+        As made by ``experiment_table.scores_table``.
     title : str
         Stands above the picture; long titles are wrapped.
     note : str

@@ -62,7 +62,7 @@ class Row:
     settings: Settings
 
 
-def read_table(path: str | Path, overrides: str) -> tuple[Settings, list[Row]]:
+def read_rows(path: str | Path, overrides: str) -> tuple[Settings, list[Row]]:
     """Read a table file and the settings of its experiments.
 
     Arguments

@@ -25,7 +25,7 @@ from ser_lib.paper_table.plan import (
     make_plan,
     plan_table,
 )
-from ser_lib.paper_table.rows import read_table
+from ser_lib.paper_table.rows import read_rows
 from ser_lib.paper_table.text import METRICS, console_text, markdown_text
 from ser_lib.settings import Settings
 from ser_lib.training import result_key
@@ -44,11 +44,11 @@ def run_table(path: str | Path, overrides: str, run_opts: RunOptions) -> None:
     path : str | Path
         The table file, such as ``recipes/IEMOCAP/table1.yaml``.
     overrides : str
-        YAML text from the command line, see ``experiment_rows.read_table``.
+        YAML text from the command line, see ``experiment_rows.read_rows``.
     run_opts : RunOptions
         SpeechBrain's run options.
     """
-    table, rows = read_table(path, overrides)
+    table, rows = read_rows(path, overrides)
     plans = make_plan(rows, run_opts)
     if if_main_process():
         print(f"\n{plain_table(plan_table(plans))}\n\n{disk_text(plans)}\n", flush=True)
@@ -125,7 +125,7 @@ def write_table(
     str
         For the console.
     """
-    figures = figures_table(plans, results)
+    figures = scores_table(plans, results)
     claims = judge_claims(table["claims"], results)
     settings = [plan.row.settings for plan in plans]
     seeds = ", ".join(map(str, dict.fromkeys(s["seed"] for s in settings)))
@@ -145,7 +145,7 @@ def write_table(
     return f"{text}\n\nThe table is in {folder / name}.md"
 
 
-def figures_table(
+def scores_table(
     plans: Sequence[RowPlan], results: Mapping[str, Sequence[FoldResult]]
 ) -> pd.DataFrame:
     """Make the rows of the table's CSV file.
@@ -171,7 +171,7 @@ def figures_table(
         line = {"row": row.number, "experiment": row.experiment}
         line |= {name: _yes_or_no(value) for name, value in row.columns.items()}
         line |= {"folds": len(found), "of_folds": len(plan.folds)}
-        line |= _figures(found)
+        line |= _scores(found)
         paper = row.settings["paper"] or {}
         line |= {f"paper_{m}": float(paper.get(m, "nan")) for m in METRICS}
         for m in METRICS:
@@ -184,7 +184,7 @@ def _yes_or_no(value: str | bool) -> str:
     return ("no", "yes")[value] if isinstance(value, bool) else value
 
 
-def _figures(found: Sequence[FoldResult]) -> dict[str, float]:
+def _scores(found: Sequence[FoldResult]) -> dict[str, float]:
     """Mean and sd of the rounded rows of the report, as a reader recomputes them."""
     if not found:
         return dict.fromkeys(_FIGURES, float("nan"))

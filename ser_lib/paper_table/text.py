@@ -30,7 +30,7 @@ def console_text(
     notes : Sequence[str]
         What a reader must know, for instance that the speech is synthetic.
     figures : pd.DataFrame
-        As made by ``experiment_table.figures_table``.
+        As made by ``experiment_table.scores_table``.
     claims : pd.DataFrame
         As made by ``claims.judge_claims``.
 
@@ -62,7 +62,7 @@ def markdown_text(
     notes : Sequence[str]
         What a reader must know, for instance that the speech is synthetic.
     figures : pd.DataFrame
-        As made by ``experiment_table.figures_table``.
+        As made by ``experiment_table.scores_table``.
     claims : pd.DataFrame
         As made by ``claims.judge_claims``.
 

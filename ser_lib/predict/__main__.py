@@ -26,7 +26,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ser_lib.inference import Recognizer, check_lengths
-from ser_lib.predict.inputs import STANDARD_INPUT, Item, list_items
+from ser_lib.predict.inputs import STANDARD_INPUT, Recording, list_recordings
 from ser_lib.predict.options import check_outputs, parse_options
 from ser_lib.predict.outputs import (
     TIMELINE_SUFFIXES,
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         The exit code.
     """
     options = parse_options(arguments, __doc__)
-    items = list_items(options.inputs)
+    items = list_recordings(options.inputs)
     check_outputs(options, items)
     recognizer = load_recognizer(options.model, options.device)
     if options.timeline:
@@ -98,7 +98,7 @@ def load_recognizer(source: str, device: str) -> Recognizer:
 
 
 def _open_output(
-    recognizer: Recognizer, options: Namespace, items: Sequence[Item]
+    recognizer: Recognizer, options: Namespace, items: Sequence[Recording]
 ) -> RowOutput | FolderOutput:
     model_info = recognizer.model_info
     settings = {
@@ -114,7 +114,7 @@ def _open_output(
     return RowOutput(options.out, Encoder(columns, options.format), settings, items)
 
 
-def _with_standard_input(item: Item, folder: Path) -> Item:
+def _with_standard_input(item: Recording, folder: Path) -> Recording:
     """Copy standard input to a file, since WAV readers go back and forth."""
     if item.name != STANDARD_INPUT:
         return item

@@ -12,7 +12,7 @@ STANDARD_INPUT = "-"
 
 
 @dataclass(frozen=True)
-class Item:
+class Recording:
     """One recording.
 
     Arguments
@@ -33,7 +33,7 @@ class Item:
     error: str = ""
 
 
-def list_items(inputs: Iterable[str]) -> list[Item]:
+def list_recordings(inputs: Iterable[str]) -> list[Recording]:
     """Find the recordings; what is wrong with an input is told by an item of its own.
 
     Arguments
@@ -44,25 +44,25 @@ def list_items(inputs: Iterable[str]) -> list[Item]:
 
     Returns
     -------
-    list[Item]
+    list[Recording]
         In the order of the inputs and of the paths in a folder, each name once.
 
     Example
     -------
-    >>> [item.name for item in list_items(["b.wav", "a.wav", "b.wav"])]
+    >>> [item.name for item in list_recordings(["b.wav", "a.wav", "b.wav"])]
     ['b.wav', 'a.wav']
     """
-    items: dict[str, Item] = {}
+    items: dict[str, Recording] = {}
     for given in inputs:
         for item in _items_of(given):
             items.setdefault(item.name, item)
     return list(items.values())
 
 
-def _items_of(given: str) -> list[Item]:
+def _items_of(given: str) -> list[Recording]:
     path = Path(given)
     if given == STANDARD_INPUT:
-        return [Item(given, path, "standard_input")]
+        return [Recording(given, path, "standard_input")]
     try:
         if path.is_dir():
             return _items_in(path)
@@ -73,22 +73,22 @@ def _items_of(given: str) -> list[Item]:
     return [_item(path, Path(path.name))]
 
 
-def _item(path: Path, relative: Path) -> Item:
+def _item(path: Path, relative: Path) -> Recording:
     """Name the files to be made from an item; they must not leave their folder."""
     inside = [shortened(p) for p in relative.parts if p not in (relative.anchor, "..")]
-    return Item(printable(str(path)), path, "/".join(inside))
+    return Recording(printable(str(path)), path, "/".join(inside))
 
 
-def _unusable(path: Path, message: str) -> Item:
+def _unusable(path: Path, message: str) -> Recording:
     # A message that says nothing of the file, such as that of a decoder.
     is_named = path.name in message
     error = message if is_named else f"{path}: {message}"
-    return Item(printable(str(path)), path, path.name, error)
+    return Recording(printable(str(path)), path, path.name, error)
 
 
-def _items_in(folder: Path) -> list[Item]:
+def _items_in(folder: Path) -> list[Recording]:
     """List the audio in a folder, and the folders in it that cannot be read."""
-    unreadable: list[Item] = []
+    unreadable: list[Recording] = []
 
     def note(path: Path, message: str) -> None:
         unreadable.append(_unusable(path, message))

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from ser_lib.predict.inputs import Item
+from ser_lib.predict.inputs import Recording
 from ser_lib.predict.outputs import TIMELINE_SUFFIXES
 from ser_lib.predict.rows import ROW_FORMATS
 from ser_lib.utils.command_line import CommandParser, path_argument, text_argument
@@ -156,14 +156,14 @@ def _what_is_wrong(options: argparse.Namespace) -> str:
     return ""
 
 
-def check_outputs(options: argparse.Namespace, items: Sequence[Item]) -> None:
+def check_outputs(options: argparse.Namespace, items: Sequence[Recording]) -> None:
     """Refuse outputs that would overwrite an input or each other.
 
     Arguments
     ---------
     options : argparse.Namespace
         What :func:`parse_options` gave.
-    items : Sequence[Item]
+    items : Sequence[Recording]
         The recordings in its inputs.
 
     Raises
@@ -201,7 +201,7 @@ def _file_of(path: str | Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _check_names(items: Sequence[Item], options: argparse.Namespace) -> None:
+def _check_names(items: Sequence[Recording], options: argparse.Namespace) -> None:
     """Refuse to write two recordings to one place."""
     if options.format == "audacity" and options.out is None and len(items) > 1:
         raise ValueError(
@@ -211,7 +211,7 @@ def _check_names(items: Sequence[Item], options: argparse.Namespace) -> None:
     has_files = options.format in TIMELINE_SUFFIXES and options.out is not None
     if not has_files and options.plot is None:
         return
-    first: dict[str, Item] = {}
+    first: dict[str, Recording] = {}
     for item in (item for item in items if not item.error):
         other = first.setdefault(item.short_name, item)
         if other is not item:

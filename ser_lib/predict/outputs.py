@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ser_lib.inference import FORMATS, Timeline, write_timeline
-from ser_lib.predict.inputs import STANDARD_INPUT, Item
+from ser_lib.predict.inputs import STANDARD_INPUT, Recording
 from ser_lib.predict.resume import Progress
 from ser_lib.predict.rows import Encoder
 from ser_lib.utils.file_names import printable, shortened
@@ -40,7 +40,7 @@ class Result:
 
     Arguments
     ---------
-    item : Item
+    item : Recording
         The recording.
     rows : list[dict]
         Its rows: one, or one for each segment.
@@ -50,7 +50,7 @@ class Result:
         What went wrong instead.
     """
 
-    item: Item
+    item: Recording
     rows: list[dict] = field(default_factory=list)
     timeline: Timeline | None = None
     error: str = ""
@@ -67,7 +67,7 @@ class RowOutput:
         Columns and format.
     settings : Mapping
         What the rows depend on: model, labels, windows.
-    items : Sequence[Item]
+    items : Sequence[Recording]
         The recordings.
 
     Raises
@@ -81,7 +81,7 @@ class RowOutput:
         out: Path | None,
         encoder: Encoder,
         settings: Mapping,
-        items: Sequence[Item],
+        items: Sequence[Recording],
     ) -> None:
         self._encoder, self._out = encoder, out or Path("standard output")
         self._progress: Progress | None = None
@@ -95,7 +95,11 @@ class RowOutput:
             self._opened = opened.pop_all()
 
     def _go_on(
-        self, out: Path, opened: ExitStack, settings: Mapping, items: Sequence[Item]
+        self,
+        out: Path,
+        opened: ExitStack,
+        settings: Mapping,
+        items: Sequence[Recording],
     ) -> TextIO:
         """Begin a file with the rows in it that stay; give it to add to."""
         target = Path(os.path.realpath(out))  # the same by way of any link
@@ -113,7 +117,7 @@ class RowOutput:
             unfinished.write_text(text, encoding="utf-8", newline="\n")
         return opened.enter_context(open(out, "a", encoding="utf-8", newline="\n"))
 
-    def is_done(self, item: Item) -> bool:
+    def is_done(self, item: Recording) -> bool:
         """Tell whether the rows of a recording are there already."""
         return item.name in self._done
 
@@ -197,7 +201,7 @@ class FolderOutput:
         ``rttm`` or ``audacity``.
     settings : Mapping
         As for :class:`RowOutput`.
-    items : Sequence[Item]
+    items : Sequence[Recording]
         The recordings.
 
     Raises
@@ -211,7 +215,7 @@ class FolderOutput:
         out: Path | None,
         file_format: str,
         settings: Mapping,
-        items: Sequence[Item],
+        items: Sequence[Recording],
     ) -> None:
         self._out, self._format = out, file_format
         self._progress: Progress | None = None
@@ -234,7 +238,7 @@ class FolderOutput:
             self._done = self._progress.unchanged(done)
             self._opened = opened.pop_all()
 
-    def is_done(self, item: Item) -> bool:
+    def is_done(self, item: Recording) -> bool:
         """Tell whether the file of a recording is there already."""
         return item.short_name in self._done and item.name != STANDARD_INPUT
 
@@ -254,7 +258,7 @@ class FolderOutput:
         if self._progress is not None:
             self._opened.close()
 
-    def _path(self, item: Item) -> Path:
+    def _path(self, item: Recording) -> Path:
         return self._out / f"{item.short_name}{TIMELINE_SUFFIXES[self._format]}"
 
 

@@ -19,7 +19,7 @@ from ser_lib.inference import (
     segment_rows,
     timeline_file,
 )
-from ser_lib.predict.inputs import STANDARD_INPUT, Item
+from ser_lib.predict.inputs import STANDARD_INPUT, Recording
 from ser_lib.predict.outputs import Result
 from ser_lib.utils.files import atomic_path
 
@@ -31,7 +31,7 @@ _NOT_FINITE = "the model gives probabilities that are not finite (NaN or infinit
 WINDOWING = ("window_s", "hop_s", "skip_silence_dbfs", "min_segment_s")
 
 
-def _message(item: Item, error: Exception | str) -> str:
+def _message(item: Recording, error: Exception | str) -> str:
     """Give the text of an error, which names the recording."""
     if item.name == STANDARD_INPUT:
         return str(error).replace(str(item.path), "standard input")
@@ -42,7 +42,7 @@ def _message(item: Item, error: Exception | str) -> str:
 
 
 def find_labels(
-    recognizer: Recognizer, items: Sequence[Item], options: Namespace
+    recognizer: Recognizer, items: Sequence[Recording], options: Namespace
 ) -> Iterator[Result]:
     """Recognise one emotion for each file.
 
@@ -50,7 +50,7 @@ def find_labels(
     ---------
     recognizer : Recognizer
         The model.
-    items : Sequence[Item]
+    items : Sequence[Recording]
         The files.
     options : Namespace
         ``batch_size`` and ``max_duration_s``.
@@ -65,7 +65,7 @@ def find_labels(
 
 
 def _find_chunk(
-    recognizer: Recognizer, items: Sequence[Item], options: Namespace
+    recognizer: Recognizer, items: Sequence[Recording], options: Namespace
 ) -> Iterator[Result]:
     """Recognise in batches of like length, on all cores; keep the order."""
     lengths = [_duration_s(recognizer, i, options.max_duration_s) for i in items]
@@ -88,7 +88,7 @@ def _find_chunk(
 
 
 def _duration_s(
-    recognizer: Recognizer, item: Item, max_duration_s: float
+    recognizer: Recognizer, item: Recording, max_duration_s: float
 ) -> float | str:
     """Say how long a file lasts, or why it cannot be used."""
     if item.error:
@@ -107,7 +107,7 @@ def _duration_s(
 
 
 def _read_and_classify(
-    recognizer: Recognizer, batch: Mapping[int, Item]
+    recognizer: Recognizer, batch: Mapping[int, Recording]
 ) -> dict[int, np.ndarray | str]:
     """Give the probabilities of each file of a batch, or why there are none."""
     found: dict[int, np.ndarray | str] = {}
@@ -122,7 +122,7 @@ def _read_and_classify(
 
 def _classify(
     recognizer: Recognizer,
-    items: Mapping[int, Item],
+    items: Mapping[int, Recording],
     wavs: Mapping[int, torch.Tensor],
 ) -> dict[int, np.ndarray | str]:
     """Classify a batch; if it fails, one by one, to find out which file it is."""
@@ -138,12 +138,12 @@ def _classify(
     return {i: _usable_or_why_not(items[i], row) for i, row in found.items()}
 
 
-def _usable_or_why_not(item: Item, probabilities: np.ndarray) -> np.ndarray | str:
+def _usable_or_why_not(item: Recording, probabilities: np.ndarray) -> np.ndarray | str:
     is_finite = np.isfinite(probabilities).all()
     return probabilities if is_finite else _message(item, _NOT_FINITE)
 
 
-def _row(item: Item, labels: Sequence[str], probabilities: np.ndarray) -> dict:
+def _row(item: Recording, labels: Sequence[str], probabilities: np.ndarray) -> dict:
     best = int(probabilities.argmax())
     values = [round(p, 6) for p in probabilities.tolist()]
     shares = {f"p_{label}": p for label, p in zip(labels, values, strict=True)}
@@ -154,7 +154,7 @@ def _row(item: Item, labels: Sequence[str], probabilities: np.ndarray) -> dict:
 
 
 def find_timelines(
-    recognizer: Recognizer, items: Sequence[Item], options: Namespace
+    recognizer: Recognizer, items: Sequence[Recording], options: Namespace
 ) -> Iterator[Result]:
     """Recognise the emotions along each recording, and draw them if asked to.
 
@@ -162,7 +162,7 @@ def find_timelines(
     ---------
     recognizer : Recognizer
         The model.
-    items : Sequence[Item]
+    items : Sequence[Recording]
         The recordings.
     options : Namespace
         Window, hop, silence, shortest segment, and ``plot``.
@@ -204,7 +204,7 @@ def _draw(timeline: Timeline, path: Path) -> None:
         timeline_figure(timeline).savefig(unfinished)
 
 
-def _segment_rows(item: Item, timeline: Timeline) -> list[dict]:
+def _segment_rows(item: Recording, timeline: Timeline) -> list[dict]:
     rows = segment_rows(timeline)
     first = {"path": item.name, "n_segments": len(rows)}
     return [{**first, "segment": i, **row} for i, row in enumerate(rows, start=1)]

@@ -40,7 +40,7 @@ class Stretch:
     is_whole: bool
 
 
-def find_audio(data_folder: str | Path, exclude: Sequence[str] = ()) -> list[str]:
+def list_audio(data_folder: str | Path, exclude: Sequence[str] = ()) -> list[str]:
     """Find all audio files below a folder.
 
     Arguments
@@ -68,7 +68,7 @@ def find_audio(data_folder: str | Path, exclude: Sequence[str] = ()) -> list[str
     >>> folder = Path(getfixture("tmp_path"))
     >>> for name in ("a.wav", "b.wav", "notes.txt"):
     ...     (folder / name).touch()
-    >>> find_audio(folder, exclude=["b*"])
+    >>> list_audio(folder, exclude=["b*"])
     ['a.wav']
     """
     folder = Path(data_folder)

@@ -91,7 +91,7 @@ class PretrainingBrain(ResumableBrain):
     def on_fit_batch_start(self, batch: PaddedBatch, should_step: bool) -> None:
         """Set the learning rate and what else changes in the course of training."""
         super().on_fit_batch_start(batch, should_step)
-        self.objective.set_progress(self.done)
+        self.objective.set_progress(self.progress)
 
     def on_fit_batch_end(
         self,

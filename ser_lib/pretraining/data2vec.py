@@ -87,9 +87,9 @@ class Data2VecObjective(TransformerObjective):
         self.teacher.eval()
         return self
 
-    def set_progress(self, done: float) -> None:
+    def set_progress(self, progress: float) -> None:
         """Raise the decay linearly at first, equation 1."""
-        risen = min(1.0, done / DECAY_RISES_UNTIL)
+        risen = min(1.0, progress / DECAY_RISES_UNTIL)
         self.decay = self.first_decay + (self.last_decay - self.first_decay) * risen
 
     @torch.no_grad()

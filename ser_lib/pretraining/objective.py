@@ -27,12 +27,12 @@ class Objective(nn.Module):
             For whatever is drawn.
         """
 
-    def set_progress(self, done: float) -> None:
+    def set_progress(self, progress: float) -> None:
         """Set what changes in the course of training, before each step.
 
         Arguments
         ---------
-        done : float
+        progress : float
             Share of the training that is done, from 0 to 1.
         """
 

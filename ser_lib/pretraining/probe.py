@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.run_opts import RunOptions
 
-from ser_lib.evaluation import figures, read_predictions
+from ser_lib.evaluation import compute_scores, read_predictions
 from ser_lib.experiment import run
 from ser_lib.folds import Fold
 from ser_lib.pretraining.run import pretrain
@@ -240,7 +240,7 @@ def probe_row(
         row[f"{name}_first"], row[f"{name}_last"] = info[name]
     for name, folder in outputs.items():
         path = folder / f"fold_{fold}" / "predictions.csv"
-        found = figures(read_predictions(path, labels), labels)
+        found = compute_scores(read_predictions(path, labels), labels)
         row[f"UA_{name}"], row[f"WA_{name}"] = 100 * found.UA, 100 * found.WA
     return row
 

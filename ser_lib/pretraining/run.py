@@ -29,8 +29,8 @@ from ser_lib.pretraining.audio_folder import (
     Stretch,
     StretchReader,
     cut,
-    find_audio,
     hold_out,
+    list_audio,
     read_stretches,
     write_stretches,
 )
@@ -143,7 +143,7 @@ def _recordings(hparams: dict, folder: Path) -> tuple[list[Stretch], list[Stretc
             )
         stretches = cut(
             hparams["data_folder"],
-            find_audio(hparams["data_folder"], hparams["exclude"]),
+            list_audio(hparams["data_folder"], hparams["exclude"]),
             rate_hz,
             max(hparams["min_duration_s"], least / rate_hz),
             hparams["max_duration_s"],

@@ -62,9 +62,9 @@ class Wav2Vec2Objective(TransformerObjective):
         """The encoder without the quantiser."""
         return self.model.wav2vec2
 
-    def set_progress(self, done: float) -> None:
+    def set_progress(self, progress: float) -> None:
         """Cool the Gumbel softmax by the same factor in each step."""
-        fall = (LAST_TEMPERATURE / FIRST_TEMPERATURE) ** min(1.0, done / COOLED_AT)
+        fall = (LAST_TEMPERATURE / FIRST_TEMPERATURE) ** min(1.0, progress / COOLED_AT)
         self.model.set_gumbel_temperature(FIRST_TEMPERATURE * fall)
 
     def forward(self, wavs: torch.Tensor, n_samples: torch.Tensor) -> torch.Tensor:

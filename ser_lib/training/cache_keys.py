@@ -26,7 +26,7 @@ from ser_lib.utils.digests import digest
 from ser_lib.utils.distributed import n_processes
 
 # Raised by hand when a change of the code moves figures (see CHANGELOG.md).
-FIGURES_VERSION = 2
+SCORES_VERSION = 2
 
 _OF_SER_LIB = re.compile(r"^(!\w+:)ser_lib\.(?:\w+\.)*(?=\w+$)")
 TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "vocab.txt")
@@ -108,7 +108,7 @@ def _settings_key(settings: Settings, options: tuple[tuple[str, Any], ...]) -> s
         ]
         for name, block in settings["finetuned"].items()
     }
-    return digest([FIGURES_VERSION, kept, options])
+    return digest([SCORES_VERSION, kept, options])
 
 
 def result_key(settings: Settings, run_opts: RunOptions) -> str:

@@ -79,7 +79,7 @@ class ResumableBrain(Brain):
         run_on_main(self.hparams.history.write)
 
     @property
-    def done(self) -> float:
+    def progress(self) -> float:
         """Share of the training that is done, from 0 to 1."""
         epoch = self.hparams.epoch_counter.current
         of_epochs = epoch - 1 + (self.step - 1) / len(self.train_sampler)
@@ -88,7 +88,7 @@ class ResumableBrain(Brain):
     def on_fit_batch_start(self, batch: PaddedBatch, should_step: bool) -> None:
         """Set the learning rates from the share of training that is done."""
         warmup, final = self.hparams.warmup_fraction, self.hparams.final_lr_fraction
-        factor = warmup_cosine(self.done, warmup, final)
+        factor = warmup_cosine(self.progress, warmup, final)
         rates = self.learning_rates
         for name, optimizer in self.optimizers_dict.items():
             for group in optimizer.param_groups:

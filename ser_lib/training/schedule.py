@@ -3,7 +3,7 @@
 import math
 
 
-def warmup_cosine(done: float, warmup: float, final: float = 0.0) -> float:
+def warmup_cosine(progress: float, warmup: float, final: float = 0.0) -> float:
     """Linear warm-up, then half a cosine down.
 
     A function of the share of training that is done, so it has no state to save.
@@ -11,7 +11,7 @@ def warmup_cosine(done: float, warmup: float, final: float = 0.0) -> float:
 
     Arguments
     ---------
-    done : float
+    progress : float
         Share of all steps that are done, in [0, 1].
     warmup : float
         Share of the steps in which the factor rises from 0.05 to 1.
@@ -28,7 +28,7 @@ def warmup_cosine(done: float, warmup: float, final: float = 0.0) -> float:
     >>> [round(warmup_cosine(x, 0.2), 3) for x in (0, 0.2, 0.6, 1)]
     [0.05, 1.0, 0.5, 0.0]
     """
-    if done < warmup:
-        return 0.05 + 0.95 * done / warmup
-    angle = math.pi * min(1.0, (done - warmup) / (1 - warmup))
+    if progress < warmup:
+        return 0.05 + 0.95 * progress / warmup
+    angle = math.pi * min(1.0, (progress - warmup) / (1 - warmup))
     return final + (1 - final) * (1 + math.cos(angle)) / 2

@@ -9,10 +9,10 @@ from speechbrain.utils.run_opts import RunOptions
 from ser_lib.corpora import Utterance
 from ser_lib.experiment import result_key
 from ser_lib.folds import Fold, fold_digest, speaker_folds
-from ser_lib.paper_table.rows import read_table
+from ser_lib.paper_table.rows import read_rows
 from ser_lib.settings import Settings
 
-RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 OPTIONS = RunOptions()
 
 TOY_TABLE = """
@@ -80,7 +80,7 @@ def finish(settings: Settings, fold: int, predicted: str, **fold_info: str) -> N
 def write_half_finished(folder: Path) -> Path:
     """``whole`` is right everywhere; ``part`` nowhere in fold 1, half in fold 2."""
     table = write_toy_table(folder)
-    _, rows = read_table(table, given(folder))
+    _, rows = read_rows(table, given(folder))
     for fold in (1, 2, 3):
         finish(rows[0].settings, fold, "ssaa")
     finish(rows[1].settings, 1, "aass")

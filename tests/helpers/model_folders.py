@@ -17,7 +17,7 @@ from ser_lib.synthetic.encoders import write_tiny_hubert
 from ser_lib.synthetic.iemocap import miniature_counts, write_miniature_iemocap
 from ser_lib.upstreams import HuggingFaceUpstream
 
-IEMOCAP_HPARAMS = Path(__file__).resolve().parents[1] / "recipes/IEMOCAP/hparams"
+IEMOCAP_HPARAMS = Path(__file__).resolve().parents[2] / "recipes/IEMOCAP/hparams"
 RATE_HZ = 16000
 LABELS = ["neu", "hap", "ang", "sad"]
 FBANK = {

@@ -23,7 +23,7 @@ from ser_lib.folds import Fold
 from ser_lib.settings import Settings
 from ser_lib.training.assembly import make_brain
 
-RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "IEMOCAP"
+RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "IEMOCAP"
 LABELS = ["neu", "hap", "ang", "sad"]
 RATE_HZ = 16000
 PARTS = ("train_annotation", "valid_annotation", "test_annotation")

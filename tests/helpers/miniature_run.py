@@ -9,7 +9,7 @@ from ser_lib.synthetic.encoders import write_tiny_hubert
 from ser_lib.synthetic.iemocap import miniature_counts, write_miniature_iemocap
 
 HERE = Path(__file__).resolve().parent
-RECIPE = HERE.parent / "recipes" / "IEMOCAP"
+RECIPE = HERE.parents[1] / "recipes" / "IEMOCAP"
 LABELS = ["neu", "hap", "ang", "sad"]
 
 
