@@ -21,7 +21,7 @@ from ser_lib.evaluation.fold_status import (
     read_fold_info,
     remedy,
 )
-from ser_lib.evaluation.metrics import compute_scores
+from ser_lib.evaluation.metrics import Scores, compute_scores
 from ser_lib.evaluation.predictions import read_predictions
 from ser_lib.utils.text_tables import read_csv
 
