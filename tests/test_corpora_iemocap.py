@@ -1,7 +1,6 @@
 """IEMOCAP: a release in the official layout is read, a damaged one is explained."""
 
 import csv
-import hashlib
 import json
 import logging
 from pathlib import Path
@@ -12,6 +11,7 @@ from hyperpyyaml import load_hyperpyyaml
 
 from ser_lib.corpora import validate
 from ser_lib.corpora.iemocap import read_corpus
+from ser_lib.folds import superb_folds
 
 CORPUS_YAML = Path(__file__).parents[1] / "recipes" / "IEMOCAP" / "corpus.yaml"
 
@@ -256,12 +256,20 @@ def test_a_rebuilt_release_gives_superbs_splits_through_the_settings(
     utterances = settings["read_corpus"]()
     validate(utterances, settings["corpus"], tmp_path)
     digests = json.loads((shared_data / "superb" / "fold_digests.json").read_text())
-    folds = settings["make_folds"](utterances)
+    folds = settings["make_folds"](utterances)  # raises if a part is not SUPERB's
     assert [fold.number for fold in folds] == [1, 2, 3, 4, 5]
     for fold in folds:
         for name, part in fold.parts.items():
-            ids = "\n".join(sorted(u.id for u in part))
             expected = digests[f"fold{fold.number}"][name]
             assert len(part) == expected["n"]
-            digest = hashlib.sha256(ids.encode()).hexdigest()
-            assert digest == expected["sha256_of_sorted_ids"]
+            written = CORPUS["part_digests"][fold.number][name]
+            assert written == expected["sha256_of_sorted_ids"]
+
+
+def test_parts_that_are_not_superbs_stop_the_run(release):
+    with pytest.raises(
+        ValueError, match="Part train of fold 1 .* of its 19 ids is"
+    ) as e:
+        superb_folds(read_corpus(release, CORPUS), CORPUS["part_digests"])
+    assert CORPUS["part_digests"][1]["train"] in str(e.value)
+    assert len(superb_folds(read_corpus(release, CORPUS))) == 5

@@ -3,6 +3,7 @@
 ``python -m ser_lib.folds FOLDER`` audits the folds of a run: see ``audit.py``.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -36,7 +37,10 @@ class Fold:
         return {"train": self.train, "valid": self.valid, "test": self.test}
 
 
-def superb_folds(utterances: Sequence[Utterance]) -> list[Fold]:
+def superb_folds(
+    utterances: Sequence[Utterance],
+    part_digests: Mapping[int, Mapping[str, str]] | None = None,
+) -> list[Fold]:
     """Leave one session out, with SUPERB's draw of the validation part.
 
     SUPERB (Yang et al. 2021, https://arxiv.org/abs/2105.01051) lists the other
@@ -49,11 +53,19 @@ def superb_folds(utterances: Sequence[Utterance]) -> list[Fold]:
     ---------
     utterances : Sequence[Utterance]
         A corpus with sessions, in SUPERB's order.
+    part_digests : Mapping[int, Mapping[str, str]] | None
+        For each fold and part the SHA-256 of its sorted ids, joined by newlines. None
+        checks nothing.
 
     Returns
     -------
     list[Fold]
-        One for each session, numbered and ordered by session.
+        One per session, numbered and ordered by session.
+
+    Raises
+    ------
+    ValueError
+        If a part differs from its digest.
 
     Example
     -------
@@ -78,7 +90,26 @@ def superb_folds(utterances: Sequence[Utterance]) -> list[Fold]:
         )
         test = [u for u in utterances if u.session == session]
         folds.append(Fold(int(session), list(train), list(valid), test))
+    if part_digests is not None:
+        _check_digests(folds, part_digests)
     return folds
+
+
+def _check_digests(
+    folds: Sequence[Fold], part_digests: Mapping[int, Mapping[str, str]]
+) -> None:
+    for fold in folds:
+        for name, part in fold.parts.items():
+            ids = "\n".join(sorted(u.id for u in part))
+            found = hashlib.sha256(ids.encode()).hexdigest()
+            expected = part_digests[fold.number][name]
+            if found != expected:
+                raise ValueError(
+                    f"Part {name} of fold {fold.number} is not SUPERB's: the SHA-256 "
+                    f"of its {len(part)} ids is {found}, expected {expected}. Is the "
+                    f"release complete, with its labels unchanged? For another corpus "
+                    f"in this layout, set part_digests to null."
+                )
 
 
 def speaker_folds(

@@ -44,7 +44,7 @@ def _data_options(folder: Path) -> list[str]:
     return [
         f"--data_folder={folder / 'IEMOCAP'}",
         f"--hubert_source={folder / 'hubert'}",
-        f"--corpus={json.dumps({'counts': miniature_counts(4)})}",
+        f"--corpus={json.dumps({'counts': miniature_counts(4), 'part_digests': None})}",
         "--number_of_epochs=2",
         "--ecapa_channels=[16,16,16,16,48]",
         "--folds=1",

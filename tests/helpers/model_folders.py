@@ -105,7 +105,7 @@ def run_experiment(folder: Path, name: str, folds=(1,), **overrides) -> Path:
     common = {
         "data_folder": str(folder / "IEMOCAP"),
         "results_folder": str(folder / "results"),
-        "corpus": {"counts": miniature_counts(4)},
+        "corpus": {"counts": miniature_counts(4), "part_digests": None},
         "number_of_epochs": 1,
         "ecapa_channels": [8, 8, 8, 8, 24],
         "ecapa_attention_channels": 4,
