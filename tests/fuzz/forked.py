@@ -126,6 +126,8 @@ def _become(case: Case, folder: Path, begun: Path) -> None:
     try:
         os.setsid()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # A shell lets its background jobs ignore it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.chdir(folder)
         _redirect(folder)
         try:
