@@ -1,12 +1,20 @@
 #!/usr/bin/env bash
-# Lint and the whole test suite. Options are passed on to pytest.
+# Lint, the import contract and all tests; with --fast, without those marked slow. Other
+# options are passed on to pytest.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../recipes/environment.sh" \
     requirements.txt tests/requirements.txt
+
+lane=()
+if [ "${1:-}" = --fast ]; then
+    lane=(-m "not slow")
+    shift
+fi
 
 cd "$root"
 ruff check .
 ruff format --check .
 yamllint --strict recipes
 codespell
-python -m pytest --numprocesses 2 --dist loadfile "$@"
+lint-imports
+python -m pytest --numprocesses 2 --dist loadfile "${lane[@]}" "$@"
