@@ -190,7 +190,7 @@ class EmotionModel(nn.Module):
 
     Example
     -------
-    >>> from ser_lib.aggregators.ecapa_tdnn import MeanPooling
+    >>> from ser_lib.aggregators import MeanPooling
     >>> from ser_lib.upstreams import FbankUpstream
     >>> model = EmotionModel(
     ...     labels=["neu", "hap", "ang", "sad"],

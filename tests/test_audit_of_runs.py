@@ -1,6 +1,5 @@
 """The split audit on audio files, in a run, and on the command line."""
 
-import runpy
 import shutil
 import sys
 from collections import Counter
@@ -14,8 +13,8 @@ import soundfile
 from ser_lib.corpora import Utterance, with_audio_hashes
 from ser_lib.experiment import prepare
 from ser_lib.folds import Fold, audit_folds, write_folds
-from ser_lib.folds import fold as folds
 from ser_lib.folds.__main__ import main
+from ser_lib.utils.command import run_command
 
 NAMES = [f"03-01-{e}-01-01-01-{a}" for a in ("01", "02", "03") for e in ("03", "05")]
 
@@ -174,6 +173,6 @@ def test_a_corpus_yaml_given_by_name_is_the_protocol(run_folder, tmp_path, capsy
 def test_the_audit_is_a_command_of_ser_lib_folds(run_folder, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["folds", str(run_folder)])
     with pytest.raises(SystemExit) as stopped:
-        runpy.run_path(folds.__file__, run_name="__main__")
+        run_command(main)
     assert stopped.value.code == 1
     assert "1 forbidden" in capsys.readouterr().out

@@ -13,6 +13,8 @@ from ser_lib.dataio import FrameStore, LengthBucketSampler
 from ser_lib.evaluation import read_predictions
 from ser_lib.utils.distributed import gather_lists, locked
 
+pytestmark = pytest.mark.slow
+
 DURATIONS_S = np.random.default_rng(0).uniform(1, 10, 101)
 
 

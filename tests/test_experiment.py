@@ -16,6 +16,8 @@ from ser_lib.settings import Settings
 from ser_lib.synthetic.encoders import write_tiny_hubert
 from ser_lib.training import settings_key
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory) -> list[str]:

@@ -11,6 +11,8 @@ from ser_lib.settings import Settings
 from ser_lib.synthetic.encoders import write_tiny_hubert
 from ser_lib.training import settings_key, stage_settings
 
+pytestmark = pytest.mark.slow
+
 TABLE1 = RECIPES / "IEMOCAP" / "table1.yaml"
 
 

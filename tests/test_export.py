@@ -20,6 +20,8 @@ from ser_lib.inference import EmotionRecognizer
 from ser_lib.model import EmotionModel
 from ser_lib.model_folder.description import read_model_info
 
+pytestmark = pytest.mark.slow
+
 CPU = {"device": "cpu"}
 load_once = functools.cache(load_trained)
 

@@ -13,6 +13,8 @@ from ser_lib.inference import EmotionRecognizer
 from ser_lib.model_folder.description import read_model_info
 from ser_lib.synthetic.corpora import write_table
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 LABELS = ["angry", "happy", "sad"]
 SMALL = {

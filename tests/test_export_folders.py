@@ -16,6 +16,8 @@ from ser_lib.export.run import UNFINISHED
 from ser_lib.inference import EmotionRecognizer
 from ser_lib.model_folder.description import read_model_info
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

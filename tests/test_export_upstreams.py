@@ -20,6 +20,8 @@ from ser_lib.training import AtomicCheckpointer
 from ser_lib.upstreams import ApcUpstream, CpcUpstream, native
 from ser_lib.upstreams.families import FAMILIES
 
+pytestmark = pytest.mark.slow
+
 HPARAMS = Path(__file__).resolve().parents[1] / "recipes" / "hparams"
 SUPERB = HPARAMS / "superb.yaml"
 SPEECH = [family for family in FAMILIES if family != "bert"]

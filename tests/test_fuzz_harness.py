@@ -10,6 +10,8 @@ import pytest
 from fuzz import forked, verdict
 from fuzz.case import Case
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).resolve().parent
 SOUND = "print('label')"
 REFUSES = "import sys; print('a.wav is not audio', file=sys.stderr); sys.exit(2)"

@@ -12,6 +12,8 @@ from model_folders import hubert_definition, write_folder
 
 from ser_lib.model_folder.checksums import network_sha256
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).resolve().parent
 SOUND = ("0_sound", "0_sound_hubert", "1_yaml_code", "1_yaml_laughs")
 EVIL_YAML = """

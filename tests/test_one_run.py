@@ -13,6 +13,8 @@ from ser_lib.experiment import run
 from ser_lib.folds.__main__ import main as audit
 from ser_lib.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 HPARAMS = Path(__file__).resolve().parents[1] / "recipes/Custom/hparams"
 SPEAKERS = ["Ann", "Bob", "Cem", "Dora"]
 TINY = {

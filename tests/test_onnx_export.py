@@ -24,6 +24,8 @@ from ser_lib.upstreams import (
 )
 from ser_lib.upstreams.wav2vec_network import Wav2Vec
 
+pytestmark = pytest.mark.slow
+
 MEAN = {"class": "ProjectedMean"}
 SUPERB = {
     "upstreams": {

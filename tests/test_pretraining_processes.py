@@ -16,6 +16,8 @@ from ser_lib.pretraining import pretrain
 from ser_lib.settings import Settings
 from ser_lib.upstreams import ApcUpstream
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "Pretraining"
 SMALL = {
     "hidden_size": 8,

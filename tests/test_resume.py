@@ -2,12 +2,15 @@
 
 import signal
 
+import pytest
 from miniature_run import (
     miniature_options,
     miniature_table_options,
     predictions_of,
     train,
 )
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_predictions(

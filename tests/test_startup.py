@@ -12,6 +12,8 @@ from torch import nn
 from ser_lib import upstreams
 from ser_lib.upstreams.families import FAMILIES
 
+pytestmark = pytest.mark.slow
+
 MODEL = Path(__file__).resolve().parents[1] / "pretrained" / "ravdess_fbank_ecapa"
 # Each takes longer to import than the model takes to classify a file.
 # PyTorch's compiler, which arithmetic on the device "meta" imports, brings sympy.

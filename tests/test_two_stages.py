@@ -18,6 +18,8 @@ from ser_lib.folds import Fold, write_folds
 from ser_lib.settings import Settings
 from ser_lib.training import stage_settings
 
+pytestmark = pytest.mark.slow
+
 EXPERIMENT = (
     Path(__file__).resolve().parents[1] / "recipes/IEMOCAP/hparams/upstream_ecapa.yaml"
 )
