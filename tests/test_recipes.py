@@ -1,10 +1,13 @@
 """What binds settings, code, READMEs and results together."""
 
 import filecmp
+import importlib.util
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import readme_parts
 
 from ser_lib.evaluation.readme_table import update_readme
 from ser_lib.settings import Settings
@@ -98,21 +101,61 @@ def test_the_table_of_a_readme_is_that_of_its_results_file(path, tmp_path):
     )
 
 
-READMES = [ROOT / "README.md", *sorted(RECIPES.rglob("README.md"))]
+READMES = [
+    path
+    for pattern in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "recipes/*.md",
+        "recipes/*/README.md",
+        "pretrained/README.md",
+        "pretrained/*/README.md",
+    )
+    for path in sorted(ROOT.glob(pattern))
+]
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_files_that_a_readme_names_exist(readme):
+def test_links_of_a_readme_lead_somewhere(readme):
     text = readme.read_text()
-    for name in re.findall(r"\]\((?!http)([^)#]+)", text):
-        assert (readme.parent / name).exists(), name
-    folder = readme.parent
-    for line in text.splitlines():
-        if match := re.match(r"    cd (\S+)", line):
-            folder = ROOT / match[1].replace("<CORPUS>", "IEMOCAP")
-        for name in re.findall(r"hparams/\w+\.yaml", line):
-            if line.startswith("    python"):
-                assert (folder / name).exists(), line
+    for link in readme_parts.links(text):
+        name, _, anchor = link.partition("#")
+        target = readme.parent / name if name else readme
+        assert target.exists(), link
+        if anchor and target.suffix == ".md":
+            assert anchor in readme_parts.anchors(target.read_text()), link
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_code_of_a_readme_is_fenced_and_its_language_is_named(readme):
+    text = readme.read_text()
+    assert re.findall(r"^(?: {4}|\t).*", readme_parts.prose(text), re.MULTILINE) == []
+    fences = re.findall(r"^ *(?:```|~~~).*", text, re.MULTILINE)
+    assert len(fences) % 2 == 0
+    assert all(re.fullmatch(r"```\w+", fence) for fence in fences[::2])
+    assert {*fences[1::2]} <= {"```"}
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_and_modules_in_the_commands_of_a_readme_exist(readme):
+    start = readme.parent if RECIPES in readme.parents else ROOT
+    for folder, words in readme_parts.commands(readme.read_text(), start, ROOT):
+        assert folder.is_dir(), folder
+        for word in words:
+            if not word.startswith(("/", "results/")) and re.fullmatch(
+                r".+\.(py|sh)|(.*/)?hparams/\w+\.yaml", word
+            ):
+                assert (folder / word).is_file(), f"{word} in {folder}"
+        for option, module in pairwise(words):
+            if option == "-m" and module.startswith("ser_lib"):
+                assert _can_be_run(module), module
+
+
+def _can_be_run(module: str) -> bool:
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.submodule_search_locations is None:
+        return spec is not None
+    return importlib.util.find_spec(f"{module}.__main__") is not None
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: f"{p.parts[-3]}-{p.stem}")
