@@ -24,7 +24,7 @@ def names(paths, folder) -> list[str]:
 def test_linked_folders_are_searched(folder):
     (folder / "link").symlink_to("../else")
     assert names(find_audio(folder), folder) == ["b/2.wav", "link/3.mp3", "z/1.FLAC"]
-    assert audio_folder.find_audio(folder, ["z/*"]) == ["b/2.wav", "link/3.mp3"]
+    assert audio_folder.list_audio(folder, ["z/*"]) == ["b/2.wav", "link/3.mp3"]
 
 
 def test_a_folder_with_several_paths_is_listed_once_and_circles_end(folder):
@@ -53,7 +53,7 @@ def test_a_folder_that_cannot_be_read_is_an_error_that_names_it():
         (folder / "closed").chmod(0)
         told = []
         with without_rights_of_root():
-            for find in (find_audio, find_files, audio_folder.find_audio):
+            for find in (find_audio, find_files, audio_folder.list_audio):
                 with pytest.raises(OSError, match="/closed cannot be read: Permission"):
                     find(folder)
             found = find_audio(folder, lambda path, message: told.append(path))

@@ -86,8 +86,8 @@ def read_audio(
     FileNotFoundError, PermissionError
         If the file does not exist or may not be read.
     ValueError
-        If the file is empty, truncated, damaged or not an audio file, or if its sampling
-        rate or its samples are refused (see ``samples.py``).
+        If the file is empty, truncated, damaged or not an audio file, or if its
+        sampling rate or its samples are refused (see ``samples.py``).
 
     Example
     -------
@@ -109,7 +109,7 @@ def read_audio(
 
 
 def _skip_to(audio: soundfile.SoundFile, sample: int) -> None:
-    """Move from the start of a file to a sample; some formats (GSM) require decoding."""
+    """Skip from the start of a file to a sample; formats such as GSM need decoding."""
     if audio.seekable():
         audio.seek(sample)
     else:
