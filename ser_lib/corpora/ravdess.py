@@ -85,7 +85,7 @@ def read_corpus(data_folder: str | Path, corpus: Mapping) -> list[Utterance]:
     files = _audio_files(actors_folder)
     _check_names(files)
     _check_no_others(files, actors_folder)
-    _check_once(files)
+    _check_unique(files)
     _check_complete(files, actors_folder)
     return [
         _utterance(path, data_folder, corpus)
@@ -190,7 +190,7 @@ def _check_no_others(files: list[Path], actors_folder: Path) -> None:
         )
 
 
-def _check_once(files: list[Path]) -> None:
+def _check_unique(files: list[Path]) -> None:
     same_stem = defaultdict(list)
     for path in files:
         same_stem[path.stem].append(path)
