@@ -25,6 +25,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
 # A command imports its libraries, which takes seconds, before its main function can
 # catch Ctrl-C. Python calls the program "-m" until it has found the command's module.
 if sys.argv[:1] == ["-m"]:
-    from ser_lib.utils.command import tell_interruption
+    from ser_lib.utils.command import report_uncaught
 
-    sys.excepthook = tell_interruption
+    sys.excepthook = report_uncaught

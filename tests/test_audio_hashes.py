@@ -168,6 +168,6 @@ def test_a_file_that_is_missing_or_cut_off_is_named(data, tmp_path):
 def test_a_big_corpus_shows_its_progress(
     data, tmp_path, monkeypatch, capsys, few, shown
 ):
-    monkeypatch.setattr(audio_hashes, "_FEW_FILES", few)
+    monkeypatch.setattr(audio_hashes, "_MIN_FILES_FOR_BAR", few)
     with_audio_hashes(CORPUS, data, tmp_path / "audio_hashes.csv")
     assert ("hashing audio: 100%" in capsys.readouterr().err) == shown

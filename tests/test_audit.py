@@ -53,9 +53,7 @@ def test_a_sound_fold_passes_the_strictest_protocol():
     audit = audit_folds([SOUND], CORPUS)
     audit.check()
     assert audit.findings == []
-    assert (
-        audit.summary() == "Split audit of 1 fold: nothing that the protocol forbids."
-    )
+    assert audit.summary() == "Split audit of 1 fold: no violation of the protocol."
 
 
 def _sharing(field: str, pair: str) -> Fold:
@@ -123,7 +121,7 @@ def test_many_findings_are_cut_and_counted():
     leaky = [replace(SOUND, number=n, test=SOUND.train) for n in (1, 2, 3)]
     audit = audit_folds(leaky, {})
     assert len(audit.by_verdict("forbidden")) == 3 * len(FIELDS)
-    with pytest.raises(ValueError, match="18 findings[^$]*- and 8 more"):
+    with pytest.raises(ValueError, match="18 violations[^$]*- and 8 more"):
         audit.check()
 
 
@@ -153,7 +151,7 @@ def test_what_a_corpus_does_not_tell_is_not_compared_and_said():
     audit = audit_folds([Fold(1, **parts)], CORPUS)
     audit.check()
     assert audit.summary().endswith(
-        "Not compared, because not known: recordings, sessions, dialogs, texts."
+        "Not compared, because unknown: recordings, sessions, dialogs, texts."
     )
 
 
@@ -208,10 +206,10 @@ def test_superbs_folds_pass_and_what_they_share_is_printed_as_allowed(shared_dat
     audit = audit_folds(five, _corpus_of("IEMOCAP"))
     audit.check()
     assert audit.summary().splitlines() == [
-        "Split audit of 5 folds: nothing that the protocol forbids.",
+        "Split audit of 5 folds: no violation of the protocol.",
         "Allowed by the protocol: train and valid share 8 speakers, 4 sessions, "
         "117 to 121 dialogs.",
-        "Not compared, because not known: recordings, texts.",
+        "Not compared, because unknown: recordings, texts.",
     ]
     strictest = audit_folds(five, {}).by_verdict("forbidden")
     assert Counter((f.rule, f.where) for f in strictest) == {

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from ser_lib.utils.command import RESUMES, run_command
+from ser_lib.utils.command import RESUMES, STARTS_OVER, run_command
 from ser_lib.utils.command_line import CommandParser, path_argument
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -179,7 +179,7 @@ def test_under_torchrun_a_message_begins_with_the_number_of_the_process(
 def test_a_full_disk_ends_with_2_and_says_how_to_go_on(error, capsys):
     assert end_of(raising(error)) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith("Make space. The same command resumes.")
+    assert line.endswith(f"Free some space. {RESUMES}")
     assert error.filename in line if isinstance(error, OSError) else True
 
 
@@ -256,9 +256,7 @@ def test_output_to_a_full_disk_ends_with_2_and_one_line(buffering):
             env={**os.environ, "PYTHONUNBUFFERED": buffering},
         )
     assert done.returncode == 2
-    assert done.stderr.splitlines() == [
-        "No space left on device. Make space. The same command resumes."
-    ]
+    assert done.stderr == f"No space left on device. Free some space. {RESUMES}\n"
 
 
 @pytest.mark.parametrize(
@@ -293,7 +291,7 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on():
     body = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
     done = short(body)
     assert done.returncode == 130
-    assert done.stderr == "Interrupted. The same command resumes.\n"
+    assert done.stderr == f"Interrupted. {RESUMES}\n"
 
 
 def test_ctrl_c_while_a_module_is_imported_leaves_no_traceback(tmp_path):
@@ -322,7 +320,7 @@ def test_ctrl_c_while_a_module_is_imported_leaves_no_traceback(tmp_path):
     started.send_signal(signal.SIGINT)
     rest, code = started.stderr.read(), started.wait(30)
     assert code in (-signal.SIGINT, 130)  # a shell shows 130 for both
-    assert "Interrupted. The same command starts again." in rest
+    assert f"Interrupted. {STARTS_OVER}" in rest
     assert "Traceback" not in rest
 
 
@@ -339,7 +337,7 @@ def test_ctrl_c_while_torch_is_imported_is_no_exception_on_which_it_would_abort(
     paths = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
     done = short("import torch", env=paths)
     assert done.returncode == -signal.SIGINT  # which a shell shows as 130
-    assert done.stderr == "Interrupted. The same command starts again.\n"
+    assert done.stderr == f"Interrupted. {STARTS_OVER}\n"
 
 
 def test_a_log_line_that_cannot_be_written_leaves_no_traceback(monkeypatch, capsys):

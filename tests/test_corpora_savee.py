@@ -158,7 +158,9 @@ def test_a_file_that_does_not_belong_there_is_named(corpus, name):
     path = corpus / "AudioData" / name
     path.parent.mkdir(exist_ok=True)
     path.touch()
-    with pytest.raises(ValueError, match="1 audio files are none of the 480") as error:
+    with pytest.raises(
+        ValueError, match="1 audio files are not among the 480"
+    ) as error:
         read_corpus(corpus, CORPUS)
     assert str(path) in str(error.value)
 
@@ -166,7 +168,7 @@ def test_a_file_that_does_not_belong_there_is_named(corpus, name):
 def test_a_recording_that_is_there_as_wav_and_as_flac_is_named(corpus):
     wav = corpus / "AudioData" / "JE" / "n30.wav"
     soundfile.write(wav.with_suffix(".flac"), [0.1] * 4000, 16000)
-    with pytest.raises(ValueError, match="1 recordings are there twice.*n30") as error:
+    with pytest.raises(ValueError, match="1 recordings occur twice.*n30") as error:
         read_corpus(corpus, CORPUS)
     assert str(wav) in str(error.value)
 

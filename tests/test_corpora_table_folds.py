@@ -96,7 +96,7 @@ def test_two_speakers_share_validation_with_a_warning(tmp_path, caplog):
         1: [["s01"], ["s01"], ["s00"]],
         2: [["s00"], ["s00"], ["s01"]],
     }
-    assert "too few speakers for a validation part of its own" in caplog.text
+    assert "too few speakers for separate validation speakers" in caplog.text
     assert parts_sharing_speakers(table) == ["train-valid"]
 
 
@@ -140,7 +140,7 @@ def test_a_speaker_in_two_folds_is_named_with_both_lines(tmp_path):
     [
         ({"fold_by": "session"}, "fold_by: expected one of"),
         ({"fold_by": "column"}, "one of the columns fold and split, found neither"),
-        ({"fold_by": "groups"}, "5 groups cannot be made of 3 speakers"),
+        ({"fold_by": "groups"}, "3 speakers cannot be split into 5 groups"),
     ],
 )
 def test_folds_that_cannot_be_made_are_refused(tmp_path, options, message):

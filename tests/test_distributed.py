@@ -67,7 +67,7 @@ def test_a_folder_that_another_run_has_locked_is_waited_for_with_a_message(tmp_p
             message = second.stderr.readline()
             while message and "waiting for it" not in message:
                 message = second.stderr.readline()
-            assert "Another run is at work" in message
+            assert "Another run is working" in message
             other.send_signal(18)  # SIGCONT
             assert second.stdout.read() == "mine\n"
 

@@ -11,7 +11,8 @@ import pytest
 from web_server import running_web_server
 
 from ser_lib.utils import download as download_module
-from ser_lib.utils.download import download, needs_space, unpack_zip
+from ser_lib.utils.disk import check_disk_space
+from ser_lib.utils.download import download, unpack_zip
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB, so several chunks
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -63,7 +64,7 @@ def test_a_cut_download_says_so_and_keeps_what_has_arrived(server, path):
     with pytest.raises(ConnectionError, match="300,000 of 1,048,576 bytes") as error:
         _fetch(server, path)
     assert server.url in str(error.value)
-    assert f"put it at {path}" in str(error.value)
+    assert f"save it as {path}" in str(error.value)
     assert not path.exists()
     assert _part(path).read_bytes() == CONTENT[:300_000]
 
@@ -138,7 +139,7 @@ def test_a_refusal_of_the_server_says_what_to_do(server, path):
     server.error_status = 404
     with pytest.raises(ConnectionError, match="404") as error:
         _fetch(server, path)
-    assert f"by hand from {server.url} , put it at {path}" in str(error.value)
+    assert f"manually from {server.url} , save it as {path}" in str(error.value)
 
 
 def test_nobody_listening_is_one_clear_error(path):
@@ -179,16 +180,17 @@ def a_full_disk(monkeypatch):
 
 @pytest.mark.usefixtures("a_full_disk")
 def test_a_full_disk_is_noticed_before_the_download(server, path):
-    with pytest.raises(OSError, match=r"needed 1\.0 MB, free 0\.1 MB"):
+    with pytest.raises(OSError, match=r"needs 1\.0 MB .* 0\.1 MB is free"):
         _fetch(server, path)
     assert server.ranges == []
 
 
 @pytest.mark.usefixtures("a_full_disk")
-def test_space_is_asked_of_the_disk_of_a_folder_to_come(tmp_path):
-    needs_space(tmp_path / "not" / "yet", n_bytes=10**5)
-    with pytest.raises(OSError, match=f"disk space in {tmp_path / 'not' / 'yet'}"):
-        needs_space(tmp_path / "not" / "yet", n_bytes=10**5 + 1)
+def test_space_is_checked_on_the_disk_of_a_folder_that_does_not_exist_yet(tmp_path):
+    folder = tmp_path / "not" / "yet"
+    check_disk_space(folder, 10**5, "It")
+    with pytest.raises(OSError, match=f"needs 0.1 MB in {folder}.* 0.1 MB is free"):
+        check_disk_space(folder, 10**5 + 1, "It")
 
 
 def _zip(tmp_path, members):
@@ -278,7 +280,7 @@ def test_a_symbolic_link_is_named(tmp_path):
 @pytest.mark.usefixtures("a_full_disk")
 def test_a_full_disk_is_noticed_before_unpacking(tmp_path):
     archive = _zip(tmp_path, {"a.bin": b"0" * 200_000})
-    with pytest.raises(OSError, match=r"needed 0\.2 MB, free 0\.1 MB"):
+    with pytest.raises(OSError, match=r"needs 0\.2 MB .* 0\.1 MB is free"):
         unpack_zip(archive, tmp_path / "corpus")
     assert [p.name for p in tmp_path.iterdir()] == ["corpus.zip"]
 

@@ -141,11 +141,11 @@ def test_a_plan_that_does_not_fit_is_refused_with_the_numbers(
     plans = make_plan(rows, OPTIONS)
     needed = plans[0].n_bytes
     usage = namedtuple("usage", "free")
-    monkeypatch.setattr(experiment_plan.shutil, "disk_usage", lambda _: usage(needed))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(needed))
     check_disk(plans)  # it just fits
-    monkeypatch.setattr(experiment_plan.shutil, "disk_usage", lambda _: usage(2e8))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(2e8))
     assert "0.2 GB are free" in disk_text(plans)
-    with pytest.raises(OSError, match=r"needs up to 1\.3 GB in .*; 0\.2 GB are free"):
+    with pytest.raises(OSError, match=r"needs 1\.3 GB in .* 200\.0 MB is free"):
         check_disk(plans)
 
 

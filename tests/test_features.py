@@ -66,7 +66,7 @@ def test_a_disk_without_room_is_refused_with_both_numbers(tmp_path, monkeypatch)
     upstream = SimpleNamespace(dim=1024, hop_samples=320, reads="wav")
     # 100 s * 50 frames/s * 1024 values * 2 bytes = 10.24 MB
     utterances = [Utterance("a", "a.wav", "sad", "s", 100.0)]
-    with pytest.raises(OSError, match=r"need 10 MB in .*; 1 MB are free"):
+    with pytest.raises(OSError, match=r"needs 10\.2 MB in .* 1\.0 MB is free"):
         check_space(tmp_path, utterances, upstream, 16000)
 
 

@@ -15,7 +15,7 @@ from ser_lib.folds import (
     speaker_folds,
     superb_folds,
 )
-from ser_lib.folds.files import read_folds, write_fold
+from ser_lib.folds.files import FOLDS_FILE, read_folds, write_folds
 
 
 def _utterance(speaker: str, label: str, number: int = 0) -> Utterance:
@@ -110,8 +110,8 @@ def test_a_faulty_list_of_speakers_is_an_error(rows, message):
 def test_written_folds_read_back_the_same_in_the_order_of_their_numbers(tmp_path):
     one, two, three = speaker_folds(CORPUS, ROWS)
     folds = [one, replace(two, number=2), replace(three, number=10)]
-    for fold in reversed(folds):
-        write_fold(fold, tmp_path / f"fold_{fold.number}")
+    write_folds(folds[::-1], {}, tmp_path)
+    (tmp_path / FOLDS_FILE).unlink()
     (tmp_path / "fold_plots").mkdir()
     assert sorted(p.name for p in (tmp_path / "fold_10").iterdir()) == [
         "test.csv",
@@ -122,9 +122,11 @@ def test_written_folds_read_back_the_same_in_the_order_of_their_numbers(tmp_path
 
 
 def test_a_folder_without_folds_and_a_fold_without_a_part_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=f"fold_1, fold_2 ... in {tmp_path}"):
+    with pytest.raises(
+        FileNotFoundError, match=f"fold_1, fold_2 ... in {tmp_path}; found none"
+    ):
         read_folds(tmp_path)
-    write_fold(speaker_folds(CORPUS, ROWS)[0], tmp_path / "fold_1")
+    write_folds(speaker_folds(CORPUS, ROWS)[:1], {}, tmp_path)
     (tmp_path / "fold_1" / "valid.csv").unlink()
     with pytest.raises(FileNotFoundError, match="fold_1/valid.csv"):
         read_folds(tmp_path)

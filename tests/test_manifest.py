@@ -29,7 +29,7 @@ def test_a_sound_manifest_passes():
 @pytest.mark.parametrize(
     ("utterances", "message"),
     [
-        ([SOUND[0], replace(SOUND[1], id="a")], "more than once, the first is a"),
+        ([SOUND[0], replace(SOUND[1], id="a")], "more than once; the first is a"),
         ([SOUND[0], replace(SOUND[1], label="hap")], "b has the label 'hap'.*'neu'"),
         (
             [SOUND[0], replace(SOUND[1], duration_s=0.1)],

@@ -139,7 +139,7 @@ def write_bad_inputs(folder: Path) -> dict[str, str]:
     (folder / "no_path.csv").write_text("path,id\n,1\n")
     return {
         "empty.wav": "is empty (0 bytes)",
-        "header_only.wav": "has a header, but not one sample",
+        "header_only.wav": "has a header, but no audio samples",
         "silent.wav": "is silent",
         "10_ms.wav": "is too short: it lasts 10 ms, expected at least 100 ms",
         "nan.wav": "not finite (NaN or infinity)",

@@ -82,7 +82,7 @@ def test_the_audit_says_that_the_split_shares_speakers_and_validates_nothing(
     audit.check()
     summary = audit.summary()
     assert "train and test share 24 speakers, 2 texts" in summary
-    assert "nothing is validated, and the last epoch is tested" in summary
+    assert "no validation part; the last epoch is tested" in summary
 
 
 def test_the_protocol_of_the_speaker_folds_forbids_the_random_split(random_fold):

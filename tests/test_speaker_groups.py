@@ -86,7 +86,7 @@ def test_no_group_is_empty_even_if_one_speaker_has_nearly_everything():
 @pytest.mark.parametrize("n_groups", [1, 5])
 def test_an_impossible_number_of_groups_is_an_error(n_groups):
     with pytest.raises(
-        ValueError, match=f"{n_groups} groups cannot .* expected 2 to 4"
+        ValueError, match=f"cannot .* {n_groups} groups; expected 2 to 4"
     ):
         balanced_groups(_even(4), n_groups)
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Train what is missing of Table 1 of Morais et al. (2022) and print the table.
+"""Train the missing experiments of Table 1 of Morais et al. (2022) and print the table.
 
 python table1.py --data_folder /path/to/IEMOCAP_full_release
 
-Options of its own: --only hubert_ecapa,fbank_ecapa (these experiments), --changes FILE
-(settings of each experiment) and --plan_only True (train nothing), see table1.yaml. Any
-setting can be given: it holds for every experiment that has it. So can SpeechBrain's
-run options. The same command again goes on where it stopped. The steps are in
+Options: --only hubert_ecapa,fbank_ecapa (these experiments), --changes FILE (settings
+of each experiment) and --plan_only True (train nothing), see table1.yaml. Any setting
+can be given and applies to every experiment that has it; SpeechBrain's run options can
+be given too. An interrupted run resumes with the same command. The steps are in
 ser_lib/paper_table/run.py.
 """
 

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Pre-train on a corpus without a fold's test speakers; an experiment before and after.
+"""Compare an experiment before and after pre-training without a fold's test speakers.
 
 python probe.py --data_folder RAVDESS
 python probe.py --data_folder RAVDESS --methods apc,cpc --pretraining "{seed: 2}"
 python probe.py --data_folder RAVDESS --methods hubert_tiny --folds all
     --experiment ../RAVDESS/hparams/hubert_tiny_finetune.yaml
 
-For each fold and method: pre-training, the experiment on the fold with the untrained
-encoder and with the trained one, a row of probe.csv, and the tables of README.md. The
-same command again goes on where it stopped; folds and methods can be run by several
-processes at the same time. SpeechBrain's run options (--precision bf16 ...) can be
+For each fold and method: pre-train, run the experiment on the fold with the untrained
+and the pre-trained encoder, and update probe.csv and the tables of README.md. An
+interrupted run resumes with the same command; several processes can run different folds
+and methods at the same time. SpeechBrain's run options (--precision bf16 ...) can be
 given. The steps are in ser_lib/pretraining/probe.py.
 """
 
@@ -20,18 +20,18 @@ from ser_lib.utils.command import RESUMES, run_command
 from ser_lib.utils.command_line import CommandParser, path_argument, text_argument
 
 HERE = Path(__file__).resolve().parent
-# Those whose default network is large are probed with a tiny one.
+# Methods whose default network is large are probed with a tiny one.
 METHODS = "mockingjay,apc,cpc,wav2vec,wav2vec2_tiny,hubert_tiny,data2vec_tiny,delores"
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run every method on every fold that was asked for."""
+    """Run every requested method on every requested fold."""
     options, rest = _parser().parse_known_args(arguments)
     from ser_lib.folds import chosen_folds
     from ser_lib.pretraining import Probe, record
     from ser_lib.settings import join_processes, read_command_line
 
-    rest += ["--debug"] * options.debug  # SpeechBrain has it, too: a short run
+    rest += ["--debug"] * options.debug  # also SpeechBrain's option for a short run
     _, run_opts, unknown = read_command_line([str(options.experiment), *rest], "")
     if unknown:
         raise ValueError(f"Unknown options: {unknown}")
@@ -74,7 +74,7 @@ def _parser() -> CommandParser:
         "--speaker_files",
         type=text_argument,
         default="*Actor_{speaker}/*",
-        help="which files are a speaker's",
+        help="pattern for the files of a speaker",
     )
     return parser
 

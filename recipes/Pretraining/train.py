@@ -3,9 +3,9 @@
 
 python train.py hparams/apc.yaml --data_folder /path/to/any/audio
 
-Any setting of the file can be given on the command line, and so can SpeechBrain's
-run options (--device, --precision bf16 ...). The same command again goes on where
-it stopped. The steps are in ser_lib/pretraining/run.py, the settings in hparams/.
+Any setting of the file can be given on the command line, as can SpeechBrain's run
+options (--device, --precision bf16 ...). An interrupted run resumes with the same
+command. The steps are in ser_lib/pretraining/run.py, the settings in hparams/.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from ser_lib.utils.command import RESUMES, run_command
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Read the settings, run them and say where the encoder is."""
+    """Read the settings, run them and print the folder of the encoder."""
     from ser_lib.pretraining import pretrain
     from ser_lib.settings import run_recipe
 

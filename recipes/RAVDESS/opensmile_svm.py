@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
-"""What every encoder must beat: openSMILE's functionals and a linear SVM, on the folds.
+"""The baseline for every encoder: openSMILE functionals and a linear SVM.
 
 python -m pip install -r extra_requirements.txt
 python opensmile_svm.py --data_folder DATA
 python opensmile_svm.py --data_folder DATA --features eGeMAPSv02
 
-One vector an utterance: mean, deviation, percentiles and so on of pitch, loudness,
-spectrum and voice quality; 6,373 numbers in ComParE_2016 (Schuller et al., 2016,
-https://doi.org/10.21437/Interspeech.2016-129), 88 in eGeMAPSv02 (Eyben et al., 2016,
-https://doi.org/10.1109/TAFFC.2015.2457417). They are scaled to mean 0 and deviation 1
-over the training part. The SVM's C is the one with the best accuracy on the validation
-part. The rows go to results.csv in the output folder; ``--results results.csv`` puts
-them into that of this folder. openSMILE's licence allows research and evaluation.
+One vector per utterance holds the mean, deviation, percentiles and so on of pitch,
+loudness, spectrum and voice quality: 6,373 numbers in ComParE_2016 (Schuller et al.,
+2016, https://doi.org/10.21437/Interspeech.2016-129), 88 in eGeMAPSv02 (Eyben et al.,
+2016, https://doi.org/10.1109/TAFFC.2015.2457417). They are scaled to mean 0 and
+deviation 1 over the training part. C of the SVM is chosen by accuracy on the validation
+part. The rows are written to results.csv in the output folder; ``--results
+results.csv`` also adds them to the one in this folder. openSMILE's licence allows
+research and evaluation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,23 +44,14 @@ Vectors = Mapping[str, np.ndarray]
 def compute_features(
     utterances: Sequence[Utterance], data_folder: Path, features: str, path: Path
 ) -> Vectors:
-    """Compute the functionals of each utterance, or find them in ``path``.
+    """Compute the functionals of each utterance, by id, or read them from ``path``.
 
     Arguments
     ---------
-    utterances : Sequence[Utterance]
-        The corpus.
-    data_folder : Path
-        What their paths are relative to.
     features : str
-        Name of the set, as openSMILE has it.
+        openSMILE's name of the feature set.
     path : Path
-        An ``.npz`` file to keep them in.
-
-    Returns
-    -------
-    Vectors
-        By the utterance's id.
+        An ``.npz`` file that caches them.
 
     Raises
     ------
@@ -88,21 +80,14 @@ def compute_features(
 
 
 def predict_fold(fold: Fold, vectors: Vectors) -> tuple[pd.DataFrame, float, float]:
-    """Choose C on the validation part, and predict the test part once.
-
-    Arguments
-    ---------
-    fold : Fold
-        The fold.
-    vectors : Vectors
-        Features by id.
+    """Choose C on the validation part, then predict the test part.
 
     Returns
     -------
     pd.DataFrame
         Columns id, speaker, label and prediction.
     float
-        The C that was chosen: of equal ones, the smallest.
+        The chosen C; the smallest of equally good ones.
     float
         Its validation accuracy, from 0 to 1.
     """
@@ -132,13 +117,16 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--results_folder", type=path_argument, default=Path("results"))
     parser.add_argument(
-        "--results", type=path_argument, help="a results.csv to put the rows in"
+        "--results", type=path_argument, help="a results.csv to add the rows to"
     )
     options = parser.parse_args(arguments)
     experiment = f"opensmile_{options.features}_svm"
-    given = {"data_folder": str(options.data_folder), "experiment": experiment}
-    given["results_folder"] = str(options.results_folder)
-    settings = Settings.from_file(HERE / "hparams" / "fbank_ecapa.yaml", given)
+    overrides = {
+        "data_folder": str(options.data_folder),
+        "experiment": experiment,
+        "results_folder": str(options.results_folder),
+    }
+    settings = Settings.from_file(HERE / "hparams" / "fbank_ecapa.yaml", overrides)
     folds, labels = prepare(settings), settings["labels"]
     utterances = [*folds[0].train, *folds[0].valid, *folds[0].test]
     path = Path(settings["cache_folder"]) / f"opensmile_{options.features}.npz"
@@ -155,7 +143,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.results is not None:
         merge_results(options.results, rows)
     print(plain_table(rows.set_index("fold")[["n", "WA", "UA", "macro_F1"]]))
-    print("Percent. pooled: all utterances together, not the mean of the folds.")
+    print("In percent. pooled: over all utterances, not the mean of the folds.")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 
 python train.py hparams/hubert_ecapa.yaml --data_folder /path/to/the/corpus
 
-Any setting of the file can be given on the command line, and so can SpeechBrain's
-run options (--device, --precision bf16 ...). The same command again goes on where
-it stopped. This file is the same in every corpus folder: the steps are in
+Any setting of the file can be given on the command line, as can SpeechBrain's run
+options (--device, --precision bf16 ...). An interrupted run resumes with the same
+command. This file is the same in every corpus folder: the steps are in
 ser_lib/experiment.py, the settings in hparams/ and corpus.yaml.
 """
 

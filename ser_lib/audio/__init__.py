@@ -1,4 +1,4 @@
-"""Audio: from files to samples at one rate, and what is refused."""
+"""Audio: read files as samples at one rate, and check them."""
 
 import lazy_loader
 

@@ -1,9 +1,9 @@
-"""What is refused as input of a model: nothing gets a label that holds no speech.
+"""Checks of what a model is given: audio without speech gets no label.
 
 Accepted as they are: clipped recordings, sampling rates from 1 kHz to 1 MHz (8 kHz
-gives a model of 16 kHz an empty upper band, 192 kHz is brought down) and any number of
+leaves the upper band of a 16 kHz model empty, 192 kHz is downsampled) and any number of
 channels (they are averaged, so channels of opposite sign cancel out). ``samples.py``
-says which samples are taken.
+checks the samples themselves.
 """
 
 from collections.abc import Sequence
@@ -15,32 +15,30 @@ from ser_lib.audio.read import trim_silence
 from ser_lib.audio.resampling import check_rate, resample
 from ser_lib.audio.samples import check_samples, mono, within_scale
 
-# At this level a 16-bit file uses 6 of its bits; the quietest of RAVDESS's 1440 files
-# peaks at -47 dBFS.
+# At this level, a 16-bit file uses 6 of its bits. The quietest of the 1,440 RAVDESS
+# files peaks at -47 dBFS.
 SILENCE_DBFS = -60.0
 
 
 def check_wav(
     wav: torch.Tensor, sample_rate_hz: int, name: str, min_duration_s: float
 ) -> None:
-    """Refuse a waveform that no emotion can be recognised in.
+    """Refuse a waveform in which no emotion can be recognized.
 
     Arguments
     ---------
     wav : (samples,) torch.Tensor
-        The waveform, as ``audio.read_audio`` or :func:`mono_wav` gives it.
-    sample_rate_hz : int
-        Its sampling rate.
+        As ``audio.read_audio`` or :func:`mono_wav` returns it.
     name : str
-        What the messages call it, such as the path of its file.
+        Name of the recording in messages, such as its path.
     min_duration_s : float
         Shortest duration that is accepted.
 
     Raises
     ------
     ValueError
-        If it is empty, shorter than ``min_duration_s``, or silent (no sample above
-        -60 dBFS once its mean is taken off).
+        If it is empty, shorter than ``min_duration_s``, or silent (no sample exceeds
+        -60 dBFS after the mean is removed).
 
     Example
     -------
@@ -54,7 +52,7 @@ def check_wav(
             f"{name} has the shape {tuple(wav.shape)}; expected one channel: (samples,)"
         )
     if len(wav) == 0:
-        raise ValueError(f"{name} is empty: it holds not one sample of audio.")
+        raise ValueError(f"{name} is empty: it has no audio samples.")
     check_duration(len(wav), sample_rate_hz, name, min_duration_s)
     peak = (wav - wav.mean()).abs().max()
     peak_dbfs = 20 * float(torch.log10(peak))
@@ -72,14 +70,14 @@ def usable_wav(
     min_duration_s: float,
     trim_silence_db: float | None = None,
 ) -> torch.Tensor:
-    """Check a waveform and cut the silence at its ends, if training cut it.
+    """Check a waveform and trim the silence at its ends, if training trimmed it.
 
     Arguments
     ---------
     wav, sample_rate_hz, name, min_duration_s
-        As for :func:`check_wav`.
+        See :func:`check_wav`.
     trim_silence_db : float | None
-        See ``audio.trim_silence``; None cuts nothing.
+        See ``audio.trim_silence``; None trims nothing.
 
     Returns
     -------
@@ -89,7 +87,7 @@ def usable_wav(
     Raises
     ------
     ValueError
-        As for :func:`check_wav`, also if what is left is too short.
+        See :func:`check_wav`; also if the trimmed waveform is too short.
     """
     check_wav(wav, sample_rate_hz, name, min_duration_s)
     if trim_silence_db is not None:
@@ -102,24 +100,7 @@ def usable_wav(
 def check_duration(
     n_samples: int, sample_rate_hz: int, name: str, min_duration_s: float
 ) -> None:
-    """Refuse audio that is too short.
-
-    Arguments
-    ---------
-    n_samples : int
-        Its length.
-    sample_rate_hz : int
-        Its sampling rate.
-    name : str
-        What the message calls it.
-    min_duration_s : float
-        Shortest duration that is accepted.
-
-    Raises
-    ------
-    ValueError
-        If it is shorter.
-    """
+    """Refuse audio that is shorter than ``min_duration_s``."""
     duration_s = n_samples / sample_rate_hz
     if duration_s < min_duration_s:
         raise ValueError(
@@ -135,7 +116,7 @@ def check_batch(
     min_duration_s: float,
     names: Sequence[str],
 ) -> None:
-    """Refuse a padded batch that a model cannot read; silence may be in it.
+    """Refuse a padded batch that a model cannot process; silence is allowed.
 
     Arguments
     ---------
@@ -143,17 +124,15 @@ def check_batch(
         Padded waveforms; floats with full scale 1.
     wav_lens : (batch,) torch.Tensor
         Relative lengths.
-    sample_rate_hz : int
-        Their sampling rate.
     min_duration_s : float
         Shortest duration that is accepted.
     names : Sequence[str]
-        What the messages call the utterances.
+        Names of the utterances in messages.
 
     Raises
     ------
     ValueError
-        If the shapes are others, a length is not a share, an utterance is too short,
+        If a shape is wrong, a length is not between 0 and 1, an utterance is too short,
         or samples are refused (see ``samples.check_samples``).
     """
     if (
@@ -163,13 +142,13 @@ def check_batch(
     ):
         raise ValueError(
             f"wavs have the shape {tuple(wavs.shape)}, wav_lens are "
-            f"{wav_lens.tolist()}; expected (batch, samples), and for each utterance "
-            f"its share of the samples, at most 1."
+            f"{wav_lens.tolist()}; expected (batch, samples) and one relative length "
+            f"between 0 and 1 per utterance."
         )
     counts = torch.round(wav_lens.double() * wavs.shape[1]).long()
     for name, n_samples in zip(names, counts.tolist(), strict=True):
         check_duration(n_samples, sample_rate_hz, name, min_duration_s)
-    if not within_scale(wavs):  # looked at as a whole, which is once a batch
+    if not within_scale(wavs):  # one check per batch is faster
         for name, wav in zip(names, wavs, strict=True):
             check_samples(wav, sample_rate_hz, name)
 
@@ -180,18 +159,16 @@ def mono_wav(
     wanted_rate_hz: int,
     name: str = "The array",
 ) -> torch.Tensor:
-    """Turn an array into a waveform as ``audio.read_audio`` gives it for a file.
+    """Convert an array to a waveform as ``audio.read_audio`` returns it for a file.
 
     Arguments
     ---------
     samples : (samples,) or (samples, channels) np.ndarray | torch.Tensor
         See ``samples.mono``.
-    sample_rate_hz : int
-        Sampling rate of the array.
     wanted_rate_hz : int
-        It is resampled to this rate.
+        The array is resampled to this rate.
     name : str
-        What the messages call it.
+        Name of the array in messages.
 
     Returns
     -------
@@ -201,7 +178,7 @@ def mono_wav(
     Raises
     ------
     ValueError
-        If the shape is another, or the samples or the rate are refused.
+        If the shape is wrong, or the samples or the rate are refused.
 
     Example
     -------

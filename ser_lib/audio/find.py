@@ -1,4 +1,4 @@
-"""Files in a folder and all folders in it: the audio among them."""
+"""Find files, and among them audio files, in a folder and its subfolders."""
 
 import os
 from collections import deque
@@ -7,54 +7,34 @@ from pathlib import Path
 
 AUDIO_SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
 
-# Called with a folder that cannot be read, and a message that names it.
+# Called with a folder that cannot be read and a message that names it.
 OnError = Callable[[Path, str], None]
 
 
-def refuse(folder: Path, message: str) -> None:
-    """Stop at a folder that cannot be read.
-
-    Arguments
-    ---------
-    folder : Path
-        The folder.
-    message : str
-        What to say.
-
-    Raises
-    ------
-    OSError
-        In any case.
-    """
+def _raise(folder: Path, message: str) -> None:
+    """Raise an OSError for a folder that cannot be read."""
     raise OSError(message)
 
 
-def find_audio(folder: str | Path, on_error: OnError = refuse) -> list[Path]:
-    """List the audio files of a folder and of the folders in it.
+def find_audio(folder: str | Path, on_error: OnError = _raise) -> list[Path]:
+    """List the audio files in a folder and its subfolders, sorted by path.
 
     Arguments
     ---------
-    folder : str | Path
-        The folder.
     on_error : OnError
-        As for :func:`find_files`.
-
-    Returns
-    -------
-    list[Path]
-        In the order of their paths.
+        See :func:`find_files`.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such folder, or no audio file in it.
+        If the folder does not exist or holds no audio file.
     OSError
-        If a folder cannot be read.
+        See :func:`find_files`.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}.")
-    # macOS leaves files named ._* beside the real ones.
+    # macOS creates a file named ._* next to each real one.
     files = [p for p in find_files(folder, on_error) if not p.name.startswith("._")]
     found = [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES]
     if not found:
@@ -65,28 +45,16 @@ def find_audio(folder: str | Path, on_error: OnError = refuse) -> list[Path]:
     return found
 
 
-def find_files(folder: Path, on_error: OnError = refuse) -> list[Path]:
-    """List all that is below a folder but is not a folder.
+def find_files(folder: Path, on_error: OnError = _raise) -> list[Path]:
+    """List everything below a folder except folders, sorted by path.
 
-    Links to folders are followed. A folder to which several paths lead is listed once,
-    without a link where that is possible; so links that lead back do no harm.
+    Links to folders are followed. A folder that several paths lead to is listed once,
+    by a path without links if possible, so circular links do no harm.
 
     Arguments
     ---------
-    folder : Path
-        The folder.
     on_error : OnError
-        What to do about a folder that cannot be read.
-
-    Returns
-    -------
-    list[Path]
-        In the order of their paths.
-
-    Raises
-    ------
-    OSError
-        If a folder cannot be read, unless ``on_error`` goes on.
+        Called for a folder that cannot be read; the default raises an OSError.
     """
     files: list[Path] = []
     seen: set[tuple[int, int]] = set()
@@ -117,4 +85,4 @@ def _is_folder(entry: os.DirEntry) -> bool:
     try:
         return entry.is_dir()
     except OSError:
-        return True  # a link in a circle, or behind a closed door: tried, and named
+        return True  # a circular or forbidden link: reading it names the problem

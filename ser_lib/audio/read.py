@@ -1,4 +1,4 @@
-"""Audio files: their length, their samples, and what can be wrong with them."""
+"""Read audio files, and explain what is wrong with a file that cannot be read."""
 
 import os
 import re
@@ -13,32 +13,32 @@ import torch
 from ser_lib.audio.resampling import check_rate, resample, resampled_samples
 from ser_lib.audio.samples import mono
 
-# libsndfile shortens a cut-off WAV to what is there and only says so in its log.
+# libsndfile reads the rest of a truncated WAV file and only mentions it in its log.
 _CUT_OFF_DATA = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
-# Programs that write to a pipe cannot know the length and put a number like this.
+# Programs that write to a pipe do not know the length and write a number like this.
 _LENGTH_UNKNOWN_BYTES = 2**31 - 2**8
 
 
 def audio_duration_s(path: str | Path, sample_rate_hz: int) -> float:
-    """Length of an audio file, after a check that the file is whole.
+    """Return the duration of an audio file after checking that the file is complete.
 
     Arguments
     ---------
     path : str | Path
-        A WAV or FLAC file (anything that libsndfile reads).
+        A WAV or FLAC file, or any other format that libsndfile reads.
     sample_rate_hz : int
-        The sampling rate at which :func:`read_audio` is to return it. The file
-        may have another.
+        The sampling rate at which :func:`read_audio` will return it; the file may have
+        another.
 
     Returns
     -------
     float
-        Seconds, such that ``len(read_audio(...)) / sample_rate_hz`` is the same.
+        Seconds, equal to ``len(read_audio(...)) / sample_rate_hz``.
 
     Raises
     ------
     FileNotFoundError, PermissionError, ValueError
-        See :func:`open_audio`; also if its sampling rate is not usable.
+        See :func:`read_audio`.
 
     Example
     -------
@@ -49,7 +49,7 @@ def audio_duration_s(path: str | Path, sample_rate_hz: int) -> float:
     """
     with open_audio(path) as audio:
         check_rate(audio.samplerate, sample_rate_hz, str(path))
-        # Only decoding shows that a FLAC is cut off; its last sample is enough.
+        # Only decoding reveals a truncated FLAC file; its last sample is enough.
         _skip_to(audio, audio.frames - 1)
         audio.read(1)
         rates_hz = audio.samplerate, sample_rate_hz
@@ -67,13 +67,14 @@ def read_audio(
     Arguments
     ---------
     path : str | Path
-        A WAV or FLAC file (anything that libsndfile reads); its channels are averaged.
+        A WAV or FLAC file, or any other format that libsndfile reads. Its channels are
+        averaged.
     sample_rate_hz : int | None
-        The file is resampled to this rate if it has another; None leaves its own.
+        The file is resampled to this rate; None keeps its own.
     start_s : float
-        Where to begin.
+        Start of the part.
     duration_s : float | None
-        How much to read; None reads to the end.
+        Duration of the part; None reads to the end.
 
     Returns
     -------
@@ -83,10 +84,10 @@ def read_audio(
     Raises
     ------
     FileNotFoundError, PermissionError
-        See :func:`open_audio`.
+        If the file does not exist or may not be read.
     ValueError
-        If the file is empty, cut off, damaged or no audio file, its sampling rate is
-        not usable, or its samples are not (see ``samples.py``).
+        If the file is empty, truncated, damaged or not an audio file, or if its
+        sampling rate or its samples are refused (see ``samples.py``).
 
     Example
     -------
@@ -108,7 +109,7 @@ def read_audio(
 
 
 def _skip_to(audio: soundfile.SoundFile, sample: int) -> None:
-    """Go from the beginning to a sample; GSM and some others only go by decoding."""
+    """Skip from the start of a file to a sample; formats such as GSM need decoding."""
     if audio.seekable():
         audio.seek(sample)
     else:
@@ -121,26 +122,22 @@ def trim_silence(
     threshold_db: float = 30.0,
     margin_s: float = 0.06,
 ) -> torch.Tensor:
-    """Cut the silence before and after an utterance.
+    """Trim the silence before and after an utterance.
 
-    Frames of 20 ms count as silent when their RMS lies more than ``threshold_db``
-    below that of the loudest frame. Pauses within the utterance stay.
+    Frames of 20 ms are silent if their RMS is more than ``threshold_db`` below that of
+    the loudest frame. Pauses within the utterance are kept.
 
     Arguments
     ---------
     wav : (samples,) torch.Tensor
         The utterance.
-    sample_rate_hz : int
-        Its sampling rate.
-    threshold_db : float
-        How far below the loudest frame silence begins.
     margin_s : float
         What to keep before the first and after the last frame with sound.
 
     Returns
     -------
     (kept_samples,) torch.Tensor
-        A part of ``wav``: never empty, and all of it where it is silent throughout.
+        A part of ``wav``: never empty, and all of it if it is silent throughout.
 
     Example
     -------
@@ -159,22 +156,12 @@ def trim_silence(
 
 
 def file_status(path: str | Path) -> os.stat_result:
-    """Look up a file, and say why if there is none.
-
-    Arguments
-    ---------
-    path : str | Path
-        An audio file, or a link to one.
-
-    Returns
-    -------
-    os.stat_result
-        Its size and times.
+    """Return size and times of an audio file, or explain why they cannot be read.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     PermissionError
         If its folder may not be entered.
     ValueError
@@ -193,8 +180,8 @@ def file_status(path: str | Path) -> os.stat_result:
         raise ValueError(f"{path} is a folder; expected an audio file.")
     if not stat.S_ISREG(status.st_mode):
         raise ValueError(
-            f"{path} is a pipe, a socket or a device; expected an audio file. Write "
-            f"what it gives to a file first."
+            f"{path} is a pipe, a socket or a device; expected an audio file. Save its "
+            f"output to a file first."
         )
     return status
 
@@ -208,24 +195,14 @@ def _not_permitted(path: str | Path) -> PermissionError:
 
 @contextmanager
 def open_audio(path: str | Path) -> Iterator[soundfile.SoundFile]:
-    """Open a whole, non-empty file; turn libsndfile's errors into ones that say why.
-
-    Arguments
-    ---------
-    path : str | Path
-        An audio file that libsndfile reads.
-
-    Yields
-    ------
-    soundfile.SoundFile
-        Open for reading.
+    """Open a complete, non-empty audio file; explain libsndfile's errors.
 
     Raises
     ------
     FileNotFoundError, PermissionError
-        See :func:`file_status`; also if the file may not be read.
+        If the file does not exist or may not be read.
     ValueError
-        If it is empty, cut off, damaged or not an audio file.
+        If it is empty, truncated, damaged or not an audio file.
     """
     if file_status(path).st_size == 0:
         raise ValueError(f"The audio file {path} is empty (0 bytes). Copy it again.")
@@ -245,7 +222,7 @@ def open_audio(path: str | Path) -> Iterator[soundfile.SoundFile]:
 
 
 def _opened(path: str | Path, descriptor: int) -> soundfile.SoundFile:
-    # Not by its path, since soundfile takes no names that are not UTF-8.
+    # Not by its path, because soundfile accepts only names in UTF-8.
     try:
         return soundfile.SoundFile(descriptor, closefd=False)
     except soundfile.LibsndfileError as error:
@@ -266,4 +243,4 @@ def _check_whole(path: str | Path, audio: soundfile.SoundFile) -> None:
                 f"{found} are there. Copy it again."
             )
     if audio.frames == 0:
-        raise ValueError(f"{path} has a header, but not one sample of audio.")
+        raise ValueError(f"{path} has a header, but no audio samples.")

@@ -1,12 +1,12 @@
-"""Resampling from any rate, in memory that does not depend on the ratio (by soxr)."""
+"""Resampling from any rate with soxr, in memory that does not depend on the ratio."""
 
 import numpy as np
 import soxr
 import torch
 
-# Of the rate that is wanted: 1 kHz to 1.024 MHz for a model of 16 kHz. A file that
-# claims a lower rate would grow beyond measure and holds no speech.
-_LOWEST_RATIO, _HIGHEST_RATIO = 1 / 16, 64
+# Relative to the wanted rate: 1 kHz to 1.024 MHz for a model of 16 kHz. A file that
+# claims a lower rate would become huge and holds no speech.
+_MIN_RATIO, _MAX_RATIO = 1 / 16, 64
 
 
 def check_rate(rate_hz: float, wanted_rate_hz: int, name: str) -> None:
@@ -17,14 +17,14 @@ def check_rate(rate_hz: float, wanted_rate_hz: int, name: str) -> None:
     rate_hz : float
         Sampling rate of a recording.
     wanted_rate_hz : int
-        That at which it is to be used.
+        The rate to resample it to.
     name : str
-        What the message calls the recording.
+        Name of the recording in the message.
 
     Raises
     ------
     ValueError
-        If it is not a whole number, or lies below a 16th of the wanted rate or above
+        If the rate is not a whole number, or is below 1/16 of the wanted rate or above
         64 times that.
 
     Example
@@ -35,31 +35,18 @@ def check_rate(rate_hz: float, wanted_rate_hz: int, name: str) -> None:
     ...     print(str(error)[:72])
     The array has a sampling rate of 0 Hz; expected a whole number from 1000
     """
-    lowest_hz = wanted_rate_hz * _LOWEST_RATIO
-    highest_hz = wanted_rate_hz * _HIGHEST_RATIO
+    lowest_hz = wanted_rate_hz * _MIN_RATIO
+    highest_hz = wanted_rate_hz * _MAX_RATIO
     if not lowest_hz <= rate_hz <= highest_hz or rate_hz % 1:
         raise ValueError(
             f"{name} has a sampling rate of {rate_hz} Hz; expected a whole number "
-            f"from {lowest_hz:.0f} to {highest_hz:.0f} (it is to be resampled to "
-            f"{wanted_rate_hz} Hz)."
+            f"from {lowest_hz:.0f} to {highest_hz:.0f}, to be resampled to "
+            f"{wanted_rate_hz} Hz."
         )
 
 
 def resampled_samples(n_samples: int, rate_hz: int, wanted_rate_hz: int) -> int:
-    """Say how long :func:`resample` makes a waveform.
-
-    Arguments
-    ---------
-    n_samples : int
-        Its length.
-    rate_hz, wanted_rate_hz : int
-        Its sampling rate, and the wanted one.
-
-    Returns
-    -------
-    int
-        The same duration at the wanted rate; a fraction of a sample counts as one.
-    """
+    """Return the length of the output of :func:`resample`, rounded up."""
     return -(-n_samples * wanted_rate_hz // rate_hz)
 
 
@@ -73,9 +60,9 @@ def resample(
     wav : (samples,) torch.Tensor
         float32, on the CPU.
     rate_hz, wanted_rate_hz : int
-        Its sampling rate, and the wanted one. If they are the same, nothing is done.
+        If they are equal, the waveform is returned unchanged.
     name : str
-        What messages call it.
+        Name of the waveform in messages.
 
     Returns
     -------
@@ -96,8 +83,8 @@ def resample(
     if rate_hz == wanted_rate_hz:
         return wav
     rate_hz = int(rate_hz)
-    # soxr rounds the length down as often as up. Silence at the end, which it takes for
-    # granted anyway, makes room for one sample more.
+    # soxr rounds the length up or down. Silence at the end, which it assumes anyway,
+    # makes room for one more sample.
     padded = np.pad(wav.numpy(), (0, -(-rate_hz // wanted_rate_hz)))
     resampled = torch.from_numpy(soxr.resample(padded, rate_hz, wanted_rate_hz))
     return resampled[: resampled_samples(len(wav), rate_hz, wanted_rate_hz)]

@@ -1,18 +1,18 @@
-"""Samples: one rule for what is taken as audio, wherever it comes from.
+"""One rule for which samples are accepted, whatever their source.
 
-Files, arrays, batches, timelines, streams and training all pass through here. Full
-scale is 1: integers are divided by the full scale of their type, and floats must be
-finite and not above ``MAX_PEAK``.
+Files, arrays, batches, timelines, streams and training all use this module. Full
+scale is 1: integers are divided by the full scale of their type; floats must be finite
+and at most ``MAX_PEAK``.
 """
 
 import numpy as np
 import torch
 
-# Floats may exceed full scale: a mix without a limiter does, by some decibels; this is
-# 24. Integers of 16 bits that were turned into floats, but not divided, exceed it if
-# they hold anything that can be heard (16 / 32768 is -66 dBFS).
+# Floats may exceed full scale by some decibels, as in a mix without a limiter; this is
+# 24 dB. 16-bit integers that were converted to floats but not divided exceed it if they
+# hold anything audible (16 / 32768 is -66 dBFS).
 MAX_PEAK = 16.0
-# An int64 is not here: nothing tells the full scale of what it holds.
+# Not int64, since its full scale is unknown.
 _INTEGERS = (
     torch.uint8,
     torch.int8,
@@ -29,19 +29,19 @@ def mono(
     name: str,
     start_s: float = 0.0,
 ) -> torch.Tensor:
-    """Turn samples of any kind into one channel of floats, or refuse them.
+    """Convert samples of any type to one channel of floats, or refuse them.
 
     Arguments
     ---------
     samples : (samples,) or (samples, channels) np.ndarray | torch.Tensor
-        Floats with full scale 1, or integers of 8, 16 or 32 bits, whose full scale is
-        that of their type; channels are averaged.
+        Floats with full scale 1, or integers of 8, 16 or 32 bits with the full scale of
+        their type. Channels are averaged.
     sample_rate_hz : float
         Their sampling rate, for the messages.
     name : str
-        What the messages call the recording.
+        Name of the recording in messages.
     start_s : float
-        Where the samples begin in it.
+        Position of the samples in the recording, for the messages.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def mono(
     Raises
     ------
     ValueError
-        If the shape is another, or :func:`scaled` or :func:`check_samples` refuse them.
+        If the shape is wrong, or :func:`scaled` or :func:`check_samples` refuse them.
 
     Example
     -------
@@ -73,22 +73,10 @@ def mono(
 def scaled(samples: torch.Tensor, name: str) -> torch.Tensor:
     """Divide integers by the full scale of their type; floats stay as they are.
 
-    Arguments
-    ---------
-    samples : torch.Tensor
-        Samples of any shape.
-    name : str
-        What the message calls them.
-
-    Returns
-    -------
-    torch.Tensor
-        Floats of the same shape.
-
     Raises
     ------
     ValueError
-        If they are neither floats nor integers of 8, 16 or 32 bits.
+        If the samples are neither floats nor integers of 8, 16 or 32 bits.
 
     Example
     -------
@@ -103,7 +91,7 @@ def scaled(samples: torch.Tensor, name: str) -> torch.Tensor:
             f"floats with full scale 1, or integers of 8, 16 or 32 bits."
         )
     limits = torch.iinfo(samples.dtype)
-    middle = (limits.max + 1 + limits.min) // 2  # 128 where there is no sign
+    middle = (limits.max + 1 + limits.min) // 2  # 128 for uint8
     return ((samples.double() - middle) / (limits.max + 1 - middle)).float()
 
 
@@ -117,12 +105,12 @@ def check_samples(
     samples : (samples,) or (samples, channels) torch.Tensor
         Floats.
     sample_rate_hz, name, start_s
-        As for :func:`mono`.
+        See :func:`mono`.
 
     Raises
     ------
     ValueError
-        If one is NaN or infinite, or its absolute value is above ``MAX_PEAK``.
+        If a sample is NaN or infinite, or its absolute value exceeds ``MAX_PEAK``.
 
     Example
     -------
@@ -138,30 +126,19 @@ def check_samples(
     if len(not_finite):
         first_s = start_s + int(not_finite[0, 0]) / sample_rate_hz
         raise ValueError(
-            f"{name} holds samples that are not finite (NaN or infinity), the first "
-            f"after {first_s:.3f} s."
+            f"{name} holds samples that are not finite (NaN or infinity); the first is "
+            f"at {first_s:.3f} s."
         )
     raise ValueError(
         f"{name} reaches {float(samples.abs().max()):.6g}; expected floats with full "
-        f"scale 1 (up to {MAX_PEAK:g} is taken). Divide them by their full scale "
+        f"scale 1 (up to {MAX_PEAK:g} is accepted). Divide them by their full scale "
         f"(32768 for 16 bits)."
     )
 
 
 def within_scale(samples: torch.Tensor) -> bool:
-    """Tell whether all samples are finite and not far beyond full scale.
-
-    Arguments
-    ---------
-    samples : torch.Tensor
-        Floats of any shape.
-
-    Returns
-    -------
-    bool
-        True also if there are none.
-    """
+    """Return whether all samples are finite and at most ``MAX_PEAK``; True if empty."""
     if samples.numel() == 0:
         return True
-    low, high = samples.aminmax()  # NaN if there is one, and no copy of the samples
+    low, high = samples.aminmax()  # NaN if a sample is NaN; makes no copy
     return bool((low >= -MAX_PEAK) & (high <= MAX_PEAK))

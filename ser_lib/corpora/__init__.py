@@ -1,4 +1,4 @@
-"""Corpora: from files to a manifest; a parser for each corpus."""
+"""Corpora: a parser for each corpus turns its files into a manifest."""
 
 import lazy_loader
 

@@ -1,7 +1,7 @@
 """The rows of a user's table: a CSV file, checked line by line.
 
-recipes/Custom/README.md describes the columns. Every error names the line and the
-column, what was expected and what was found.
+recipes/Custom/README.md describes the columns. Errors name line and column, and what
+was expected and found.
 """
 
 import csv
@@ -18,8 +18,9 @@ from ser_lib.corpora.manifest import Utterance
 
 logger = get_logger(__name__)
 
-NEEDED_COLUMNS = ("path", "label", "speaker")
+REQUIRED_COLUMNS = ("path", "label", "speaker")
 OPTIONAL_COLUMNS = ("id", "session", "text", "split", "fold")
+_COLUMNS = (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS)
 SPLITS = ("train", "valid", "test")
 
 
@@ -30,11 +31,11 @@ class Row:
     Arguments
     ---------
     line : int
-        Where it begins in the file, counted from 1.
+        First line of the row in the file, counted from 1.
     path, label, speaker : str
-        As they stand there; spaces around a label or a speaker do not count.
+        As in the table; spaces around a label or a speaker are removed.
     id, session, text, split, fold : str
-        Empty where the table has no such column; the id is then the path.
+        Empty if the table has no such column; the id is then the path.
     """
 
     line: int
@@ -48,17 +49,12 @@ class Row:
     fold: str = ""
 
     def utterance(self, duration_s: float = 0.0) -> Utterance:
-        """Turn the row into a row of the manifest.
+        """Convert the row to a manifest row, whose path has no leading ``./``.
 
         Arguments
         ---------
         duration_s : float
-            Length of the audio; 0 where it does not matter.
-
-        Returns
-        -------
-        Utterance
-            Its path has no ``./`` in front.
+            Duration of the audio; 0 if it does not matter.
         """
         return Utterance(
             id=self.id,
@@ -77,8 +73,7 @@ def read_csv_table(path: str | Path) -> list[Row]:
     Arguments
     ---------
     path : str | Path
-        A CSV file in UTF-8, with commas; the first line holds the names of the
-        columns.
+        A CSV file in UTF-8, separated by commas; the first line has the column names.
 
     Returns
     -------
@@ -90,9 +85,8 @@ def read_csv_table(path: str | Path) -> list[Row]:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is not such a CSV file, a column or a value is missing, a split or
-        a fold is not a possible one, an id occurs twice, or there is only one speaker
-        or one label.
+        If the file is not such a CSV file, a column or a value is missing, a split or a
+        fold is invalid, an id occurs twice, or there is only one speaker or one label.
 
     Example
     -------
@@ -108,23 +102,23 @@ def read_csv_table(path: str | Path) -> list[Row]:
     names = [name.strip() for name in header]
     _check_columns(names, path)
     rows = [_row(line, values, names, path) for line, values in records]
-    check_once(rows, "id", lambda row: row.id, path)
+    check_unique(rows, "id", lambda row: row.id, path)
     for column in ("label", "speaker"):
         found = {getattr(row, column) for row in rows}
         if len(found) < 2:
             raise ValueError(
                 f"{path}: expected at least two different values in the column "
-                f"{column}, found {sorted(found)} in {len(rows)} rows. What is tested "
-                f"must be another speaker than what is trained on, and there must be "
-                f"something to tell apart."
+                f"{column}, found {sorted(found)} in {len(rows)} rows. Test speakers "
+                f"must differ from training speakers, and there must be at least two "
+                f"labels to distinguish."
             )
     return rows
 
 
 def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The number of each line that is not blank, and its values."""
+    """Yield the number and the values of each line that is not blank."""
     if not path.is_file():
-        raise FileNotFoundError(f"There is no table {path}. Give its path as --csv.")
+        raise FileNotFoundError(f"There is no table {path}. Give its path with --csv.")
     content = path.read_bytes()
     try:
         text = content.decode("utf-8-sig")
@@ -140,32 +134,34 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
         for values in reader:
             if any(value.strip() for value in values):
                 yield line, values
-            line = reader.line_num + 1  # a quoted value may hold line breaks
+            line = reader.line_num + 1  # a quoted value may contain line breaks
     except csv.Error as error:
         raise ValueError(
-            f"{path}, line {line}: expected values with commas between them, and "
-            f"quotation marks around those that hold a comma; found an error: {error}."
+            f"{path}, line {line}: expected values separated by commas, and quotation "
+            f"marks around those that contain a comma; found an error: {error}."
         ) from error
 
 
 def _check_columns(names: Sequence[str], path: Path) -> None:
-    missing = [name for name in NEEDED_COLUMNS if name not in names]
+    missing = [name for name in REQUIRED_COLUMNS if name not in names]
     if missing:
         hint = "" if len(names) > 1 else " Are there commas between the values?"
         raise ValueError(
-            f"{path}, line 1: expected the columns {', '.join(NEEDED_COLUMNS)}, found "
-            f"{', '.join(names)}; missing: {', '.join(missing)}.{hint}"
+            f"{path}, line 1: expected the columns {', '.join(REQUIRED_COLUMNS)}, "
+            f"found {', '.join(names)}; missing: {', '.join(missing)}.{hint}"
         )
-    known = [*NEEDED_COLUMNS, *OPTIONAL_COLUMNS]
-    twice = [name for name in known if names.count(name) > 1]
-    if twice:
-        raise ValueError(f"{path}, line 1: the column {twice[0]} is there twice.")
-    unused = [name for name in names if name not in known]
+    repeated = [name for name in _COLUMNS if names.count(name) > 1]
+    if repeated:
+        raise ValueError(f"{path}, line 1: the column {repeated[0]} occurs twice.")
+    unused = [name for name in names if name not in _COLUMNS]
     if unused:
-        _warn_once(f"{path}: the columns {unused} are not used (known are {known}).")
+        _warn_once(
+            f"{path}: the columns {unused} are not used; expected some of "
+            f"{list(_COLUMNS)}."
+        )
 
 
-@lru_cache  # a run reads its table several times
+@lru_cache  # since a run reads its table several times
 def _warn_once(message: str) -> None:
     logger.warning(message)
 
@@ -174,14 +170,16 @@ def _row(line: int, values: list[str], names: Sequence[str], path: Path) -> Row:
     if len(values) != len(names):
         raise ValueError(
             f"{path}, line {line}: expected {len(names)} values, as in line 1, found "
-            f"{len(values)}: {values}. A value that holds a comma needs quotation "
+            f"{len(values)}: {values}. A value that contains a comma needs quotation "
             f"marks around it."
         )
-    given = dict(zip(names, values, strict=True))
-    # Spaces may be part of a file's name.
-    cells = {k: v if k == "path" else v.strip() for k, v in given.items()}
+    # Spaces may be part of a file name.
+    cells = {
+        name: value if name == "path" else value.strip()
+        for name, value in zip(names, values, strict=True)
+    }
     for name, cell in cells.items():
-        if not cell.strip() and name in (*NEEDED_COLUMNS, "id", "split", "fold"):
+        if not cell.strip() and name in (*REQUIRED_COLUMNS, "id", "split", "fold"):
             raise bad_value(path, line, name, "a value", "nothing")
         if "\0" in cell:
             raise bad_value(path, line, name, "text", f"a NUL in {cell!r}")
@@ -193,61 +191,23 @@ def _row(line: int, values: list[str], names: Sequence[str], path: Path) -> Row:
         raise bad_value(path, line, "fold", expected, repr(cells["fold"]))
     if "fold" in cells:
         cells["fold"] = str(int(cells["fold"]))
-    known = {
-        k: v for k, v in cells.items() if k in (*NEEDED_COLUMNS, *OPTIONAL_COLUMNS)
-    }
-    return Row(line, **{"id": cells["path"], **known})
+    used = {name: cell for name, cell in cells.items() if name in _COLUMNS}
+    return Row(line, **{"id": cells["path"], **used})
 
 
 def bad_value(
     path: str | Path, line: int, column: str, expected: str, found: str
 ) -> ValueError:
-    """Make the error of one value of a table.
-
-    Arguments
-    ---------
-    path : str | Path
-        The CSV file.
-    line : int
-        Where it is.
-    column : str
-        Where it is.
-    expected : str
-        What was expected.
-    found : str
-        What is there.
-
-    Returns
-    -------
-    ValueError
-        To be raised.
-    """
+    """Create the error for one value of a table."""
     return ValueError(
         f"{path}, line {line}, column {column}: expected {expected}, found {found}."
     )
 
 
-def check_once(
+def check_unique(
     rows: Iterable[Row], column: str, value: Callable, path: str | Path
 ) -> None:
-    """Refuse two rows that are the same in some respect.
-
-    Arguments
-    ---------
-    rows : Iterable[Row]
-        The rows.
-    column : str
-        The column to name in the error.
-    value : Callable
-        Gives what must be different, from a row.
-    path : str | Path
-        The CSV file.
-
-    Raises
-    ------
-    ValueError
-        If it is the same for two rows.
-    """
+    """Refuse two rows for which ``value`` returns the same; ``column`` names it."""
     lines = defaultdict(list)
     for row in rows:
         lines[value(row)].append(row.line)
@@ -256,6 +216,6 @@ def check_once(
         key, found = next(iter(repeated.items()))
         raise ValueError(
             f"{path}, lines {' and '.join(map(str, found))}, column {column}: expected "
-            f"each once, found {str(key)!r} {len(found)} times ({len(repeated)} such "
-            f"values in all). Keep one row of each."
+            f"each value once, found {str(key)!r} {len(found)} times ({len(repeated)} "
+            f"repeated values in total). Keep one row of each."
         )

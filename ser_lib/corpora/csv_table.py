@@ -1,6 +1,6 @@
-"""A corpus of one's own: a table of recordings in a CSV file, and no code.
+"""A user's own corpus: a table of recordings in a CSV file.
 
-``table_rows.py`` reads the rows, ``table_folds.py`` makes the folds.
+``csv_rows.py`` reads the rows, ``folds/from_csv.py`` creates the folds.
 recipes/Custom/README.md describes the table.
 """
 
@@ -8,24 +8,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ser_lib.audio import audio_duration_s
-from ser_lib.corpora.csv_rows import (
-    Row,
-    bad_value,
-    check_once,
-    read_csv_table,
-)
+from ser_lib.corpora.csv_rows import Row, bad_value, check_unique, read_csv_table
 from ser_lib.corpora.manifest import Utterance
+from ser_lib.utils.listing import first_few
 
 
 def read_corpus(
     data_folder: str | Path, corpus: Mapping, table: str | Path
 ) -> list[Utterance]:
-    """Read the utterances of a table, and look at each of the audio files.
+    """Read the utterances of a table and check each audio file.
 
     Arguments
     ---------
     data_folder : str | Path
-        The folder that relative paths begin in.
+        Relative paths start in this folder.
     corpus : Mapping
         The ``corpus`` block of ``recipes/Custom/corpus.yaml``: ``labels`` and
         ``sample_rate_hz``.
@@ -42,48 +38,27 @@ def read_corpus(
     FileNotFoundError
         If the table or an audio file is missing.
     ValueError
-        If the table is unsound (see :func:`read_csv_table`), a label is not one of
-        ``labels`` or has no row, two rows have the same file, or audio files cannot
+        If the table is invalid (see ``read_csv_table``), a label is not one of
+        ``labels`` or has no row, two rows have the same file, or an audio file cannot
         be read.
     """
     rows = read_csv_table(table)
     _check_labels(rows, list(corpus["labels"]), table)
     files = {row.line: Path(data_folder, row.path) for row in rows}
     resolved = {line: file.resolve() for line, file in files.items()}
-    check_once(rows, "path", lambda row: resolved[row.line], table)
-    _check_are_there(rows, files, table)
+    check_unique(rows, "path", lambda row: resolved[row.line], table)
+    _check_files_exist(rows, files, table)
     durations_s = _durations_s(rows, files, corpus["sample_rate_hz"], table)
     return [row.utterance(durations_s[row.line]) for row in rows]
 
 
 def labels_of(table: str | Path) -> list[str]:
-    """Give the labels of a table in the order of the alphabet.
-
-    Arguments
-    ---------
-    table : str | Path
-        The CSV file.
-
-    Returns
-    -------
-    list[str]
-        Each label once.
-    """
+    """Return the labels of a table in alphabetical order."""
     return sorted({row.label for row in read_csv_table(table)})
 
 
 def folder_of(table: str | Path) -> str:
-    """Give the folder of a table, in which relative paths begin.
-
-    Arguments
-    ---------
-    table : str | Path
-        The CSV file.
-
-    Returns
-    -------
-    str
-        The folder, ``.`` if the table is in the current one.
+    """Return the folder of a table, in which its relative paths start.
 
     Example
     -------
@@ -111,23 +86,23 @@ def _check_labels(rows: Sequence[Row], labels: list, path: str | Path) -> None:
         )
 
 
-def _check_are_there(
+def _check_files_exist(
     rows: Sequence[Row], files: Mapping[int, Path], path: str | Path
 ) -> None:
     missing = [row for row in rows if not files[row.line].exists()]
     if missing:
         found = [f"line {row.line}: {files[row.line]}" for row in missing]
         raise FileNotFoundError(
-            f"{path}, column path: {len(missing)} of {len(rows)} files are not there: "
-            f"{_first(found)}. Expected absolute paths, or paths that begin in the "
-            f"folder of the table (or in --data_folder)."
+            f"{path}, column path: {len(missing)} of {len(rows)} files do not exist: "
+            f"{first_few(found, '; ')}. Expected absolute paths, or paths relative to "
+            f"the folder of the table (or to --data_folder)."
         )
 
 
 def _durations_s(
     rows: Sequence[Row], files: Mapping[int, Path], rate_hz: int, path: str | Path
 ) -> dict[int, float]:
-    """Length of each file, by the line of its row; all bad files in one error."""
+    """Return the duration of each file by line; report all bad files in one error."""
     durations_s, bad = {}, []
     for row in rows:
         try:
@@ -137,11 +112,6 @@ def _durations_s(
     if bad:
         raise ValueError(
             f"{path}, column path: {len(bad)} of {len(rows)} files cannot be read as "
-            f"audio (expected WAV, FLAC, MP3 or OGG): {_first(bad)}"
+            f"audio (expected WAV, FLAC, MP3 or OGG): {first_few(bad, '; ')}"
         )
     return durations_s
-
-
-def _first(items: Sequence[str], n: int = 5) -> str:
-    more = f"; and {len(items) - n} more" if len(items) > n else ""
-    return "; ".join(items[:n]) + more

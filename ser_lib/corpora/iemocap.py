@@ -1,6 +1,6 @@
 """IEMOCAP (Busso et al. 2008, https://sail.usc.edu/iemocap/): read the release.
 
-What is read of each session, with lines as they stand in the files::
+Files that are read for each session, with example lines::
 
     Session1/dialog/EmoEvaluation/Ses01F_impro01.txt
         % [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]
@@ -11,9 +11,9 @@ What is read of each session, with lines as they stand in the files::
         Ses01F_impro01_F000 [006.2901-008.2357]: Excuse me.
     Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav
 
-The line in square brackets is the turn; the lines below it, one for each
-annotator, are not used. ``Ses01F`` names the session and who wears the motion
-capture markers; the letter before the last number (``F000``) is who speaks.
+The line that starts with a square bracket is the turn; the lines below it, one per
+annotator, are not used. ``Ses01F`` names the session and the speaker who wears the
+motion capture markers; the letter before the last number (``F000``) is the speaker.
 """
 
 import re
@@ -58,9 +58,9 @@ def read_corpus(data_folder: str | Path, corpus: Mapping) -> list[Utterance]:
     Returns
     -------
     list[Utterance]
-        Sessions and dialogs in the order of ``dialog_order``, utterances of a
-        dialog by name. This is the order of SUPERB's metadata
-        (https://github.com/s3prl/s3prl), on which its folds depend.
+        Sessions and dialogs in the order of ``dialog_order``, and the utterances of a
+        dialog by name. SUPERB's metadata (https://github.com/s3prl/s3prl) have this
+        order, on which its folds depend.
 
     Raises
     ------
@@ -103,25 +103,25 @@ def _check_sessions(data_folder: Path, corpus: Mapping) -> None:
         found = f"it holds {inside[:10] or 'nothing'}"
         advice = f"Give the folder that holds {names[0]} to {names[-1]}"
         advice += "" if inside else f". {how_to_get_it}"
-    one_too_high = sorted(data_folder.glob(f"*/{names[0]}"))
+    one_level_down = sorted(data_folder.glob(f"*/{names[0]}"))
     if (data_folder / "sentences").is_dir() and (data_folder / "dialog").is_dir():
         advice = f"This is one session: give {data_folder.absolute().parent}"
-    elif one_too_high:
-        advice = f"Give {one_too_high[0].parent}"
+    elif one_level_down:
+        advice = f"Give {one_level_down[0].parent}"
     raise FileNotFoundError(
         f"Looked for {', '.join(names)} in {data_folder}; {found}. {advice}."
     )
 
 
 def _dialogs(session_folder: Path, dialog_order: Sequence[str]) -> list[str]:
-    """Names of the dialogs that are there, in the order of the list."""
+    """Return the names of the dialogs that exist, in the order of the list."""
     folder = session_folder / "dialog" / "EmoEvaluation"
-    # macOS leaves files named ._* beside the real ones; the release holds some.
+    # The release contains files named ._*, which macOS creates next to the real ones.
     found = {p.stem for p in folder.glob("*.txt") if not p.name.startswith("._")}
     if not found:
         raise FileNotFoundError(
-            f"Looked for the labels of {session_folder.name} in {folder}/*.txt; there "
-            f"are none. Unpack the release again."
+            f"Looked for the labels of {session_folder.name} in {folder}/*.txt; found "
+            f"none. Unpack the release again."
         )
     unknown = sorted(found - set(dialog_order))
     if unknown:
@@ -133,7 +133,7 @@ def _dialogs(session_folder: Path, dialog_order: Sequence[str]) -> list[str]:
 
 
 def _read_turns(session_folder: Path, dialog: str, corpus: Mapping) -> list[_Turn]:
-    """Turns of a dialog with their official labels, by name."""
+    """Return the turns of a dialog with their official labels, sorted by name."""
     path = session_folder / "dialog" / "EmoEvaluation" / f"{dialog}.txt"
     merged, ignored = corpus["merged_labels"], corpus["ignored_labels"]
     expected = [*corpus["labels"], *merged, *ignored]
@@ -159,15 +159,15 @@ def _read_turns(session_folder: Path, dialog: str, corpus: Mapping) -> list[_Tur
 def _utterances(
     session_folder: Path, dialog: str, turns: Sequence[_Turn], corpus: Mapping
 ) -> Iterator[Utterance]:
-    """Join the turns with their transcripts and audio files."""
+    """Combine the turns with their transcripts and audio files."""
     transcript_path = session_folder / "dialog" / "transcriptions" / f"{dialog}.txt"
     transcripts = _read_transcripts(transcript_path)
     for turn in turns:
         wav_path = session_folder / "sentences" / "wav" / dialog / f"{turn.id}.wav"
         if turn.id not in transcripts:
             raise ValueError(
-                f"{transcript_path} has no line for {turn.id}, expected '{turn.id} "
-                f"[start-end]: what is said'. Unpack the release again."
+                f"{transcript_path} has no line for {turn.id}; expected '{turn.id} "
+                f"[start-end]: transcript'. Unpack the release again."
             )
         yield Utterance(
             id=turn.id,
@@ -182,7 +182,7 @@ def _utterances(
 
 
 def _read_transcripts(path: Path) -> dict[str, str]:
-    """Text by name; lines of other shapes (``M: ...``) are not utterances."""
+    """Return the transcripts by name; other lines (``M: ...``) are not utterances."""
     if not path.is_file():
         raise FileNotFoundError(
             f"The transcripts {path} are missing. Unpack the release again."
@@ -192,6 +192,6 @@ def _read_transcripts(path: Path) -> dict[str, str]:
 
 
 def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    # The annotators' remarks are free text: a stray byte in one must not stop us.
+    # The annotators' remarks are free text and may contain invalid bytes.
     text = path.read_text(encoding="utf-8", errors="replace")
     return enumerate(text.splitlines(), start=1)

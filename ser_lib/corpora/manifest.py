@@ -1,8 +1,8 @@
-"""The manifest: one row for each utterance, checked once, trusted afterwards.
+"""The manifest: one row for each utterance, checked once.
 
-A corpus parser (``ser_lib/corpora``) turns the files of a release into a list of
-:class:`Utterance`. :func:`validate` checks that list against ``corpus.yaml``
-(``corpus.yaml``). Later steps read the rows and need no checks of their own.
+A corpus parser turns the files of a release into a list of :class:`Utterance`.
+:func:`validate` checks this list against ``corpus.yaml``. Later steps need no checks of
+their own.
 """
 
 import csv
@@ -27,14 +27,13 @@ class Utterance:
     label : str
         One of the corpus's labels, after merging.
     speaker : str
-        Who speaks; unique within the corpus.
+        Unique name within the corpus.
     duration_s : float
-        Length of the audio in seconds.
+        Duration of the audio in seconds.
     session, dialog, text : str
-        Recording session, conversation and transcript; empty where the corpus
-        has none.
+        Recording session, conversation and transcript; empty if the corpus has none.
     audio_hash : str
-        Hash of the samples (see ``audio_hashes.py``); empty where it was not computed.
+        Hash of the samples (see ``audio_hashes.py``); empty if it was not computed.
 
     Example
     -------
@@ -54,14 +53,7 @@ class Utterance:
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
-    """Write utterances as a CSV file with one column for each field.
-
-    Arguments
-    ---------
-    path : str | Path
-        The file to write; it is replaced only when complete.
-    utterances : Iterable[Utterance]
-        The rows, in the order they are to stand.
+    """Write utterances to a CSV file with one column for each field.
 
     Example
     -------
@@ -82,22 +74,12 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
 
 
 def read_manifest(path: str | Path) -> list[Utterance]:
-    """Read what :func:`write_manifest` wrote.
-
-    Arguments
-    ---------
-    path : str | Path
-        A manifest CSV file.
-
-    Returns
-    -------
-    list[Utterance]
-        The rows, in the order of the file.
+    """Read a file written by :func:`write_manifest`.
 
     Raises
     ------
     ValueError
-        If the file is something else.
+        If it is not such a file.
     """
     try:
         with open(path, newline="", encoding="utf-8") as f:
@@ -110,8 +92,8 @@ def read_manifest(path: str | Path) -> list[Utterance]:
             ]
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise ValueError(
-            f"{path} is not a part of a fold as a run writes it (train.csv, valid.csv, "
-            f"test.csv): {type(error).__name__}: {error}."
+            f"{path} is not a part of a fold as written by a run (train.csv, "
+            f"valid.csv, test.csv): {type(error).__name__}: {error}."
         ) from error
 
 
@@ -122,8 +104,6 @@ def validate(
 
     Arguments
     ---------
-    utterances : Sequence[Utterance]
-        What the corpus parser found.
     corpus : Mapping
         The ``corpus`` block of ``corpus.yaml``: ``labels``, ``counts`` (expected
         utterances per label), ``min_duration_s``.
@@ -133,8 +113,8 @@ def validate(
     Raises
     ------
     ValueError
-        If an id occurs twice, a label is not in the list, an utterance is too
-        short, or the number of utterances of a label is not the expected one.
+        If an id occurs twice, a label is not in the list, an utterance is too short, or
+        a label has another number of utterances than expected.
     """
     _check_ids(utterances)
     _check_labels(utterances, list(corpus["labels"]))
@@ -146,7 +126,7 @@ def _check_ids(utterances: Sequence[Utterance]) -> None:
     repeated = [i for i, n in Counter(u.id for u in utterances).items() if n > 1]
     if repeated:
         raise ValueError(
-            f"{len(repeated)} utterance ids occur more than once, the first is "
+            f"{len(repeated)} utterance ids occur more than once; the first is "
             f"{repeated[0]}. Ids must be unique within a corpus."
         )
 
@@ -164,9 +144,9 @@ def _check_durations(utterances: Sequence[Utterance], min_duration_s: float) -> 
     if short:
         raise ValueError(
             f"{len(short)} utterances are shorter than min_duration_s = "
-            f"{min_duration_s} s, the first is {short[0].path} with "
+            f"{min_duration_s} s; the first is {short[0].path} with "
             f"{short[0].duration_s:.3f} s. Remove them from the corpus, or lower "
-            f"min_duration_s in corpus.yaml if the encoder can take less."
+            f"min_duration_s in corpus.yaml if the encoder accepts shorter audio."
         )
 
 
@@ -183,5 +163,5 @@ def _check_counts(
         raise ValueError(
             f"{data_folder} holds {len(utterances)} utterances, expected "
             f"{sum(expected.values())} ({'; '.join(wrong)}). The release is "
-            f"incomplete or has been changed."
+            f"incomplete or was modified."
         )

@@ -1,13 +1,13 @@
 """SAVEE (http://kahlan.eps.surrey.ac.uk/savee/): read the release.
 
-What the names say, in the two layouts that people have::
+File names in the two layouts in use::
 
     AudioData/DC/sa03.wav    as released: speaker DC, sadness, third sentence
     ALL/DC_sa03.wav          as it circulates: all files in one folder
 
 The emotions are a (anger), d (disgust), f (fear), h (happiness), n (neutral),
-sa (sadness) and su (surprise). Which sentence a number stands for is not part of the
-release, so ``text`` stays empty.
+sa (sadness) and su (surprise). The release does not say which sentence a number stands
+for, so ``text`` is empty.
 """
 
 from collections import defaultdict
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ser_lib.audio import audio_duration_s
 from ser_lib.corpora.manifest import Utterance
+from ser_lib.utils.listing import first_few
 
 EMOTIONS = {
     "a": "anger",
@@ -44,16 +45,16 @@ def read_corpus(data_folder: str | Path, corpus: Mapping) -> list[Utterance]:
     Returns
     -------
     list[Utterance]
-        In the order of the speakers, then of the names. Both layouts give the same
-        ids, such as ``DC_sa03``.
+        Sorted by speaker, then by name. Both layouts give the same ids, such as
+        ``DC_sa03``.
 
     Raises
     ------
     FileNotFoundError
-        If the folder is not there or holds something else.
+        If the folder does not exist or holds something else.
     ValueError
-        If a recording is missing, is there twice, does not belong to the corpus, or
-        is not whole.
+        If a recording is missing, occurs twice, does not belong to the corpus or is
+        incomplete.
     """
     folder = _find_recordings(Path(data_folder), corpus)
     names = _expected_names(corpus)
@@ -71,7 +72,7 @@ def read_corpus(data_folder: str | Path, corpus: Mapping) -> list[Utterance]:
 
 
 def _expected_names(corpus: Mapping) -> dict[str, str]:
-    """The recordings of the release and their labels."""
+    """Return the recordings of the release and their labels."""
     return {
         f"{speaker}_{letters}{number:02d}": label
         for speaker in corpus["speakers"]
@@ -81,7 +82,7 @@ def _expected_names(corpus: Mapping) -> dict[str, str]:
 
 
 def _find_recordings(data_folder: Path, corpus: Mapping) -> Path:
-    """Find the folder that holds the speakers' folders, or all files."""
+    """Return the folder that holds the speakers' folders, or all files."""
     speakers = list(corpus["speakers"])
     if not data_folder.is_dir():
         raise FileNotFoundError(
@@ -95,7 +96,7 @@ def _find_recordings(data_folder: Path, corpus: Mapping) -> Path:
         raise FileNotFoundError(
             f"{data_folder} is not the SAVEE folder: looked for AudioData/"
             f"{speakers[0]}/a01.wav or ALL/{speakers[0]}_a01.wav, found "
-            f"{_first(names) or 'nothing'}. {corpus['how_to_get'].strip()}"
+            f"{first_few(names) or 'nothing'}. {corpus['how_to_get'].strip()}"
         )
     if len(found) > 1:
         raise ValueError(
@@ -113,10 +114,10 @@ def _has_recordings(folder: Path, speakers: Iterable[str]) -> bool:
 
 
 def _audio_files(folder: Path) -> dict[str, list[Path]]:
-    """Files by the name of their recording: ``DC/a01`` and ``DC_a01`` are the same."""
+    """Return the files by recording: ``DC/a01`` and ``DC_a01`` are the same."""
     files = defaultdict(list)
     for path in sorted(folder.rglob("*")):
-        # macOS leaves files named ._* beside the real ones.
+        # macOS creates a file named ._* next to each real one.
         if path.suffix.lower() in _AUDIO_SUFFIXES and not path.name.startswith("._"):
             name = "_".join(path.relative_to(folder).with_suffix("").parts)
             files[name].append(path)
@@ -126,30 +127,25 @@ def _audio_files(folder: Path) -> dict[str, list[Path]]:
 def _complete(
     files: Mapping[str, list[Path]], names: Mapping[str, str], folder: Path
 ) -> dict[str, Path]:
-    """Check that each expected recording is there once, and nothing else is."""
+    """Check that each expected recording exists once and that there are no others."""
     others = [path for name in files.keys() - names.keys() for path in files[name]]
     if others:
         raise ValueError(
-            f"{len(others)} audio files are none of the {len(names)} recordings of "
-            f"SAVEE: {_first(sorted(others))}. Expected names such as DC/sa03.wav or "
-            f"DC_sa03.wav; move the others out of {folder}."
+            f"{len(others)} audio files are not among the {len(names)} recordings of "
+            f"SAVEE: {first_few(sorted(others))}. Expected names such as DC/sa03.wav "
+            f"or DC_sa03.wav; move the others out of {folder}."
         )
-    twice = [paths for paths in files.values() if len(paths) > 1]
-    if twice:
+    repeated = [paths for paths in files.values() if len(paths) > 1]
+    if repeated:
         raise ValueError(
-            f"{len(twice)} recordings are there twice, the first as "
-            f"{' and '.join(map(str, twice[0]))}. Keep one file of each."
+            f"{len(repeated)} recordings occur twice, the first as "
+            f"{' and '.join(map(str, repeated[0]))}. Keep one file of each."
         )
     missing = [name for name in names if name not in files]
     if missing:
         raise ValueError(
             f"{folder} is incomplete: expected {len(names)} recordings, found "
-            f"{len(files)}, missing {len(missing)}: {_first(missing)}. Copy or unpack "
-            f"the corpus again."
+            f"{len(files)}, missing {len(missing)}: {first_few(missing)}. Copy or "
+            f"unpack the corpus again."
         )
     return {name: paths[0] for name, paths in files.items()}
-
-
-def _first(names: Iterable[object], n: int = 5) -> str:
-    names = [str(name) for name in names]
-    return ", ".join(names[:n]) + (", ..." if len(names) > n else "")

@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "FrameStore",
             "check_space",
             "encode_all",
-            "expected_frames",
+            "frames_bytes",
             "frames_of_batch",
             "write_frames",
             "write_shared_frames",

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Read the audio of utterances, optionally from memory after the first epoch."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -14,15 +14,14 @@ class AudioReader:
     Arguments
     ---------
     data_folder : str
-        The folder that the manifest's paths are relative to.
+        The paths of the manifest are relative to it.
     sample_rate_hz : int
         Rate that the upstream expects; files at other rates are resampled.
-    trim_silence_db : float
-        Cut leading and trailing frames that are this much below the loudest one;
-        None leaves the audio as it is.
+    trim_silence_db : float | None
+        See ``audio.trim_silence``; None trims nothing.
     keep_in_memory : bool
-        Keep what was read for later epochs (about 4 MB a minute, in each worker).
-        Worth it for small corpora whose files are slow to decode.
+        Keep audio in memory for later epochs (about 4 MB per minute, in each worker).
+        Worthwhile for small corpora whose files are slow to decode.
     """
 
     def __init__(
@@ -38,20 +37,9 @@ class AudioReader:
         self._kept = lru_cache(None)(self._read) if keep_in_memory else None
 
     def __call__(self, path: str) -> torch.Tensor:
-        """Read one utterance.
-
-        Arguments
-        ---------
-        path : str
-            As in the manifest.
-
-        Returns
-        -------
-        (samples,) torch.Tensor
-            The waveform.
-        """
+        """Read one utterance by its path in the manifest: (samples,), float32."""
         if self._kept is not None:
-            return self._kept(path).clone()  # what is made of it may be changed
+            return self._kept(path).clone()  # the caller may modify it
         return self._read(path)
 
     def _read(self, path: str) -> torch.Tensor:

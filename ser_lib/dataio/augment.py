@@ -1,4 +1,4 @@
-"""Crops and band gains; other augmentation is SpeechBrain's (see hparams)."""
+"""Crops and band gains; all other augmentation is SpeechBrain's (see hparams)."""
 
 from types import SimpleNamespace
 
@@ -12,12 +12,12 @@ from ser_lib.upstreams import Frames, sample_counts
 def augment_wavs(
     hparams: SimpleNamespace, wavs: torch.Tensor, wav_lens: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Crop and change waveforms in training.
+    """Crop and augment waveforms in training.
 
     Arguments
     ---------
     hparams : SimpleNamespace
-        Settings: crop_s, sample_rate_hz and wav_augment.
+        With crop_s, sample_rate_hz and wav_augment.
     wavs : (batch, samples) torch.Tensor
         Padded waveforms.
     wav_lens : (batch,) torch.Tensor
@@ -26,7 +26,7 @@ def augment_wavs(
     Returns
     -------
     (batch, samples) torch.Tensor
-        Waveforms; their length may be another.
+        Waveforms, possibly of another length.
     (batch,) torch.Tensor
         Relative lengths.
     """
@@ -39,20 +39,7 @@ def augment_wavs(
 
 
 def augment_frames(hparams: SimpleNamespace, frames: Frames) -> Frames:
-    """Mask frames in training.
-
-    Arguments
-    ---------
-    hparams : SimpleNamespace
-        Settings: frame_augment, which must keep the number of frames.
-    frames : Frames
-        ``(batch, time, dim)``.
-
-    Returns
-    -------
-    Frames
-        As many as before.
-    """
+    """Apply ``hparams.frame_augment``, which must keep the number of frames."""
     n_steps = frames.values.shape[1]
     values, _ = hparams.frame_augment(frames.values, frames.counts / n_steps)
     assert values.shape[1] == n_steps, "frame_augment must keep the frame count"
@@ -62,7 +49,7 @@ def augment_frames(hparams: SimpleNamespace, frames: Frames) -> Frames:
 def random_crop(
     wavs: torch.Tensor, wav_lens: torch.Tensor, crop_samples: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cut a random stretch out of each utterance.
+    """Cut a random segment out of each utterance.
 
     Arguments
     ---------
@@ -71,7 +58,7 @@ def random_crop(
     wav_lens : (batch,) torch.Tensor
         Relative lengths.
     crop_samples : int
-        Samples of a crop; a shorter utterance is kept whole.
+        Length of a crop; a shorter utterance is kept whole.
 
     Returns
     -------
@@ -97,18 +84,18 @@ def random_crop(
 
 
 class BandGains(nn.Module):
-    """Random gains over the frequencies of a spectrogram, one curve an utterance.
+    """Random gains over the frequencies of a spectrogram, one curve per utterance.
 
     The linear type of FilterAugment (Nam et al., 2022, section 2.2,
-    https://arxiv.org/abs/2110.03282): other microphones, rooms and vocal tracts. The
-    knots of a curve are evenly spaced here, where the paper draws them.
+    https://arxiv.org/abs/2110.03282), which imitates other microphones, rooms and vocal
+    tracts. The knots of a curve are evenly spaced; the paper draws their positions.
 
     Arguments
     ---------
     max_db : float
-        Gains are drawn between minus this and this, in decibels.
+        Gains are drawn from [-max_db, max_db], in decibels.
     min_knots, max_knots : int
-        Between how many gains a curve is interpolated.
+        Range of the number of gains that a curve interpolates.
 
     Example
     -------
@@ -124,18 +111,7 @@ class BandGains(nn.Module):
         self.max_db, self.min_knots, self.max_knots = max_db, min_knots, max_knots
 
     def forward(self, spectrogram: torch.Tensor) -> torch.Tensor:
-        """Add the gains.
-
-        Arguments
-        ---------
-        spectrogram : (batch, time, frequency) torch.Tensor
-            In decibels.
-
-        Returns
-        -------
-        (batch, time, frequency) torch.Tensor
-            The same, coloured.
-        """
+        """Add the gains to a (batch, time, frequency) spectrogram in decibels."""
         n_knots = int(torch.randint(self.min_knots, self.max_knots + 1, ()))
         shape = len(spectrogram), 1, n_knots
         knots = (2 * torch.rand(shape, device=spectrogram.device) - 1) * self.max_db

@@ -1,7 +1,7 @@
-"""Frames computed once: a memory-mapped store of what a frozen upstream gives.
+"""A memory-mapped store for the frames of a frozen upstream, computed once.
 
-One raw float16 file and an index; of the formats measured (HDF5, npy, safetensors,
-one file an utterance) the quickest to read back, and safe with forked workers.
+It is one raw float16 file and an index: the fastest to read of the formats measured
+(HDF5, npy, safetensors, one file per utterance), and safe with forked workers.
 """
 
 import json
@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from ser_lib.corpora import Utterance
 from ser_lib.upstreams import Frames
+from ser_lib.utils.disk import check_disk_space, format_bytes
 from ser_lib.utils.distributed import n_processes, process_rank
 from ser_lib.utils.files import atomic_path
 
@@ -34,14 +35,14 @@ class FrameStore:
     Arguments
     ---------
     folder : Path
-        A folder that :func:`write_frames` made.
+        A folder written by :func:`write_frames`.
 
     Raises
     ------
     FileNotFoundError
         If the folder holds no finished store.
     ValueError
-        If the frames file has not the size that the index promises.
+        If the size of the frames file differs from the index.
 
     Example
     -------
@@ -64,7 +65,7 @@ class FrameStore:
         if found != expected:
             raise ValueError(
                 f"{self.folder / FRAMES_FILE} has {found} bytes, expected {expected}: "
-                f"it was cut or overwritten."
+                f"it was truncated or overwritten."
             )
         self._frames: np.ndarray | None = None
 
@@ -73,23 +74,12 @@ class FrameStore:
 
     @property
     def ids(self) -> list[str]:
-        """Utterances in the store, in its order."""
+        """Ids of the stored utterances, in the order of the file."""
         return list(self._rows)
 
     def __call__(self, utterance_id: str) -> torch.Tensor:
-        """Read the frames of an utterance.
-
-        Arguments
-        ---------
-        utterance_id : str
-            An id of the manifest.
-
-        Returns
-        -------
-        (time, dim) torch.Tensor
-            Frames in float32.
-        """
-        if self._frames is None:  # mapped after a fork, in each worker
+        """Read the frames of an utterance: (time, dim), float32."""
+        if self._frames is None:  # each worker maps the file after the fork
             path = self.folder / FRAMES_FILE
             mapped = np.memmap(path, dtype=np.float16, mode="r")
             self._frames = mapped.reshape(-1, self.dim)
@@ -98,20 +88,7 @@ class FrameStore:
 
 
 def frames_of_batch(batch: PaddedBatch, names: Sequence[str]) -> dict[str, Frames]:
-    """Read padded frames from a batch that a loader made of stores.
-
-    Arguments
-    ---------
-    batch : PaddedBatch
-        Has, for each name, values (batch, time, dim) and relative lengths (batch,).
-    names : Sequence[str]
-        Upstreams whose frames are stored.
-
-    Returns
-    -------
-    dict[str, Frames]
-        Frames of each upstream.
-    """
+    """Convert the padded frames in a batch to ``Frames``, for each upstream by name."""
     frames = {}
     for name in names:
         values, lens = getattr(batch, name)
@@ -123,14 +100,10 @@ def frames_of_batch(batch: PaddedBatch, names: Sequence[str]) -> dict[str, Frame
 def write_frames(
     folder: Path, dim: int, frames: Iterable[tuple[str, torch.Tensor]]
 ) -> None:
-    """Write a store; the index comes last, so an unfinished store is none.
+    """Write a store; the index comes last, so an unfinished store is not a store.
 
     Arguments
     ---------
-    folder : Path
-        Where the store is to be.
-    dim : int
-        Size of a frame.
     frames : Iterable[tuple[str, torch.Tensor]]
         Ids and their frames, (time, dim).
     """
@@ -148,14 +121,10 @@ def write_frames(
 def write_shared_frames(
     folder: Path, dim: int, frames: Iterable[tuple[str, torch.Tensor]]
 ) -> None:
-    """Write one store of the frames that several processes compute, each its share.
+    """Write one store of the frames that several processes compute.
 
     Arguments
     ---------
-    folder : Path
-        Where the store is to be.
-    dim : int
-        Size of a frame.
     frames : Iterable[tuple[str, torch.Tensor]]
         The share of this process: ids and their frames, (time, dim).
     """
@@ -167,88 +136,66 @@ def write_shared_frames(
     ddp_barrier()
     if if_main_process():
         stores = [FrameStore(part) for part in parts]
-        of_all = ((i, store(i)) for store in stores for i in store.ids)
-        write_frames(folder, dim, of_all)
+        all_frames = ((i, store(i)) for store in stores for i in store.ids)
+        write_frames(folder, dim, all_frames)
         for part in parts:
             shutil.rmtree(part)
 
 
-def expected_frames(
+def frames_bytes(
     utterances: Sequence[Utterance], upstream: nn.Module, rate_hz: int
 ) -> int:
-    """Estimate how many frames an upstream gives: by time, or by words.
+    """Estimate the disk space that the frames of utterances need, in bytes.
+
+    The estimate is accurate to a few per mille for speech. For text, it assumes one
+    token per three letters.
 
     Arguments
     ---------
-    utterances : Sequence[Utterance]
-        What is read.
     upstream : nn.Module
-        Gives ``reads`` and ``hop_samples``.
+        With ``dim``, ``reads`` and ``hop_samples``.
     rate_hz : int
-        Sample rate of the waveforms.
-
-    Returns
-    -------
-    int
-        Exact to some per mille for speech; for text, one token for three letters.
+        Sampling rate of the waveforms.
     """
     if upstream.reads == "text":
-        return sum(2 + len(u.text) // 3 for u in utterances)
-    seconds = sum(u.duration_s for u in utterances)
-    return round(seconds * rate_hz / upstream.hop_samples)
+        n_frames = sum(2 + len(u.text) // 3 for u in utterances)
+    else:
+        seconds = sum(u.duration_s for u in utterances)
+        n_frames = round(seconds * rate_hz / upstream.hop_samples)
+    return 2 * upstream.dim * n_frames  # float16
 
 
 def check_space(
     folder: Path, utterances: Sequence[Utterance], upstream: nn.Module, rate_hz: int
 ) -> None:
-    """Say how much disk the frames will take; refuse if it is not there.
+    """Log how much disk space the frames will take; refuse if less is free.
 
-    Arguments
-    ---------
-    folder : Path
-        Where the store is to be; its parent may not exist yet.
-    utterances : Sequence[Utterance]
-        Whose frames are to be stored.
-    upstream : nn.Module
-        Gives ``dim``, ``reads`` and ``hop_samples``.
-    rate_hz : int
-        Sample rate of the waveforms.
+    Arguments are those of :func:`frames_bytes`.
 
     Raises
     ------
     OSError
         If the disk has less free space than the frames need.
     """
-    needed_mb = 2e-6 * upstream.dim * expected_frames(utterances, upstream, rate_hz)
-    folder.mkdir(parents=True, exist_ok=True)
-    free_mb = shutil.disk_usage(folder).free / 1e6
-    logger.info("Frames take %.0f MB of disk in %s.", needed_mb, folder)
-    if needed_mb > free_mb:
-        raise OSError(
-            f"The frames of {len(utterances)} utterances need {needed_mb:.0f} MB in "
-            f"{folder}; {free_mb:.0f} MB are free. Make space, or give another "
-            f"--results_folder."
-        )
+    needed_bytes = frames_bytes(utterances, upstream, rate_hz)
+    logger.info("Frames take %s of disk in %s.", format_bytes(needed_bytes), folder)
+    purpose = f"Storing the frames of {len(utterances)} utterances"
+    advice = "choose another --results_folder"
+    check_disk_space(folder, needed_bytes, purpose, advice)
 
 
 @torch.no_grad()
 def encode_all(
     loader: Iterable, upstream: nn.Module, label: str, device: str, progressbar: bool
 ) -> Iterable[tuple[str, torch.Tensor]]:
-    """Run an upstream over a loader.
+    """Run an upstream, in eval mode, over the batches of a loader.
 
     Arguments
     ---------
     loader : Iterable
-        Batches with ``id`` and what the upstream reads.
-    upstream : nn.Module
-        The encoder, which is put in eval mode.
+        Batches with ``id`` and what the upstream reads (``wav`` or ``text``).
     label : str
-        Shown by the progress bar.
-    device : str
-        Where the encoder runs.
-    progressbar : bool
-        Whether to show progress.
+        Text of the progress bar.
 
     Yields
     ------

@@ -6,26 +6,22 @@ from ser_lib.settings import Settings
 
 
 def fold_inputs(settings: Settings, reads: set[str], fold: Fold) -> dict:
-    """Return where the upstreams that run in training get their input from.
+    """Return the sources that the upstreams run in training read from.
 
     Arguments
     ---------
-    settings : Settings
-        Settings of the experiment.
     reads : set[str]
         ``wav``, ``text``, both or neither.
-    fold : Fold
-        The fold.
 
     Returns
     -------
     dict
-        For ``make_loader``.
+        The ``inputs`` of ``make_loader``.
 
     Raises
     ------
     ValueError
-        If transcripts are wanted and an utterance has none.
+        If transcripts are read and an utterance has none.
     """
     if "text" in reads:
         rows = [*fold.train, *fold.valid, *fold.test]
@@ -33,9 +29,9 @@ def fold_inputs(settings: Settings, reads: set[str], fold: Fold) -> dict:
         if empty:
             raise ValueError(
                 f"{settings['experiment']} reads transcripts, and {len(empty)} of "
-                f"{len(rows)} utterances of {settings['corpus']['name']} have none, "
-                f"the first is {empty[0]}. Give transcripts, or choose an experiment "
-                f"on speech alone."
+                f"{len(rows)} utterances of {settings['corpus']['name']} have none; "
+                f"the first is {empty[0]}. Add transcripts, or choose an experiment "
+                f"that uses only speech."
             )
     sources = {"wav": make_audio_reader(settings), "text": None}
     return {name: sources[name] for name in sorted(reads)}

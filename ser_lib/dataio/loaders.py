@@ -1,7 +1,7 @@
 """Loaders: from manifest rows to padded batches.
 
-Everything random about a training example (crop, augmentation) happens later, on
-the batch, so the number of loader workers cannot change a result.
+Random crops and augmentation happen later, on the batch, so the number of loader
+workers cannot change a result.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,18 +23,7 @@ from ser_lib.utils.seeds import epoch_seed
 
 
 def make_audio_reader(settings: Settings) -> AudioReader:
-    """Make the reader of a corpus's audio.
-
-    Arguments
-    ---------
-    settings : Settings
-        Settings of an experiment.
-
-    Returns
-    -------
-    AudioReader
-        Reads by the paths of the manifest.
-    """
+    """Create the audio reader of an experiment."""
     return AudioReader(
         settings["data_folder"],
         settings["sample_rate_hz"],
@@ -46,21 +35,16 @@ def make_audio_reader(settings: Settings) -> AudioReader:
 def make_loaders(
     hparams: Mapping, fold: Fold, inputs: Mapping[str, AudioReader | FrameStore | None]
 ) -> dict[str, DataLoader]:
-    """Make the loaders of a fold's parts.
+    """Create the loaders of a fold, by the names train, valid and test.
+
+    An empty validation part has no loader.
 
     Arguments
     ---------
     hparams : Mapping
         Built settings.
-    fold : Fold
-        The fold.
     inputs : Mapping[str, AudioReader | FrameStore | None]
-        What a batch holds, see ``make_loader``.
-
-    Returns
-    -------
-    dict[str, DataLoader]
-        By the names train, valid, test; without valid if that part is empty.
+        See :func:`make_loader`.
     """
     crop_s = hparams["crop_s"] or float("inf")
     samplers = {
@@ -90,19 +74,9 @@ def make_loaders(
 def evaluation_sampler(
     hparams: Mapping, utterances: Sequence[Utterance]
 ) -> LengthBucketSampler:
-    """Make batches for evaluation: whole utterances, longest first.
+    """Create batches for evaluation: whole utterances in a fixed order, longest first.
 
-    Arguments
-    ---------
-    hparams : Mapping
-        Built settings.
-    utterances : Sequence[Utterance]
-        The part of a fold.
-
-    Returns
-    -------
-    LengthBucketSampler
-        In a fixed order; each process of a run gets its share of the batches.
+    Each process of a run gets its share of the batches.
     """
     durations_s = [u.duration_s for u in utterances]
     limits = hparams["batch_size"], hparams["max_batch_s"]
@@ -117,27 +91,18 @@ def make_loader(
     sampler: LengthBucketSampler,
     num_workers: int = 0,
 ) -> DataLoader:
-    """Make the loader of one part of a fold.
+    """Create the loader of one part of a fold; it yields SpeechBrain ``PaddedBatch``.
 
     Arguments
     ---------
-    utterances : Sequence[Utterance]
-        Rows of the manifest.
     labels : Sequence[str]
         The classes, in the order of the logits.
     inputs : Mapping[str, AudioReader | FrameStore | None]
-        What a batch holds beside ``id`` and ``label``: ``wav`` from a reader, frames
-        of an upstream, by its name, from a store, or, for None, the column of this
-        name of the manifest: ``text``.
-    sampler : LengthBucketSampler
-        Gives the batches.
+        Contents of a batch besides ``id`` and ``label``, by name: a reader for
+        ``wav``, a store for the frames of an upstream, or None for the manifest column
+        ``text``.
     num_workers : int
         Processes that read ahead.
-
-    Returns
-    -------
-    DataLoader
-        Gives SpeechBrain ``PaddedBatch`` objects.
     """
     rows = {
         u.id: {"path": u.path, "text": u.text, "label": labels.index(u.label)}

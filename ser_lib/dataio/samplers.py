@@ -1,4 +1,4 @@
-"""What a batch is made of: audio by path, and utterances of like length."""
+"""Sampler that batches utterances of similar length."""
 
 from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
@@ -8,31 +8,29 @@ from torch.utils.data import Sampler
 
 
 class LengthBucketSampler(Sampler):
-    """Batches of utterances of similar length, drawn anew in every epoch.
+    """Batches of utterances of similar length, drawn again in every epoch.
 
-    Utterances are sorted by their duration times a random factor and cut into
-    batches, and the batches are shuffled. The factor changes who meets whom; the
-    sorting keeps padding low. The order depends on the seed and the epoch alone.
+    Utterances are sorted by their duration times a random factor and cut into batches,
+    and the batches are shuffled. The factor varies which utterances share a batch; the
+    sorting keeps padding low. The order depends only on the seed and the epoch.
 
     Arguments
     ---------
     durations_s : Sequence[float]
         Duration of each utterance.
     batch_size : int
-        Most utterances in a batch.
+        Maximum number of utterances in a batch.
     max_batch_s : float
-        Most padded seconds in a batch (utterances times the longest of them); a
-        single longer utterance makes a batch of its own.
-    seed : int
-        Seed of the order.
+        Maximum padded seconds in a batch (number of utterances times the longest
+        duration); a single longer utterance gets a batch to itself.
     shuffle : bool
         False gives one fixed order, longest first, for evaluation.
     jitter : float
         The random factor lies in [1 - jitter, 1 + jitter].
     share : tuple[int, int]
-        Number of this process and number of processes: each iterates over its share
-        of the same batches. When shuffled, some batches are repeated so that all
-        shares are of one size; in evaluation, none is.
+        Rank of this process and number of processes: each iterates over its share of
+        the same batches. With shuffling, some batches are repeated so that all shares
+        have the same size; in evaluation, none is.
 
     Example
     -------
@@ -62,13 +60,7 @@ class LengthBucketSampler(Sampler):
         self._batches = self._cut()
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw the batches of an epoch; SpeechBrain calls this.
-
-        Arguments
-        ---------
-        epoch : int
-            Number of the epoch.
-        """
+        """Draw the batches of an epoch; SpeechBrain calls this."""
         self.epoch = epoch
         self._batches = self._cut()
 

@@ -1,4 +1,4 @@
-"""Folds: who is trained on, validated on and tested, and the audit of it."""
+"""Folds: splits of a corpus into train, valid and test parts, and their audit."""
 
 import lazy_loader
 

@@ -1,10 +1,10 @@
 """Audit the folds that a run has written:
 
     python -m ser_lib.folds results/fbank_ecapa/seed_1986
-    python -m ser_lib.folds FOLDER --corpus corpus.yaml      (by another protocol)
+    python -m ser_lib.folds FOLDER --corpus corpus.yaml      (with another protocol)
 
 Prints what the parts of each fold share, and whether the protocol allows it
-(``audit.py``). Exit code: 0, nothing is forbidden; 1, something is; 2, wrong usage.
+(``audit.py``). Exit code: 0, no violation; 1, a violation; 2, wrong usage.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,20 +18,11 @@ from ser_lib.utils.command_line import CommandParser, path_argument
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Audit the folds in a run's folder and print what was found.
-
-    Arguments
-    ---------
-    arguments : Sequence[str]
-        Of the command line.
-
-    Returns
-    -------
-    int
-        1 if something is forbidden, otherwise 0.
-    """
+    """Audit the folds of a run and print the findings; return 1 for violations."""
     parser = CommandParser("ser_lib.folds", __doc__)
-    parser.add_argument("folder", type=path_argument, help="holds fold_1, fold_2 ...")
+    parser.add_argument(
+        "folder", type=path_argument, help="a folder with fold_1, fold_2 ..."
+    )
     parser.add_argument(
         "--corpus", type=path_argument, help="a corpus.yaml with the protocol"
     )
@@ -39,10 +30,10 @@ def main(arguments: Sequence[str]) -> int:
     source, corpus = _protocol(options.folder, options.corpus)
     print(f"Protocol: {source}")
     audit = audit_folds(read_folds(options.folder), corpus)
-    of_run = {f"fold_{fold.number}" for fold in audit.folds}
-    others = [p.name for p in fold_folders(options.folder) if p.name not in of_run]
+    audited = {f"fold_{fold.number}" for fold in audit.folds}
+    others = [p.name for p in fold_folders(options.folder) if p.name not in audited]
     if others:
-        print(f"Not folds of this run, so not audited: {', '.join(others)}")
+        print(f"Not audited, because not folds of this run: {', '.join(others)}")
     for fold in audit.folds:
         print(f"\n{audit.tables(fold)}")
     print(f"\n{audit.summary()}")
@@ -50,12 +41,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _protocol(folder: Path, corpus_yaml: Path | None) -> tuple[str, Mapping]:
-    """Find the corpus that the folds were made by, and where it was read."""
+    """Return the corpus settings that the folds must follow, and their source."""
     saved = folder / CORPUS_FILE
     path = corpus_yaml or (saved if saved.is_file() else None)
     if path is None:
-        return "the strictest (name another one with --corpus)", {}
-    # Not a whole experiment, so references would lead nowhere.
+        return "the strictest (choose another one with --corpus)", {}
+    # Unresolved, because the file may refer to settings of an experiment.
     corpus = Settings.from_file(path).unresolved().get("corpus")
     if not isinstance(corpus, dict):
         raise ValueError(f"{path} has no block 'corpus'; expected a corpus.yaml.")

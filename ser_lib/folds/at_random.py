@@ -1,4 +1,4 @@
-"""A random split into training and test, as notebooks do it; nothing is validated."""
+"""A random split into training and test data, without validation."""
 
 from collections.abc import Sequence
 
@@ -11,30 +11,28 @@ from ser_lib.folds.fold import Fold
 def random_split(
     utterances: Sequence[Utterance], test_share: float = 0.2, seed: int = 0
 ) -> list[Fold]:
-    """Test a random share of the utterances and train on all others.
+    """Test on a random share of the utterances and train on all others.
 
-    The speakers of both parts are the same, so a figure on this split says how well
-    known speakers are recognised. The protocol must allow it (``allowed_overlap``),
-    and that there is no validation part (``validation: False``).
+    Both parts have the same speakers, so scores on this split tell how well known
+    speakers are recognized. The protocol must allow this (``allowed_overlap``) and a
+    missing validation part (``validation: False``).
 
     Arguments
     ---------
     utterances : Sequence[Utterance]
-        The corpus; its order matters to the draw.
+        The corpus; its order affects the split.
     test_share : float
-        Share that is tested, rounded up to whole utterances.
-    seed : int
-        Seed of the draw.
+        Share to test on, rounded up to whole utterances.
 
     Returns
     -------
     list[Fold]
-        One fold, whose validation part is empty.
+        One fold with an empty validation part.
 
     Raises
     ------
     ValueError
-        If one of the parts would be empty.
+        If a part would be empty.
 
     Example
     -------

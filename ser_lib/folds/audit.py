@@ -1,13 +1,13 @@
-"""Split audit: what the parts of a fold share, and what the protocol says to it.
+"""Split audit: what the parts of a fold share, and whether the protocol allows it.
 
-The protocol is data. The block ``allowed_overlap`` in ``corpus.yaml`` names the pairs
-of parts that may share speakers, sessions, dialogs, sentence texts or audio::
+The block ``allowed_overlap`` in ``corpus.yaml`` lists the pairs of parts that may share
+speakers, sessions, dialogs, texts or audio::
 
     allowed_overlap:
       speaker: [train-valid]
       text: [train-valid, train-test, valid-test]
 
-What it does not name is forbidden. An utterance may never be in two parts.
+Everything else is forbidden. An utterance may never be in two parts.
 ``python -m ser_lib.folds FOLDER`` audits the folds that a run has written.
 """
 
@@ -36,8 +36,6 @@ class Audit:
 
     Arguments
     ---------
-    folds : list[Fold]
-        The folds.
     labels : list[str]
         The classes that every part must have.
     findings : list[Finding]
@@ -49,19 +47,19 @@ class Audit:
     findings: list[Finding]
 
     def by_verdict(self, verdict: str) -> list[Finding]:
-        """Findings that are ``forbidden``, ``allowed`` or ``noted``."""
+        """Return the findings that are ``forbidden``, ``allowed`` or ``noted``."""
         return [finding for finding in self.findings if finding.verdict == verdict]
 
     def check(self) -> None:
-        """Raise a ValueError that says what is forbidden, if anything is."""
+        """Raise a ValueError that lists the forbidden findings, if there are any."""
         if self.by_verdict("forbidden"):
             raise ValueError(
-                f"{self._forbidden()}\nWhat a protocol shares on purpose must stand "
+                f"{self._forbidden()}\nIf the protocol shares this on purpose, list it "
                 f"under allowed_overlap in corpus.yaml."
             )
 
     def summary(self) -> str:
-        """Say in a few lines what was found, over all folds."""
+        """Summarize the findings over all folds in a few lines."""
         lines = [self._forbidden()]
         for pair in PAIRS:
             shared = defaultdict(list)
@@ -69,21 +67,21 @@ class Audit:
                 if finding.where == pair:
                     shared[finding.rule].append(finding.n)
             if shared:
-                what = ", ".join(
+                amounts = ", ".join(
                     counted(n + [0] * (len(self.folds) - len(n)), NOUNS[rule])
                     for rule, n in shared.items()
                 )
                 parts = pair.replace("-", " and ")
-                lines.append(f"Allowed by the protocol: {parts} share {what}.")
-        # What is within a part is found again in the next fold: say it once.
+                lines.append(f"Allowed by the protocol: {parts} share {amounts}.")
+        # A note about one part recurs in other folds; report it once.
         noted = dict.fromkeys(finding.message for finding in self.by_verdict("noted"))
         lines += [f"Noted: {message}." for message in noted]
         if unknown := [f"{NOUNS[f]}s" for f in NOUNS if not self._is_known(f)]:
-            lines.append(f"Not compared, because not known: {', '.join(unknown)}.")
+            lines.append(f"Not compared, because unknown: {', '.join(unknown)}.")
         return "\n".join(lines)
 
     def tables(self, fold: Fold) -> str:
-        """Tabulate the classes of a fold's parts, and what each two parts share."""
+        """Format the classes in each part of a fold, and what each two parts share."""
         sizes = {
             name: {"utterances": len(part), **Counter(u.label for u in part)}
             for name, part in fold.parts.items()
@@ -95,7 +93,7 @@ class Audit:
             if finding.fold == fold.number and finding.where in PAIRS:
                 cell = f"{finding.n} {finding.verdict}"
                 shared.loc[finding.rule, finding.where] = cell
-        shared.loc[[f for f in NOUNS if not self._is_known(f)]] = "not known"
+        shared.loc[[f for f in NOUNS if not self._is_known(f)]] = "unknown"
         return "\n\n".join(
             plain_table(table)
             for table in (
@@ -108,12 +106,12 @@ class Audit:
         found = self.by_verdict("forbidden")
         if not found:
             folds = counted([len(self.folds)], "fold")
-            return f"Split audit of {folds}: nothing that the protocol forbids."
+            return f"Split audit of {folds}: no violation of the protocol."
         lines = [f"- fold {f.fold}: {f.message}." for f in found[:n_shown]]
         if len(found) > n_shown:
             lines.append(f"- and {len(found) - n_shown} more")
-        start = f"Split audit: {counted([len(found)], 'finding')} against the protocol:"
-        return "\n".join([start, *lines])
+        violations = counted([len(found)], "violation")
+        return "\n".join([f"Split audit: {violations} of the protocol:", *lines])
 
     def _is_known(self, field: str) -> bool:
         parts = [part for fold in self.folds for part in fold.parts.values()]
@@ -126,18 +124,18 @@ def audit_folds(folds: Sequence[Fold], corpus: Mapping) -> Audit:
     Arguments
     ---------
     folds : Sequence[Fold]
-        The folds. Audio is compared where the utterances have an ``audio_hash``.
+        Audio is compared if the utterances have an ``audio_hash``.
     corpus : Mapping
         The ``corpus`` block of ``corpus.yaml``: ``allowed_overlap``, ``labels``,
         ``counts`` (utterances of each class), ``validation`` (False if there is no
-        validation part). What is missing is the strictest:
-        nothing may be shared, and every part needs every class that is found;
-        counts are then not compared.
+        validation part). The defaults are the strictest: nothing may be shared and
+        every part needs every class in the folds; without ``counts``, they are not
+        compared.
 
     Returns
     -------
     Audit
-        All findings; :meth:`Audit.check` raises if one of them is forbidden.
+        All findings; :meth:`Audit.check` raises an error if one of them is forbidden.
 
     Raises
     ------
@@ -151,9 +149,9 @@ def audit_folds(folds: Sequence[Fold], corpus: Mapping) -> Audit:
     >>> fold = Fold(1, *parts, test=[Utterance("c", "", "sad", "T", 1.0)])
     >>> audit = audit_folds([fold], {"allowed_overlap": {"speaker": ["train-valid"]}})
     >>> print(audit.summary())
-    Split audit of 1 fold: nothing that the protocol forbids.
+    Split audit of 1 fold: no violation of the protocol.
     Allowed by the protocol: train and valid share 1 speaker.
-    Not compared, because not known: recordings, sessions, dialogs, texts.
+    Not compared, because unknown: recordings, sessions, dialogs, texts.
     """
     allowed = allowed_overlaps(corpus.get("allowed_overlap") or {})
     rows = [u for fold in folds for part in fold.parts.values() for u in part]

@@ -1,4 +1,4 @@
-"""What the split audit compares, rule by rule; see ``ser_lib/folds/audit.py``."""
+"""The rules of the split audit; see ``audit.py``."""
 
 import re
 from collections import Counter, defaultdict
@@ -8,9 +8,10 @@ from pathlib import Path
 
 from ser_lib.corpora import Utterance
 from ser_lib.folds.fold import Fold
+from ser_lib.utils.listing import first_few
 
 PAIRS = ("train-valid", "train-test", "valid-test")
-# What utterances are compared by, and what one of it is called.
+# The fields that are compared, and nouns for messages.
 NOUNS = {
     "id": "utterance",
     "audio": "recording",
@@ -20,28 +21,29 @@ NOUNS = {
     "text": "text",
 }
 # Modality, vocal channel, emotion, intensity, statement, repetition and actor
-# (https://zenodo.org/records/1188976). All but the modality name the recording.
+# (https://zenodo.org/records/1188976). All except the modality identify the recording.
 _RAVDESS_NAME = re.compile(r"\d\d-(?P<recording>\d\d(-\d\d){5})")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that the audit found.
+    """One finding of the audit.
 
     Arguments
     ---------
     fold : int
         Number of the fold.
     rule : str
-        What was compared (``speaker`` ...), or ``copies``, ``classes``, ``counts``.
+        The field that was compared (``speaker`` ...), or ``copies``, ``classes``,
+        ``counts``.
     where : str
         A pair of parts, a part, or ``fold``.
     n : int
-        How many there are of it.
+        Number of cases.
     verdict : str
-        ``forbidden``, ``allowed`` (by the protocol), or ``noted`` (no leak).
+        ``forbidden``, ``allowed`` (by the protocol), or ``noted`` (not a leak).
     message : str
-        What was found, with the first ids.
+        Description with the first ids.
     """
 
     fold: int
@@ -58,7 +60,7 @@ def allowed_overlaps(block: Mapping[str, Sequence[str]]) -> set[tuple[str, str]]
     Arguments
     ---------
     block : Mapping[str, Sequence[str]]
-        Field to the pairs of parts that may share it.
+        For each field, the pairs of parts that may share it.
 
     Returns
     -------
@@ -100,10 +102,8 @@ def audit_fold(
 
     Arguments
     ---------
-    fold : Fold
-        The fold.
     allowed : set[tuple[str, str]]
-        What the parts may share, as given by :func:`allowed_overlaps`.
+        What the parts may share, from :func:`allowed_overlaps`.
     labels : Sequence[str]
         The classes that every part must have.
     counts : Mapping[str, int] | None
@@ -114,7 +114,7 @@ def audit_fold(
     Returns
     -------
     list[Finding]
-        What was found, allowed or not; empty if the parts have nothing in common.
+        All findings, allowed or not; empty if the parts have nothing in common.
 
     Example
     -------
@@ -133,7 +133,7 @@ def audit_fold(
 
 
 def _overlaps(fold: Fold, allowed: set[tuple[str, str]]) -> Iterator[Finding]:
-    """Values that two parts have in common."""
+    """Find values that two parts have in common."""
     for field in NOUNS:
         by_value = {name: _by_value(part, field) for name, part in fold.parts.items()}
         for pair in PAIRS:
@@ -141,37 +141,37 @@ def _overlaps(fold: Fold, allowed: set[tuple[str, str]]) -> Iterator[Finding]:
             shared = sorted(first.keys() & second.keys())
             if shared:
                 verdict = "allowed" if (field, pair) in allowed else "forbidden"
-                what = (
+                message = (
                     f"{pair.replace('-', ' and ')} share "
                     f"{counted([len(shared)], NOUNS[field])}: "
-                    f"{_which(field, shared, first, second)}"
+                    f"{_shared_values(field, shared, first, second)}"
                 )
-                yield Finding(fold.number, field, pair, len(shared), verdict, what)
+                yield Finding(fold.number, field, pair, len(shared), verdict, message)
 
 
-def _which(
+def _shared_values(
     field: str,
     shared: list[str],
     first: Mapping[str, list[Utterance]],
     second: Mapping[str, list[Utterance]],
 ) -> str:
-    """Name the first of the values that two parts share, and the utterances."""
+    """List the first values that two parts share, and their utterances."""
     if field == "id":
-        return _first(shared)
-    if field == "audio":  # a hash would tell nobody anything
+        return first_few(shared)
+    if field == "audio":  # ids mean more than hashes
         twins = ((first[value][0].id, second[value][0].id) for value in shared)
-        return _first(" is the same as ".join(ids) for ids in twins)
+        return first_few(" is the same as ".join(ids) for ids in twins)
     ids = [u.id for value in shared for u in second[value]]
     later_part = f"{counted([len(ids)], 'utterance')} of the later part"
-    return f"{_first(shared)} ({later_part}: {_first(ids)})"
+    return f"{first_few(shared)} ({later_part}: {first_few(ids)})"
 
 
 def _copies(fold: Fold) -> Iterator[Finding]:
-    """RAVDESS recordings that are there twice, within a part as well.
+    """Find RAVDESS recordings that occur twice in a fold, even within one part.
 
-    Copies of RAVDESS circulate that hold the sound of the videos beside the audio
-    files, or the whole tree a second time. The sound of a video was coded in another
-    way, so its samples differ; its name tells.
+    Some copies of RAVDESS hold the sound of the videos next to the audio files, or all
+    actors a second time. The sound of a video was encoded differently, so its samples
+    differ; only its name identifies it.
     """
     files = defaultdict(dict)
     for u in (u for part in fold.parts.values() for u in part):
@@ -186,20 +186,20 @@ def _copies(fold: Fold) -> Iterator[Finding]:
             len(copies),
             "forbidden",
             f"{counted([len(copies)], 'RAVDESS recording')} in more than one file: "
-            f"{_first(' and '.join(paths) for paths in copies)}; names that begin with "
-            f"01 are the sound of the videos, 03 is the audio-only file of the same "
-            f"recording, and some copies of the corpus hold all actors a second time "
-            f"(in audio_speech_actors_01-24); keep one file of each, that with 03",
+            f"{first_few(' and '.join(paths) for paths in copies)}; names that start "
+            f"with 01 are the sound of the videos, 03 is the audio-only file of the "
+            f"same recording, and some copies of the corpus hold all actors a second "
+            f"time (in audio_speech_actors_01-24); keep only the file with 03",
         )
 
 
 def _repeats(fold: Fold) -> Iterator[Finding]:
-    """The same audio twice within a part: no leak, but good to know."""
+    """Find audio that occurs twice within a part, which is not a leak."""
     for name, part in fold.parts.items():
         for twins in _by_value(part, "audio").values():
             if len(twins) > 1:
-                what = f"the same audio is in {_first(u.id for u in twins)}"
-                yield Finding(fold.number, "audio", name, len(twins), "noted", what)
+                message = f"the same audio is in {first_few(u.id for u in twins)}"
+                yield Finding(fold.number, "audio", name, len(twins), "noted", message)
 
 
 def _missing_classes(
@@ -207,16 +207,17 @@ def _missing_classes(
 ) -> Iterator[Finding]:
     for name, part in fold.parts.items():
         if name == "valid" and not part and not validation:
-            what = "by the protocol nothing is validated, and the last epoch is tested"
-            yield Finding(fold.number, "classes", name, 0, "noted", what)
+            message = "the protocol has no validation part; the last epoch is tested"
+            yield Finding(fold.number, "classes", name, 0, "noted", message)
             continue
         found = {u.label for u in part}
         if missing := [label for label in labels if label not in found]:
-            what = (
+            n = len(missing)
+            message = (
                 f"the {name} part has no utterance labelled {', '.join(missing)}; "
                 f"expected all of {', '.join(labels)} in every part"
             )
-            yield Finding(fold.number, "classes", name, len(missing), "forbidden", what)
+            yield Finding(fold.number, "classes", name, n, "forbidden", message)
 
 
 def _wrong_counts(fold: Fold, counts: Mapping[str, int]) -> Iterator[Finding]:
@@ -227,15 +228,15 @@ def _wrong_counts(fold: Fold, counts: Mapping[str, int]) -> Iterator[Finding]:
         differing = (
             f"{k}: expected {counts.get(k, 0)}, found {found[k]}" for k in wrong
         )
-        what = (
+        message = (
             f"its parts hold {len(rows)} utterances, counts in corpus.yaml say "
             f"{sum(counts.values())} ({'; '.join(differing)})"
         )
-        yield Finding(fold.number, "counts", "fold", len(wrong), "forbidden", what)
+        yield Finding(fold.number, "counts", "fold", len(wrong), "forbidden", message)
 
 
 def _by_value(part: Iterable[Utterance], field: str) -> dict[str, list[Utterance]]:
-    """Group utterances by a field; those that do not have it are left out."""
+    """Group utterances by a field; those without a value are left out."""
     groups = defaultdict(list)
     for u in part:
         if value := value_of(u, field):
@@ -244,19 +245,17 @@ def _by_value(part: Iterable[Utterance], field: str) -> dict[str, list[Utterance
 
 
 def value_of(utterance: Utterance, field: str) -> str:
-    """Say what an utterance is compared by; empty where its corpus does not tell.
+    """Return the value that utterances are compared by; empty if it is unknown.
 
     Arguments
     ---------
-    utterance : Utterance
-        The utterance.
     field : str
         A key of ``NOUNS``.
 
     Returns
     -------
     str
-        Of a text the words alone, in lower case; of the audio its hash.
+        For ``text``, only its words in lower case; for ``audio``, the hash.
 
     Example
     -------
@@ -271,19 +270,19 @@ def value_of(utterance: Utterance, field: str) -> str:
 
 
 def counted(numbers: Sequence[int], noun: str) -> str:
-    """Write how many there are of something, over several folds.
+    """Format how many there are of something, over several folds.
 
     Arguments
     ---------
     numbers : Sequence[int]
-        How many there are in each fold.
+        The number in each fold.
     noun : str
         What is counted; its plural must end in s.
 
     Returns
     -------
     str
-        One number if it is the same in all folds, else the lowest and the highest.
+        One number if it is the same in all folds, otherwise the lowest and the highest.
 
     Example
     -------
@@ -293,8 +292,3 @@ def counted(numbers: Sequence[int], noun: str) -> str:
     low, high = min(numbers), max(numbers)
     number = str(high) if low == high else f"{low} to {high}"
     return f"{number} {noun}{'' if high == 1 else 's'}"
-
-
-def _first(names: Iterable[str], n: int = 5) -> str:
-    names = list(names)
-    return ", ".join(names[:n]) + (", ..." if len(names) > n else "")

@@ -1,8 +1,8 @@
-"""Folds made from speakers: one left out in turn, or balanced groups of them.
+"""Folds by speaker: leave one speaker out, or balanced groups of speakers.
 
-Whoever is tested is never trained on. Validation takes speakers of its own, or, where
-a corpus has too few, some utterances of the speakers trained on. Nothing is drawn at
-random but the latter, so the same corpus always gives the same folds.
+No test speaker appears in training. Validation has its own speakers or, if a corpus has
+too few, some utterances of the training speakers. Only those are drawn at random, with
+a fixed seed, so the same corpus always gives the same folds.
 """
 
 from collections import defaultdict
@@ -13,23 +13,21 @@ import numpy as np
 from ser_lib.corpora import Utterance
 from ser_lib.folds.fold import Fold
 
-# Validation gets about one in five of the speakers, or utterances, that are not tested.
+# About one in five of the speakers, or utterances, that are not tested validate.
 _VALID_ONE_IN = 5
 
 
 def leave_one_speaker_out(
     utterances: Sequence[Utterance], valid_share: float = 0.2, seed: int = 0
 ) -> list[Fold]:
-    """Test on each speaker in turn, and validate on the speakers that train.
+    """Test on each speaker in turn; validate on utterances of the training speakers.
 
-    This is for corpora with so few speakers that none can be spared for validation.
+    This is for corpora with too few speakers for separate validation speakers.
 
     Arguments
     ---------
-    utterances : Sequence[Utterance]
-        The corpus.
     valid_share : float
-        Share of the other speakers' utterances that validates, see
+        Share of the other speakers' utterances to validate on, see
         :func:`draw_validation`.
     seed : int
         Seed of that draw.
@@ -37,7 +35,7 @@ def leave_one_speaker_out(
     Returns
     -------
     list[Fold]
-        One for each speaker, in the order of their names, numbered from 1.
+        One for each speaker, sorted by name and numbered from 1.
 
     Example
     -------
@@ -65,19 +63,17 @@ def draw_validation(
     Arguments
     ---------
     utterances : Sequence[Utterance]
-        Utterances of the speakers that train.
+        Utterances of the training speakers.
     share : float
-        Of each speaker and label, this share is drawn, rounded to whole utterances:
-        at least one if there are two or more.
-    seed : int
-        Seed of the draw.
+        Share of each speaker and label to draw, rounded to whole utterances: at least
+        one if there are two or more.
 
     Returns
     -------
     list[Utterance]
-        Those that train, in the order given.
+        Utterances for training, in the given order.
     list[Utterance]
-        Those that validate, in the order given.
+        Utterances for validation, in the given order.
     """
     cells = defaultdict(list)
     for u in utterances:
@@ -92,22 +88,20 @@ def draw_validation(
 
 
 def balanced_groups(utterances: Sequence[Utterance], n_groups: int) -> list[list[str]]:
-    """Deal speakers to groups so that each has a like share of every label.
+    """Assign speakers to groups so that each has a similar share of every label.
 
-    Greedy: speakers are dealt one by one, those with the largest shares of the labels
-    first, each to the group that has least of the labels that this speaker brings.
+    Greedy: speakers are assigned one by one, those with the largest shares of the
+    labels first, to the group that has the least of the labels of this speaker.
 
     Arguments
     ---------
-    utterances : Sequence[Utterance]
-        The corpus.
     n_groups : int
-        Number of groups, at most that of speakers.
+        Between 2 and the number of speakers.
 
     Returns
     -------
     list[list[str]]
-        The speakers of each group, by name; no group is empty.
+        The speakers of each group, sorted by name; no group is empty.
 
     Raises
     ------
@@ -127,12 +121,12 @@ def balanced_groups(utterances: Sequence[Utterance], n_groups: int) -> list[list
     shares = _label_shares(utterances)
     if not 2 <= n_groups <= len(shares):
         raise ValueError(
-            f"{n_groups} groups cannot be made of {len(shares)} speakers; expected 2 "
-            f"to {len(shares)} groups, each with a speaker."
+            f"{len(shares)} speakers cannot be split into {n_groups} groups; expected "
+            f"2 to {len(shares)} groups."
         )
     groups = [[] for _ in range(n_groups)]
     filled = np.zeros((n_groups, len(next(iter(shares.values())))))
-    # Rounded, so that equal speakers stand in the order of their names.
+    # Rounded, so that speakers with equal shares are sorted by name.
     order = sorted(shares, key=lambda s: (-round(shares[s].sum(), 9), s))
     for left, speaker in zip(range(len(order), 0, -1), order, strict=True):
         empty = [g for g in range(n_groups) if not groups[g]]
@@ -145,7 +139,7 @@ def balanced_groups(utterances: Sequence[Utterance], n_groups: int) -> list[list
 
 
 def _label_shares(utterances: Sequence[Utterance]) -> dict[str, np.ndarray]:
-    """For each speaker, the share of each label's utterances that is theirs."""
+    """Return, for each speaker, their share of the utterances of each label."""
     labels = sorted({u.label for u in utterances})
     counts = {u.speaker: np.zeros(len(labels)) for u in utterances}
     for u in utterances:
@@ -161,17 +155,15 @@ def group_folds(
 
     Arguments
     ---------
-    utterances : Sequence[Utterance]
-        The corpus.
     groups : Mapping[int, Sequence[str]]
-        For each fold, by its number, the speakers to test on.
+        The speakers to test on, by number of the fold.
 
     Returns
     -------
     list[Fold]
-        The folds in the order given. Validation and training have different speakers
-        unless :func:`too_few_speakers`; then validation is drawn from the training
-        speakers by :func:`draw_validation`, in every fold.
+        In the given order. Validation and training have different speakers unless
+        :func:`too_few_speakers`; in that case, :func:`draw_validation` draws the
+        validation part from the training speakers, in every fold.
     """
     shared = too_few_speakers(utterances, groups)
     folds = []
@@ -192,35 +184,30 @@ def group_folds(
 def too_few_speakers(
     utterances: Sequence[Utterance], groups: Mapping[int, Sequence[str]]
 ) -> bool:
-    """Tell whether some fold has fewer than two speakers to train and validate on.
+    """Return whether a fold has fewer than two speakers to train and validate on.
+
+    If so, training and validation must share speakers.
 
     Arguments
     ---------
-    utterances : Sequence[Utterance]
-        The corpus.
     groups : Mapping[int, Sequence[str]]
-        For each fold the speakers to test on.
-
-    Returns
-    -------
-    bool
-        True if training and validation must share speakers.
+        The speakers to test on, by number of the fold.
     """
     speakers = {u.speaker for u in utterances}
     return any(len(speakers - set(group)) < 2 for group in groups.values())
 
 
 def _validation_speakers(utterances: Sequence[Utterance]) -> list[str]:
-    """Of balanced groups of these speakers, the one with the most even labels.
+    """Return the balanced group of speakers whose shares of the labels are most even.
 
-    A group counts as worse if a label would be missing in it or in the others.
+    A group is worse if it, or the rest, has no utterance of a label.
     """
     shares = _label_shares(utterances)
     n_groups = min(_VALID_ONE_IN, len(shares))
 
-    def badness(group: list[str]) -> tuple[int, float]:
+    def imbalance(group: list[str]) -> tuple[int, float]:
         share = sum(shares[speaker] for speaker in group)
         missing = int(np.isclose(share, 0).sum() + np.isclose(share, 1).sum())
         return missing, round(float(np.abs(share - 1 / n_groups).max()), 9)
 
-    return min(balanced_groups(utterances, n_groups), key=badness)
+    return min(balanced_groups(utterances, n_groups), key=imbalance)

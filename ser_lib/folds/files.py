@@ -1,4 +1,4 @@
-"""The folds of a run as files, and the record of which folds these are."""
+"""The folds of a run as files, and the record of which folds belong to the run."""
 
 import json
 import re
@@ -11,62 +11,44 @@ from ser_lib.corpora import read_manifest, write_manifest
 from ser_lib.folds.fold import Fold, fold_digest
 from ser_lib.utils.files import atomic_path
 
-CORPUS_FILE = "corpus.yaml"  # what the folds were made and audited by
+CORPUS_FILE = "corpus.yaml"  # the protocol of the folds
 FOLDS_FILE = "folds.json"  # the folds of the run: number -> digest of its data
-
-
-def write_fold(fold: Fold, folder: str | Path) -> None:
-    """Write the parts as ``train.csv``, ``valid.csv`` and ``test.csv``.
-
-    Arguments
-    ---------
-    fold : Fold
-        The fold to write.
-    folder : str | Path
-        Where to; it is made where it is missing.
-    """
-    for name, part in fold.parts.items():
-        write_manifest(Path(folder) / f"{name}.csv", part)
 
 
 def write_folds(folds: Sequence[Fold], corpus: Mapping, folder: str | Path) -> None:
     """Write all folds, their digests, and the ``corpus.yaml`` of the run.
 
-    ``corpus.yaml`` holds values alone, so the folds can be audited anywhere, whatever
-    the settings of the run refer to. ``folds.json`` tells these folds from what other
-    data or another number of folds has left in the folder.
+    ``corpus.yaml`` has no references to other settings, so the folds can be audited
+    anywhere. ``folds.json`` distinguishes these folds from folds of other data, or of
+    another number of folds, that an earlier run left in the folder.
 
     Arguments
     ---------
     folds : Sequence[Fold]
-        The folds; each gets a folder ``fold_<k>``.
+        Each gets a folder ``fold_<k>`` with ``train.csv``, ``valid.csv``, ``test.csv``.
     corpus : Mapping
         The block ``corpus`` of the settings.
     folder : str | Path
         The output folder of a run.
     """
     digests = {fold.number: fold_digest(fold) for fold in folds}
-    # First, so that a kill in between leaves no results that seem to be of these folds.
+    # First, so that a run killed here leaves no results that seem to match these folds.
     with atomic_path(Path(folder) / FOLDS_FILE) as unfinished:
         unfinished.write_text(json.dumps(digests, indent=1), encoding="utf-8")
     for fold in folds:
-        write_fold(fold, Path(folder) / f"fold_{fold.number}")
+        for name, part in fold.parts.items():
+            write_manifest(Path(folder) / f"fold_{fold.number}" / f"{name}.csv", part)
     with atomic_path(Path(folder) / CORPUS_FILE) as unfinished:
         YAML().dump({"corpus": corpus}, unfinished)
 
 
 def written_digests(folder: str | Path) -> dict[int, str]:
-    """Read which folds a run has, and the digest of each.
-
-    Arguments
-    ---------
-    folder : str | Path
-        The output folder of a run.
+    """Read the numbers and digests of the folds of a run.
 
     Returns
     -------
     dict[int, str]
-        Number -> digest (see :func:`fold_digest`), in order; empty if an older version
+        Number -> digest (see ``fold_digest``), in order; empty if an older version
         wrote the folds.
 
     Raises
@@ -83,23 +65,18 @@ def written_digests(folder: str | Path) -> dict[int, str]:
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is damaged ({error}): expected the number and the digest of each "
-            f"fold. The train.py of the run, with --prepare_only True, writes it anew."
+            f"fold. Run train.py again with --prepare_only True to rewrite it."
         ) from error
 
 
 def fold_folders(folder: str | Path) -> dict[Path, int | None]:
-    """Find what looks like the folder of a fold.
-
-    Arguments
-    ---------
-    folder : str | Path
-        The output folder of a run.
+    """Find folders named like the folder of a fold.
 
     Returns
     -------
     dict[Path, int | None]
-        Folder -> number of the fold, by number; None for others, such as ``fold_3
-        copy``, which come last.
+        Folder -> number of the fold, by number; others, such as ``fold_3 copy``, have
+        None and come last.
     """
     found = {}
     for path in sorted(p for p in Path(folder).glob("fold_*") if p.is_dir()):
@@ -110,17 +87,9 @@ def fold_folders(folder: str | Path) -> dict[Path, int | None]:
 
 
 def read_folds(folder: str | Path) -> list[Fold]:
-    """Read the folds that a run has written.
+    """Read the folds that a run has written, in the order of their numbers.
 
-    Arguments
-    ---------
-    folder : str | Path
-        The folder that holds ``fold_1/train.csv`` and so on.
-
-    Returns
-    -------
-    list[Fold]
-        In the order of their numbers; those of ``folds.json``, if there is one.
+    If there is a ``folds.json``, the folds are those that it lists, in its order.
 
     Raises
     ------
@@ -132,8 +101,8 @@ def read_folds(folder: str | Path) -> list[Fold]:
     ]
     if not numbers:
         raise FileNotFoundError(
-            f"Looked for fold_1, fold_2 ... in {folder}; there is none. Give the "
-            f"output folder of a run, such as results/hubert_ecapa/seed_1986."
+            f"Looked for fold_1, fold_2 ... in {folder}; found none. Give the output "
+            f"folder of a run, such as results/hubert_ecapa/seed_1986."
         )
     folders = {number: Path(folder) / f"fold_{number}" for number in numbers}
     return [

@@ -1,7 +1,4 @@
-"""Folds: which utterances train, validate and test.
-
-``python -m ser_lib.folds FOLDER`` audits the folds of a run: see ``audit.py``.
-"""
+"""Folds: which utterances are used for training, validation and test."""
 
 import hashlib
 from collections import Counter
@@ -16,15 +13,7 @@ from ser_lib.utils.digests import digest
 
 @dataclass(frozen=True)
 class Fold:
-    """One division of a corpus.
-
-    Arguments
-    ---------
-    number : int
-        Counted from 1.
-    train, valid, test : list[Utterance]
-        The three parts.
-    """
+    """One split of a corpus into parts; ``number`` counts from 1."""
 
     number: int
     train: list[Utterance]
@@ -41,13 +30,12 @@ def superb_folds(
     utterances: Sequence[Utterance],
     part_digests: Mapping[int, Mapping[str, str]] | None = None,
 ) -> list[Fold]:
-    """Leave one session out, with SUPERB's draw of the validation part.
+    """Leave one session out, with SUPERB's validation part.
 
-    SUPERB (Yang et al. 2021, https://arxiv.org/abs/2105.01051) lists the other
-    sessions in order and gives a random 80 % of that list to training and the
-    rest to validation, with seed 0 in every fold (``s3prl/downstream/emotion`` in
-    https://github.com/s3prl/s3prl). The speakers of the training and validation
-    parts are thus the same.
+    SUPERB (Yang et al. 2021, https://arxiv.org/abs/2105.01051) lists the other sessions
+    in order, and uses a random 80 % of this list for training and the rest for
+    validation, with seed 0 in every fold (``s3prl/downstream/emotion`` in
+    https://github.com/s3prl/s3prl). So training and validation have the same speakers.
 
     Arguments
     ---------
@@ -60,7 +48,7 @@ def superb_folds(
     Returns
     -------
     list[Fold]
-        One per session, numbered and ordered by session.
+        One for each session, numbered and sorted by session.
 
     Raises
     ------
@@ -81,8 +69,8 @@ def superb_folds(
     for session in sorted({u.session for u in utterances}):
         others = [u for u in utterances if u.session != session]
         train_size = int(0.8 * len(others))
-        # A generator of its own gives the draw of torch.manual_seed(0), and leaves
-        # everybody else's random numbers alone.
+        # A separate generator draws as after torch.manual_seed(0), but leaves the
+        # global random state unchanged.
         train, valid = torch.utils.data.random_split(
             others,
             [train_size, len(others) - train_size],
@@ -115,26 +103,24 @@ def _check_digests(
 def speaker_folds(
     utterances: Sequence[Utterance], folds: Sequence[Mapping]
 ) -> list[Fold]:
-    """Folds given as lists of speakers; every speaker is tested exactly once.
+    """Create folds from lists of speakers; every speaker is tested exactly once.
 
     Arguments
     ---------
-    utterances : Sequence[Utterance]
-        The corpus.
     folds : Sequence[Mapping]
-        For each fold the speakers to test on (``test``) and to validate on
-        (``valid``); all others are trained on.
+        For each fold, the speakers to test on (``test``) and to validate on
+        (``valid``); all others are for training.
 
     Returns
     -------
     list[Fold]
-        The folds, numbered from 1 in the order given.
+        Numbered from 1 in the given order.
 
     Raises
     ------
     ValueError
-        If a speaker is not in the corpus, is in two parts of a fold, is not
-        tested exactly once over the folds, or if a part is empty.
+        If a speaker is not in the corpus, is in two parts of a fold or is not tested
+        exactly once, or if a part is empty.
 
     Example
     -------
@@ -147,10 +133,10 @@ def speaker_folds(
     _check_speaker_lists(speakers, folds)
     result = []
     for number, fold in enumerate(folds, start=1):
-        in_part = dict.fromkeys(speakers, "train")
-        in_part |= {s: part for part in ("valid", "test") for s in fold[part]}
+        part_of = dict.fromkeys(speakers, "train")
+        part_of |= {s: part for part in ("valid", "test") for s in fold[part]}
         parts = {
-            part: [u for u in utterances if in_part[u.speaker] == part]
+            part: [u for u in utterances if part_of[u.speaker] == part]
             for part in ("train", "valid", "test")
         }
         for part, rows in parts.items():
@@ -181,24 +167,13 @@ def _check_speaker_lists(speakers: set[str], folds: Sequence[Mapping]) -> None:
     wrong = {s: tested[s] for s in sorted(speakers) if tested[s] != 1}
     if wrong:
         raise ValueError(
-            f"Every speaker must be tested once over the folds; found, as speaker: "
-            f"times tested, {wrong}."
+            f"Every speaker must be tested once over the folds; found (speaker: times "
+            f"tested) {wrong}."
         )
 
 
 def fold_digest(fold: Fold) -> str:
-    """Hash the rows of a fold's three parts.
-
-    Arguments
-    ---------
-    fold : Fold
-        The fold.
-
-    Returns
-    -------
-    str
-        12 hexadecimal digits.
-    """
+    """Hash the rows of a fold's three parts, as 12 hexadecimal digits."""
     parts = (fold.train, fold.valid, fold.test)
     return digest([[asdict(u) for u in part] for part in parts])
 
@@ -208,29 +183,27 @@ def chosen_folds(folds: Sequence[Fold], choice: str | int | list) -> list[Fold]:
 
     Arguments
     ---------
-    folds : Sequence[Fold]
-        All folds.
     choice : str | int | list
         ``all``, one number, or several (``1,3`` or ``[1, 3]``).
 
     Returns
     -------
     list[Fold]
-        The chosen ones, in order.
+        In the order of the choice.
 
     Raises
     ------
     ValueError
-        If a number is not that of a fold, or is there twice.
+        If a number is not that of a fold, or is given twice.
     """
     if choice == "all":
         return list(folds)
     numbers = choice if isinstance(choice, list) else str(choice).split(",")
     numbers = [str(number).strip() for number in numbers]
-    known = {str(fold.number): fold for fold in folds}
-    if not numbers or set(numbers) - set(known) or len(set(numbers)) < len(numbers):
+    by_number = {str(fold.number): fold for fold in folds}
+    if not numbers or set(numbers) - set(by_number) or len({*numbers}) < len(numbers):
         raise ValueError(
-            f"folds is {choice!r}; expected all, or some of {', '.join(known)}, each "
-            f"once and with commas between them."
+            f"folds is {choice!r}; expected all, or some of {', '.join(by_number)}, "
+            f"each once and separated by commas."
         )
-    return [known[number] for number in numbers]
+    return [by_number[number] for number in numbers]

@@ -9,12 +9,13 @@ from speechbrain.utils.logger import get_logger
 from ser_lib.corpora import SPLITS, Row, Utterance, read_csv_table
 from ser_lib.folds.by_speaker import balanced_groups, group_folds, too_few_speakers
 from ser_lib.folds.fold import Fold
+from ser_lib.utils.listing import first_few
 
 logger = get_logger(__name__)
 
 FOLD_BY = ("auto", "column", "speaker", "groups")
-# With more speakers, one fold for each takes long.
-_MOST_SPEAKERS_LEFT_OUT_ONE_BY_ONE = 10
+# With more speakers, one fold per speaker would take too long.
+_MAX_SPEAKER_FOLDS = 10
 
 
 def make_folds(
@@ -23,33 +24,33 @@ def make_folds(
     fold_by: str = "auto",
     n_folds: int = 5,
 ) -> list[Fold]:
-    """Make folds from a column of the table, or from its speakers.
+    """Create folds from a column of the table, or from its speakers.
 
     Arguments
     ---------
     utterances : Sequence[Utterance]
-        What ``table.read_corpus`` returned.
+        As ``csv_table.read_corpus`` returned them.
     table : str | Path
         The CSV file.
     fold_by : str
-        ``column``: the column ``fold`` or ``split``. ``speaker``: each speaker is
-        tested in turn. ``groups``: groups of speakers are, balanced by label.
-        ``auto``: the column if there is one; else ``speaker`` if there are at most 10
-        speakers and all have all labels; else ``groups``.
+        ``column``: the column ``fold`` or ``split``. ``speaker``: test each speaker in
+        turn. ``groups``: test groups of speakers, balanced by label. ``auto``: the
+        column if there is one; else ``speaker`` if there are at most 10 speakers and
+        all have all labels; else ``groups``.
     n_folds : int
         Number of groups; ``auto`` makes fewer if there are fewer speakers.
 
     Returns
     -------
     list[Fold]
-        The folds. Without rows of the split ``valid``, speakers for validation are
-        chosen from those that are not tested (see ``group_folds``).
+        Without rows of the split ``valid``, validation speakers are chosen among those
+        that are not tested (see ``group_folds``).
 
     Raises
     ------
     ValueError
-        If the folds cannot be made, a speaker is in several splits or folds of the
-        column, or a label is missing in a part.
+        If the folds cannot be created, a speaker is in several splits or folds of the
+        column, or a part has no utterance of a label.
     """
     rows = read_csv_table(table)
     if _validates_by_column(rows, fold_by):
@@ -61,8 +62,8 @@ def make_folds(
         groups = _test_groups(rows, fold_by, n_folds, table)
         if too_few_speakers(utterances, groups):
             logger.warning(
-                "%s has too few speakers for a validation part of its own: it is drawn "
-                "from the speakers that train, and will look better than the test.",
+                "%s has too few speakers for separate validation speakers: validation "
+                "uses training speakers, so its scores will exceed those of the test.",
                 table,
             )
         folds = group_folds(utterances, groups)
@@ -73,22 +74,15 @@ def make_folds(
 def parts_sharing_speakers(
     table: str | Path, fold_by: str = "auto", n_folds: int = 5
 ) -> list[str]:
-    """Tell which parts have to share speakers in the folds of a table.
+    """Return the pairs of parts that must share speakers in the folds of a table.
 
-    Arguments
-    ---------
-    table : str | Path
-        The CSV file.
-    fold_by : str
-        See :func:`make_folds`.
-    n_folds : int
-        See :func:`make_folds`.
+    Arguments are those of :func:`make_folds`.
 
     Returns
     -------
     list[str]
-        ``train-valid`` if there are too few speakers to do otherwise, else nothing:
-        for ``allowed_overlap`` in ``corpus.yaml``.
+        ``["train-valid"]`` if there are too few speakers, otherwise ``[]``: for
+        ``allowed_overlap`` in ``corpus.yaml``.
     """
     rows = read_csv_table(table)
     if _validates_by_column(rows, fold_by):
@@ -106,7 +100,7 @@ def _validates_by_column(rows: Sequence[Row], fold_by: str) -> bool:
 def _test_groups(
     rows: Sequence[Row], fold_by: str, n_folds: int, table: str | Path
 ) -> dict[int, list[str]]:
-    """The speakers to test on, for each fold by its number."""
+    """Return the speakers to test on, by number of the fold."""
     if fold_by not in FOLD_BY:
         raise ValueError(f"fold_by: expected one of {FOLD_BY}, found {fold_by!r}.")
     has_column = rows[0].fold or rows[0].split
@@ -114,10 +108,10 @@ def _test_groups(
         return _groups_of_column(rows, table)
     speakers = sorted({row.speaker for row in rows})
     if fold_by == "auto":
-        said = {(row.speaker, row.label) for row in rows}
-        all_say_all = len(said) == len(speakers) * len({row.label for row in rows})
-        few = len(speakers) <= _MOST_SPEAKERS_LEFT_OUT_ONE_BY_ONE
-        fold_by = "speaker" if few and all_say_all else "groups"
+        pairs = {(row.speaker, row.label) for row in rows}
+        is_complete = len(pairs) == len(speakers) * len({row.label for row in rows})
+        few = len(speakers) <= _MAX_SPEAKER_FOLDS
+        fold_by = "speaker" if few and is_complete else "groups"
         n_folds = min(n_folds, len(speakers))
     if fold_by == "speaker":
         return {k: [speaker] for k, speaker in enumerate(speakers, start=1)}
@@ -130,7 +124,7 @@ def _groups_of_column(rows: Sequence[Row], table: str | Path) -> dict[int, list[
         found = "both" if rows[0].fold else "neither"
         raise ValueError(
             f"{table}: expected one of the columns fold and split, found {found}. Keep "
-            f"one, or make folds of the speakers: --fold_by speaker."
+            f"one, or create folds from the speakers: --fold_by speaker."
         )
     column = "fold" if rows[0].fold else "split"
     _check_one_each(rows, column, table)
@@ -148,7 +142,7 @@ def _groups_of_column(rows: Sequence[Row], table: str | Path) -> dict[int, list[
 
 
 def _check_one_each(rows: Sequence[Row], column: str, table: str | Path) -> None:
-    """Refuse a speaker who is in two splits, or in two folds."""
+    """Refuse a speaker who is in two splits or in two folds."""
     first = {}
     for row in rows:
         before = first.setdefault(row.speaker, row)
@@ -156,15 +150,15 @@ def _check_one_each(rows: Sequence[Row], column: str, table: str | Path) -> None
             raise ValueError(
                 f"{table}, line {row.line}, column {column}: the speaker {row.speaker} "
                 f"is in {column} {getattr(row, column)}, and in line {before.line} in "
-                f"{column} {getattr(before, column)}. Expected all of a speaker in "
-                f"one: who is tested must not be known from training. If only train "
-                f"and valid share speakers, write train for both; speakers for "
-                f"validation are then drawn from them."
+                f"{column} {getattr(before, column)}. Expected all rows of a speaker "
+                f"in one {column}, so that no test speaker appears in training. If "
+                f"only train and valid share speakers, write train for both; "
+                f"validation speakers are then chosen from them."
             )
 
 
 def _check_parts(folds: Sequence[Fold], rows: Sequence[Row], table: str | Path) -> None:
-    """Refuse a part without one of the labels, and say who has this label."""
+    """Refuse a part without one of the labels; name the speakers who have it."""
     speakers = defaultdict(set)
     for row in rows:
         speakers[row.label].add(row.speaker)
@@ -173,12 +167,11 @@ def _check_parts(folds: Sequence[Fold], rows: Sequence[Row], table: str | Path) 
             missing = sorted(speakers.keys() - {u.label for u in part})
             if missing:
                 having = sorted(speakers[missing[0]])
-                names = ", ".join(having[:5]) + (", ..." if having[5:] else "")
                 raise ValueError(
                     f"{table}: expected every label in every part of every fold; the "
                     f"{name} part of fold {fold.number} has no utterance labelled "
                     f"{missing}. {missing[0]} has {len(having)} speakers "
-                    f"({names}); three or more are needed, one in each part. "
+                    f"({first_few(having)}); at least three are needed, one per part. "
                     f"Try fewer and larger folds (--fold_by groups --n_folds 3), or "
                     f"remove the rows with this label."
                 )

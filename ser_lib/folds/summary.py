@@ -1,4 +1,4 @@
-"""What a corpus and its folds hold, as a table for the console."""
+"""A summary of a corpus and its folds as a table for the console."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,19 +11,7 @@ from ser_lib.utils.text_tables import plain_table
 
 
 def describe(utterances: Sequence[Utterance], folds: Sequence[Fold]) -> str:
-    """Say how much there is, of whom, and where it went.
-
-    Arguments
-    ---------
-    utterances : Sequence[Utterance]
-        The corpus.
-    folds : Sequence[Fold]
-        Its folds.
-
-    Returns
-    -------
-    str
-        A table with a line for the corpus and one for each part of each fold.
+    """Format the amounts of data in a corpus and in each part of its folds.
 
     Example
     -------
@@ -46,10 +34,10 @@ def describe(utterances: Sequence[Utterance], folds: Sequence[Fold]) -> str:
 
 
 def _amounts(part: Sequence[Utterance], labels: Sequence[str]) -> dict:
-    spoken = Counter(u.label for u in part)
+    n_by_label = Counter(u.label for u in part)
     return {
         "utterances": len(part),
         "hours": float(sum(u.duration_s for u in part)) / 3600,
         "speakers": len({u.speaker for u in part}),
-        **{label: spoken[label] for label in labels},
+        **{label: n_by_label[label] for label in labels},
     }

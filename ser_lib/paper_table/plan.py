@@ -4,7 +4,6 @@ Folds that are finished count wherever they were computed. What several rows sha
 fine-tuned fold or its frames, counts once, for the first row that needs it.
 """
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,13 +11,14 @@ from pathlib import Path
 import pandas as pd
 from speechbrain.utils.run_opts import RunOptions
 
-from ser_lib.dataio import FrameStore, expected_frames, fold_inputs
+from ser_lib.dataio import FrameStore, fold_inputs, frames_bytes
 from ser_lib.experiment import prepare
 from ser_lib.fold_run import FoldRun
 from ser_lib.folds import Fold, chosen_folds
 from ser_lib.model import EmotionModel
 from ser_lib.paper_table.rows import Row
 from ser_lib.settings import Settings
+from ser_lib.utils.disk import check_disk_space, free_bytes
 
 
 @dataclass
@@ -151,7 +151,8 @@ def disk_text(plans: Sequence[RowPlan]) -> str:
     str
         A sentence or two.
     """
-    folder, free = _work_folder(plans)
+    folder = plans[0].row.settings["cache_folder"]
+    free = free_bytes(folder)
     frames = sum(sum(plan.encode.values()) for plan in plans)
     total = sum(plan.n_bytes for plan in plans)
     return (
@@ -175,21 +176,13 @@ def check_disk(plans: Sequence[RowPlan]) -> None:
     OSError
         With what is needed and what is free.
     """
-    folder, free = _work_folder(plans)
-    needed = sum(plan.n_bytes for plan in plans)
-    if needed > free:
-        raise OSError(
-            f"The plan needs up to {needed / 1e9:.1f} GB in {folder}; "
-            f"{free / 1e9:.1f} GB are free. Make space, give another --results_folder, "
-            f"or take fewer experiments (--only) or folds (--folds) at a time."
-        )
-
-
-def _work_folder(plans: Sequence[RowPlan]) -> tuple[Path, int]:
-    """Give the folder that the work goes to, and the bytes that are free there."""
-    folder = Path(plans[0].row.settings["cache_folder"])
-    there = next(p for p in (folder, *folder.absolute().parents) if p.is_dir())
-    return folder, shutil.disk_usage(there).free
+    check_disk_space(
+        plans[0].row.settings["cache_folder"],
+        sum(plan.n_bytes for plan in plans),
+        "The plan",
+        "choose another --results_folder, or run fewer experiments (--only) or folds "
+        "(--folds) at a time",
+    )
 
 
 def _read_corpora(rows: Sequence[Settings]) -> list[list[Fold]]:
@@ -243,9 +236,7 @@ def _frames_bytes(
     settings: Settings, model: EmotionModel, name: str, fold: Fold
 ) -> int:
     utterances = [u for part in fold.parts.values() for u in part]
-    upstream = model.upstreams[name]
-    n = expected_frames(utterances, upstream, settings["sample_rate_hz"])
-    return 2 * upstream.dim * n
+    return frames_bytes(utterances, model.upstreams[name], settings["sample_rate_hz"])
 
 
 def _training_bytes(settings: Settings, model: EmotionModel) -> int:

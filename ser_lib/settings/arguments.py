@@ -1,8 +1,9 @@
-"""The command line of train.py and of its like: settings and run options, read once.
+"""The command line of train.py and similar scripts: settings and run options.
 
-``speechbrain.parse_arguments`` joins what it does not know into YAML: of an option that
-is given twice it makes a YAML error, of one without a value null, and a ``#`` in a path
-begins a comment. So the settings are taken out here, and SpeechBrain gets its own.
+``speechbrain.parse_arguments`` joins unknown options into YAML text, where a repeated
+option is a YAML error, an option without a value is null, and a ``#`` in a path starts
+a comment. So this module takes out the settings first and leaves SpeechBrain its own
+options.
 """
 
 from collections.abc import Sequence
@@ -26,8 +27,8 @@ def read_arguments(arguments: Sequence[str]) -> tuple[str, RunOptions, str]:
     Arguments
     ---------
     arguments : Sequence[str]
-        Those of the process, without its name. A setting is given as ``--name value``
-        or ``--name=value``, where the value is text or YAML.
+        Command-line arguments without the program name. A setting is given as ``--name
+        value`` or ``--name=value``, where the value is text or YAML.
 
     Returns
     -------
@@ -41,8 +42,8 @@ def read_arguments(arguments: Sequence[str]) -> tuple[str, RunOptions, str]:
     Raises
     ------
     ValueError
-        If an option is given twice, a setting has no value or cannot be read, or
-        something is not an option.
+        If an option is given twice, a setting has no value or cannot be read, or an
+        argument is not an option.
 
     Example
     -------
@@ -52,39 +53,39 @@ def read_arguments(arguments: Sequence[str]) -> tuple[str, RunOptions, str]:
     >>> file, options.device, settings.split("\n")
     ('hparams/fbank_ecapa.yaml', 'cpu', ['seed: 3', 'folds: 1,2', ''])
     """
-    for_speechbrain, settings, given = [], {}, set()
-    waiting = list(arguments)
-    while waiting:
-        argument = waiting.pop(0)
+    for_speechbrain, settings, seen = [], {}, set()
+    remaining = list(arguments)
+    while remaining:
+        argument = remaining.pop(0)
         name, equals, value = argument.removeprefix("--").partition("=")
         if not argument.startswith("--"):
             for_speechbrain.append(argument)
             continue
-        if name in given:
+        if name in seen:
             raise ValueError(f"--{name} is given twice; expected one value.")
-        given.add(name)
+        seen.add(name)
         if name in _RUN_OPTIONS:
             for_speechbrain.append(argument)
             continue
-        if not equals and waiting and not waiting[0].startswith("--"):
-            value = waiting.pop(0)
+        if not equals and remaining and not remaining[0].startswith("--"):
+            value = remaining.pop(0)
         settings[name] = _read_value(name, value)
     file, run_opts, unknown = parse_arguments(for_speechbrain)
     if unknown:
         raise ValueError(
             f"{unknown!r} is not an option; expected a settings file, then options as "
-            f"--name value. Put a value with spaces into quotation marks."
+            f"--name value. Put a value with spaces in quotation marks."
         )
-    accumulated = {"grad_accumulation_factor": run_opts.grad_accumulation_factor}
-    check_values(accumulated, "on the command line")
+    checked = {"grad_accumulation_factor": run_opts.grad_accumulation_factor}
+    check_values(checked, "on the command line")
     return file, run_opts, _as_yaml(settings)
 
 
 def _read_value(name: str, value: str) -> Any:
     if not value.strip():
         raise ValueError(
-            f"--{name} has no value; expected --{name} VALUE (an empty text is written "
-            f"as \"''\")."
+            f"--{name} has no value; expected --{name} VALUE (write an empty text as "
+            f"\"''\")."
         )
     try:
         read = YAML().load(value)
@@ -92,10 +93,10 @@ def _read_value(name: str, value: str) -> Any:
         problem = getattr(error, "problem", None) or str(error)
         raise ValueError(
             f"--{name} {value} cannot be read: {problem}. If it is meant as text, put "
-            f"it into two pairs of quotation marks: --{name} \"'...'\"."
+            f"it in two pairs of quotation marks: --{name} \"'...'\"."
         ) from error
     is_quoted = value.strip()[0] in "'\""
-    # Text is taken as it stands: in YAML, the rest of a path behind " #" is a comment.
+    # Text is used literally: in YAML, the rest of a path after " #" is a comment.
     return value.strip() if type(read) is str and not is_quoted else read
 
 

@@ -1,8 +1,8 @@
-"""Settings are checked before anything is built: numbers, names, and how they fit.
+"""Checks of settings before anything is built: numbers, names and combinations.
 
-``check_values`` looks at one layer of settings, so that it can say where a value was
-given; ``check_together`` at values that must fit each other. What is not listed, such
-as a setting of your own, is not checked.
+``check_values`` checks one layer of settings, so that it can report where a value was
+given; ``check_together`` checks values that depend on each other. Settings that are not
+listed here, such as those of a user, are not checked.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,10 +12,10 @@ from typing import Any
 from ser_lib.settings.ranges import range_of
 from ser_lib.settings.yaml_tree import tag_of
 
-# The first is at most the second.
-_NOT_ABOVE = {
+# Each key must be at most its value.
+_AT_MOST = {
     "averaged_checkpoints": "kept_checkpoints",
-    "corpus: min_duration_s": "crop_s",  # what networks need
+    "corpus: min_duration_s": "crop_s",  # the minimum that networks need
     "min_duration_s": "max_duration_s",
 }
 _DIVISORS = {
@@ -24,10 +24,10 @@ _DIVISORS = {
     for name in ("num_attention_heads", "num_conv_pos_embedding_groups")
 }
 
-# Each is a folder in the results folder, or part of its name.
+# Each names a folder in the results folder, or a part of its name.
 NAMES = ("experiment", "method", "family")
-# What every run needs; other objects may be null, such as wav_augment.
-NEEDED = (
+# Required by every run; other objects, such as wav_augment, may be null.
+REQUIRED = (
     "aggregator",
     "corpus",
     "epoch_counter",
@@ -46,21 +46,21 @@ PATHS = ("csv", "data_folder", "output_folder", "results_folder", "cache_folder"
 
 
 def values_of(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Give the values of settings, each with its name.
+    """Yield the values of settings, each with its full name.
 
     Arguments
     ---------
     node : Any
         A tree of settings as ruamel.yaml reads it.
     name : str
-        Name of the block that it is.
+        Name of this node.
 
     Yields
     ------
     tuple[str, Any]
-        ``optimizer: weight_decay`` and its value. Settings that are passed on to a
-        stage-A experiment have the names that they have there. What a tag stands for,
-        such as ``!ref``, is left out.
+        Such as ``optimizer: weight_decay`` and its value. Overrides for a fine-tuning
+        experiment (``finetuned``) have the names that they have there. Tagged nodes,
+        such as ``!ref``, are left out.
 
     Example
     -------
@@ -81,7 +81,7 @@ def values_of(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def check_values(settings: Mapping, where: str) -> None:
-    """Refuse numbers out of their range, and names that lead out of the results.
+    """Refuse numbers out of range, and names that lead out of the results folder.
 
     Arguments
     ---------
@@ -93,7 +93,7 @@ def check_values(settings: Mapping, where: str) -> None:
     Raises
     ------
     ValueError
-        With the setting, what was found and what was expected.
+        With the setting, its value and what was expected.
 
     Example
     -------
@@ -107,11 +107,11 @@ def check_values(settings: Mapping, where: str) -> None:
             pass
         elif name in NAMES and not _is_name(value):
             expected = "a name as text, without / and \\, since it names a folder"
-        elif name in NEEDED and value is None:
+        elif name in REQUIRED and value is None:
             expected = "a value"
         elif name in PATHS and not _is_path(value):
             expected = (
-                "a path as text (put a number into quotation marks, and write $HOME "
+                "a path as text (put a number in quotation marks, and write $HOME "
                 "for your home folder)"
             )
         else:
@@ -135,19 +135,19 @@ def _is_path(value: Any) -> bool:
 
 
 def check_together(settings: Mapping) -> None:
-    """Refuse numbers that do not fit each other.
+    """Refuse values that do not fit each other.
 
     Arguments
     ---------
     settings : Mapping
-        All settings, with their references resolved.
+        All settings, with references resolved.
 
     Raises
     ------
     ValueError
-        With the settings that do not.
+        With both settings and their values.
     """
-    for less, more in _NOT_ABOVE.items():
+    for less, more in _AT_MOST.items():
         small, large = _find(settings, less), _find(settings, more)
         if _are_numbers(small, large) and small > large:
             raise ValueError(
@@ -177,21 +177,21 @@ def _are_numbers(*values: Any) -> bool:
 
 
 def _check_ecapa_channels(channels: Any) -> None:
-    """Refuse what SpeechBrain's ECAPA-TDNN cannot split into the 8 parts of Res2Net."""
+    """Refuse channels that ECAPA-TDNN cannot split into the 8 parts of Res2Net."""
     if not isinstance(channels, list):
         return
     blocks = channels[1:-1]
     if len(channels) != 5 or len(set(blocks)) != 1 or blocks[0] % 8:
         raise ValueError(
-            f"ecapa_channels is {list(channels)}; expected five numbers, of which the "
-            f"three in the middle are the same multiple of 8, such as [512, 512, 512, "
-            f"512, 1536]."
+            f"ecapa_channels is {list(channels)}; expected five numbers, the three in "
+            f"the middle being the same multiple of 8, such as [512, 512, 512, 512, "
+            f"1536]."
         )
 
 
 def _check_labels(labels: Any) -> None:
-    is_given = labels is not None and not tag_of(labels)
-    if is_given and not isinstance(labels, list):
+    is_plain = labels is not None and not tag_of(labels)
+    if is_plain and not isinstance(labels, list):
         raise ValueError(
             f"labels is {labels!r}; expected a list of names, such as [sad, angry]."
         )

@@ -1,6 +1,6 @@
-"""What is wrong with a settings file, in one sentence instead of a library's traceback.
+"""Errors in settings files, reported in one sentence instead of a library's traceback.
 
-ruamel.yaml tells about the text, HyperPyYAML about references and classes.
+ruamel.yaml reports errors in the text, HyperPyYAML errors in references and classes.
 """
 
 import difflib
@@ -13,7 +13,7 @@ from typing import Any
 import hyperpyyaml.core
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-# The settings that had another name in earlier versions.
+# Old and new names of settings.
 RENAMED = {
     "frozen_states_gb": "frozen_cache_gb",
     "ranked_from": "average_after",
@@ -23,21 +23,21 @@ RENAMED = {
 
 @contextmanager
 def naming_settings(source: str, text: str) -> Iterator[None]:
-    """Turn what the libraries refuse in some settings into a ValueError.
+    """Turn errors of the YAML libraries in some settings into a ValueError.
 
-    What the classes that are named in them refuse stays as it is.
+    Errors raised by the classes that the settings name are not changed.
 
     Arguments
     ---------
     source : str
         The file, for the message.
     text : str
-        The settings, for the line that is wrong.
+        The settings; the message quotes the wrong line.
 
     Raises
     ------
     ValueError
-        If they are not YAML, or a reference, class or argument does not exist.
+        If the text is not YAML, or a reference, class or argument does not exist.
 
     Example
     -------
@@ -50,9 +50,8 @@ def naming_settings(source: str, text: str) -> Iterator[None]:
     try:
         yield
     except YAMLError as error:
-        raise ValueError(
-            f"{source} is not valid YAML: {_told(error, text)}."
-        ) from error
+        problem = _yaml_problem(error, text)
+        raise ValueError(f"{source} is not valid YAML: {problem}.") from error
     except RecursionError as error:
         raise ValueError(f"{source} is nested too deeply.") from error
     except (ImportError, KeyError, TypeError, ValueError) as error:
@@ -63,7 +62,7 @@ def naming_settings(source: str, text: str) -> Iterator[None]:
         raise ValueError(f"{source}: {message}.") from error
 
 
-def _told(error: YAMLError, text: str) -> str:
+def _yaml_problem(error: YAMLError, text: str) -> str:
     if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
         return " ".join(str(error).split())
     number = error.problem_mark.line
@@ -75,22 +74,12 @@ def _told(error: YAMLError, text: str) -> str:
 def read_settings_text(path: Path) -> str:
     """Read a settings file.
 
-    Arguments
-    ---------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    str
-        Its text.
-
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is not text.
+        If it is not text in UTF-8.
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no settings file {path}.")
@@ -101,52 +90,31 @@ def read_settings_text(path: Path) -> str:
 
 
 def extended_files(value: Any, path: Path) -> list[str]:
-    """Give what stands under ``extends:`` as a list.
-
-    Arguments
-    ---------
-    value : Any
-        What stands there: one name, or a list.
-    path : Path
-        The file in which it stands, for the message.
-
-    Returns
-    -------
-    list[str]
-        The names.
-
-    Raises
-    ------
-    ValueError
-        If it is something else.
-    """
+    """Return the files named in the ``extends:`` of a settings file as a list."""
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
-        raise ValueError(f"{path} extends {value!r}; expected a file, or a list.")
+        raise ValueError(f"{path} extends {value!r}; expected a file or a list.")
     return names
 
 
-def unknown_setting(name: str, key: str, known: Iterable, source: str) -> ValueError:
-    """Say that a setting is not known, and which is meant.
+def unknown_setting(
+    name: str, key: str, known_keys: Iterable, source: str
+) -> ValueError:
+    """Create the error for an unknown setting, with the new name or the nearest match.
 
     Arguments
     ---------
     name : str
-        The setting, with what it stands in.
+        The setting, with the names of the blocks that it is in.
     key : str
         Its last part.
-    known : Iterable
-        The keys that are known there.
+    known_keys : Iterable
+        The keys allowed in this block.
     source : str
-        The file.
-
-    Returns
-    -------
-    ValueError
-        To be raised.
+        The file, for the message.
     """
     if key in RENAMED:
         return ValueError(f"{name!r} in {source} is now called {RENAMED[key]!r}.")
-    near = difflib.get_close_matches(str(key), [str(k) for k in known], n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else f" Known here: {list(known)}."
-    return ValueError(f"Unknown setting {name!r} in {source}.{hint}")
+    near = difflib.get_close_matches(str(key), [str(k) for k in known_keys], n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else f"Known here: {list(known_keys)}."
+    return ValueError(f"Unknown setting {name!r} in {source}. {hint}")

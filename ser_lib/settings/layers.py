@@ -1,9 +1,9 @@
-"""The layers of settings: files that extend each other, joined on their YAML nodes.
+"""The layers of settings: YAML files that extend each other, joined node by node.
 
-* Plain mappings merge, key by key.
-* A scalar, a list or a tagged node (``!new:``, ``!name:``, ``!ref`` ...) replaces.
-* A key that no lower layer knows is an error that names the file, the key and the
-  nearest match. A file may introduce a top-level key if something refers to it.
+* Plain mappings are merged key by key.
+* A scalar, a list or a tagged node (``!new:``, ``!name:``, ``!ref`` ...) is replaced.
+* A key that no lower layer has is an error that names the file, the key and the nearest
+  match. A file may add a top-level key if something refers to it.
 """
 
 import re
@@ -15,13 +15,14 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from ser_lib.settings import errors as settings_errors
 from ser_lib.settings.checks import check_values
-from ser_lib.settings.yaml_tree import (
-    check_size,
-    tag_of,
-    without_comments,
+from ser_lib.settings.errors import (
+    extended_files,
+    naming_settings,
+    read_settings_text,
+    unknown_setting,
 )
+from ser_lib.settings.yaml_tree import check_size, tag_of, without_comments
 
 COMMAND_LINE = "the command line"
 _KINDS = {bool: "True or False", (int, float): "a number", list: "a list"}
@@ -29,12 +30,12 @@ _OBJECT_TAGS = ("!new:", "!name:")
 
 
 def join_files(path: Path, above: tuple[Path, ...] = ()) -> CommentedMap:
-    """Join a settings file onto the files that it extends; ``above`` extend it."""
+    """Join a settings file with those it extends; the files in ``above`` extend it."""
     if path.resolve() in above:
         raise ValueError(f"{path} extends itself, or a file that extends it.")
-    layer = parse(settings_errors.read_settings_text(path), str(path))
+    layer = parse(read_settings_text(path), str(path))
     check_values(layer, at_source(str(path)))
-    names = settings_errors.extended_files(layer.pop("extends", []), path)
+    names = extended_files(layer.pop("extends", []), path)
     if not names:
         return layer
     above = (*above, path.resolve())
@@ -55,9 +56,9 @@ def merge(
     for key, value in layer.items():
         name = f"{where}{key}"
         if key not in base:
-            # An empty mapping, such as ``finetuned: {}``, is open to any key.
+            # An empty mapping, such as ``finetuned: {}``, accepts any key.
             if source == COMMAND_LINE or (where and base):
-                raise settings_errors.unknown_setting(name, key, base, source)
+                raise unknown_setting(name, key, base, source)
             base[key] = value
         elif _is_plain_map(base[key]) and base[key] and _is_plain_map(value):
             merge(base[key], value, source, f"{name}: ")
@@ -67,29 +68,29 @@ def merge(
 
 
 def _check_are_used(introduced: list[str], tree: CommentedMap, path: Path) -> None:
-    """Take a new key that nothing refers to for a misspelt one."""
+    """Refuse a new key that nothing refers to: it is probably misspelled."""
     text = dump(tree)
     for key in introduced:
         if not re.search(rf"<{re.escape(str(key))}[>.\[]", text):
             known = [k for k in tree if k not in introduced]
-            raise settings_errors.unknown_setting(key, key, known, str(path))
+            raise unknown_setting(key, key, known, str(path))
 
 
 def in_order_of_reference(tree: CommentedMap) -> CommentedMap:
-    """Sort the top-level keys: each comes after those that it refers to.
+    """Sort the top-level keys so that each comes after the keys it refers to.
 
-    HyperPyYAML resolves a reference to a reference in this order only.
+    HyperPyYAML resolves references to references only in this order.
     """
     ordered = CommentedMap()
 
-    def place(key: str, waiting: tuple[str, ...] = ()) -> None:
-        if key in waiting:
-            loop = " -> ".join([*waiting, key])
+    def place(key: str, referring: tuple[str, ...] = ()) -> None:
+        if key in referring:
+            loop = " -> ".join([*referring, key])
             raise ValueError(f"These settings refer to each other: {loop}.")
         if key in ordered or key not in tree:
             return
         for name in re.findall(r"<(\w+)", dump({key: tree[key]})):
-            place(name, (*waiting, key))
+            place(name, (*referring, key))
         ordered[key] = tree[key]
 
     for key in tree:
@@ -98,12 +99,12 @@ def in_order_of_reference(tree: CommentedMap) -> CommentedMap:
 
 
 def _check_kind(old: Any, new: Any, name: str, source: str) -> None:
-    """Refuse a word for a number, a number for a switch, arguments for an object."""
+    """Refuse text for a number, a number for a switch, arguments for an object."""
     if tag_of(old) and _is_plain_map(new) and tag_of(old) != "!PLACEHOLDER":
         raise ValueError(
-            f"{name} in {source} gives arguments only, but {name} is an object "
-            f"({tag_of(old)}). Give a whole object with its tag, or change the keys "
-            f"that the object refers to."
+            f"{name} in {source} has arguments only, but {name} is an object "
+            f"({tag_of(old)}). Write the whole object with its tag, or change the "
+            f"settings that the object refers to."
         )
     if tag_of(new) or new is None:
         return
@@ -114,7 +115,7 @@ def _check_kind(old: Any, new: Any, name: str, source: str) -> None:
         )
     if tag_of(old) or old is None:
         return
-    for kind, words in _KINDS.items():  # text takes anything: --folds 3
+    for kind, words in _KINDS.items():  # text may become anything: --folds 3
         if isinstance(old, kind):
             if not isinstance(new, kind) or isinstance(new, bool) != (kind is bool):
                 raise ValueError(
@@ -125,13 +126,13 @@ def _check_kind(old: Any, new: Any, name: str, source: str) -> None:
 
 
 def at_source(source: str) -> str:
-    """Write where a setting was given: "in a.yaml", "on the command line"."""
+    """Format where a setting was given: "in a.yaml", "on the command line"."""
     return f"{'on' if source == COMMAND_LINE else 'in'} {source}"
 
 
 def parse(text: str, source: str) -> CommentedMap:
-    """Parse settings into YAML nodes; ``source`` names them in errors."""
-    with settings_errors.naming_settings(source, text):
+    """Parse settings into YAML nodes; ``source`` is named in errors."""
+    with naming_settings(source, text):
         tree = YAML().load(text) if text.strip() else CommentedMap()
     if not isinstance(tree, CommentedMap):
         raise ValueError(f"{source} does not hold 'key: value' settings.")
@@ -144,9 +145,9 @@ def _is_plain_map(node: Any) -> bool:
 
 
 def dump(tree: Mapping) -> str:
-    """Write YAML nodes as text, each reference on one line."""
+    """Format YAML nodes as text, with each reference on one line."""
     yaml = YAML()
-    yaml.width = 4096  # a wrapped !ref would no longer be found by a text search
+    yaml.width = 4096  # a text search would not find a wrapped !ref
     stream = StringIO()
     yaml.dump(tree, stream)
     return stream.getvalue()

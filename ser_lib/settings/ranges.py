@@ -1,6 +1,6 @@
-"""Which numbers the settings of all recipes may be.
+"""Allowed numbers for the settings of all recipes.
 
-Whoever adds a setting to a recipe adds it here; ``setting_checks.py`` does the rest.
+A new setting of a recipe is added here; ``checks.py`` uses the table.
 """
 
 import math
@@ -10,18 +10,18 @@ from fnmatch import fnmatchcase
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers that a setting may be.
+    """The numbers that a setting may have.
 
     Arguments
     ---------
     low, high : float
-        The lowest and the highest of them.
+        Lowest and highest number.
     whole : bool
-        Whether only whole numbers are.
+        Whether only whole numbers are allowed.
     open_low, open_high : bool
-        Whether ``low`` and ``high`` themselves are not among them.
+        Whether ``low`` and ``high`` themselves are excluded.
     or_null : bool
-        Whether the setting may also be null.
+        Whether null is allowed.
     listed : bool
         Whether the setting is a list of such numbers, or of such lists.
 
@@ -83,7 +83,7 @@ _PERCENT = Range(0, 100)
 
 _COUNTS = Range(1, whole=True, listed=True)
 
-# A colon leads into a block, a star stands for a name.
+# A colon separates a block from its keys; a star matches any name.
 RANGES = {
     "averaged_checkpoints": _COUNT,
     "batch_size": _COUNT,
@@ -183,17 +183,7 @@ _PATTERNS = [name for name in RANGES if "*" in name]
 
 
 def range_of(name: str) -> Range | None:
-    """Find the range of a setting.
-
-    Arguments
-    ---------
-    name : str
-        As ``setting_checks.values_of`` gives it.
-
-    Returns
-    -------
-    Range | None
-        None if nothing is said about it.
+    """Return the range of a setting by its full name; None if it has none.
 
     Example
     -------

@@ -16,16 +16,16 @@ def run_recipe(
     arguments: Sequence[str],
     description: str,
 ) -> None:
-    """Do what the ``train.py`` of a recipe does: run its settings, or show them.
+    """Run the ``train.py`` of a recipe, or print its settings (``--show_hparams``).
 
     Arguments
     ---------
     run : Callable
         Runs the recipe.
     arguments : Sequence[str]
-        The command line: a settings file, then settings and run options.
+        A settings file, then settings and run options.
     description : str
-        What the help begins with.
+        Start of the help text.
     """
     hparams_file, run_opts, overrides = read_command_line(arguments, description)
     settings = Settings.from_file(hparams_file, overrides)
@@ -39,32 +39,19 @@ def run_recipe(
 def read_command_line(
     arguments: Sequence[str], description: str
 ) -> tuple[str, RunOptions, str]:
-    """Read a command line, and check the device.
+    """Read a command line and check the device.
 
-    Arguments
-    ---------
-    arguments : Sequence[str]
-        The arguments.
-    description : str
-        What the help begins with.
-
-    Returns
-    -------
-    str
-        The settings file.
-    RunOptions
-        SpeechBrain's run options.
-    str
-        The settings, as YAML.
+    Arguments and results are those of ``arguments.read_arguments``; the help text
+    starts with ``description``.
 
     Raises
     ------
     ValueError
-        If an option is given twice or has no value, or the device is not there.
+        See ``arguments.read_arguments``; also if the device does not exist here.
     """
     if {"-h", "--help"} & {*arguments}:
         print(f"{description.strip()}\n")
-        print("With --debug, errors show their Python traceback, too.\n")
+        print("With --debug, errors also show their Python traceback.\n")
     file, run_opts, overrides = read_arguments(arguments)
     if run_opts.device is not None:
         check_device(run_opts.device)
@@ -72,14 +59,7 @@ def read_command_line(
 
 
 def join_processes(run_opts: RunOptions) -> None:
-    """Let the processes that torchrun has started find each other.
-
-    Without torchrun, nothing is done.
-
-    Arguments
-    ---------
-    run_opts : RunOptions
-        SpeechBrain's run options.
+    """Connect the processes that torchrun started; without torchrun, do nothing.
 
     Raises
     ------
@@ -91,8 +71,8 @@ def join_processes(run_opts: RunOptions) -> None:
     backend = run_opts.distributed_backend
     if local_rank is not None and backend == "nccl" and local_rank >= n_gpus:
         raise ValueError(
-            f"There is no GPU for process {local_rank} of this machine ({n_gpus} "
-            f"found). Start as many processes as there are GPUs, or give "
+            f"There is no GPU for process {local_rank} on this machine ({n_gpus} "
+            f"found). Start as many processes as there are GPUs, or use "
             f"--distributed_backend gloo to run them on the CPU."
         )
     ddp_init_group(run_opts)

@@ -1,10 +1,10 @@
 """Settings: short files that extend each other, joined before anything is built.
 
-HyperPyYAML has no inheritance, and it lets a misspelt nested override pass. So the
-layers of an experiment (the files it ``extends:``, the file itself, the command
-line) are joined (``layers.py``) before references resolve.
+HyperPyYAML has no inheritance and accepts a misspelled nested override. So the layers
+of an experiment (the files in ``extends:``, the file itself, the command line) are
+joined (``layers.py``) before references are resolved.
 
-The result is one ordinary HyperPyYAML text, which stock ``load_hyperpyyaml`` reads.
+The result is ordinary HyperPyYAML text, which stock ``load_hyperpyyaml`` can read.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,8 +16,8 @@ from typing import Any
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml.comments import CommentedMap
 
-from ser_lib.settings import errors as settings_errors
 from ser_lib.settings.checks import check_together, check_values
+from ser_lib.settings.errors import naming_settings
 from ser_lib.settings.layers import (
     COMMAND_LINE,
     at_source,
@@ -33,14 +33,14 @@ _NO_VALUE = "(this setting has no value)"
 
 
 class Settings:
-    r"""The settings of one experiment: one flattened HyperPyYAML text.
+    r"""The settings of one experiment, as one flattened HyperPyYAML text.
 
     Arguments
     ---------
     text : str
         A HyperPyYAML document without ``extends:``.
     path : str | Path
-        The file it was made from.
+        The file it was read from.
 
     Example
     -------
@@ -55,7 +55,7 @@ class Settings:
         self.text = text
         self.path = Path(path)
         self._tree = parse(text, str(path))
-        self._plain_values: dict[str, Any] = {}  # parsing takes a while
+        self._plain_values: dict[str, Any] = {}  # a cache, because parsing is slow
 
     @classmethod
     def from_file(cls, path: str | Path, overrides: str | Mapping = "") -> "Settings":
@@ -69,25 +69,19 @@ class Settings:
             Settings that replace those of the files: YAML text, as
             ``arguments.read_arguments`` returns it, or a mapping.
 
-        Returns
-        -------
-        Settings
-            The flattened settings.
-
         Raises
         ------
         FileNotFoundError
             If the file, or one that it extends, does not exist.
         ValueError
-            If a key is unknown, a value changes its kind, or a number is out of its
-            range.
+            If a key is unknown, or a value is of the wrong kind or out of range.
         """
         tree = join_files(Path(path))
         if isinstance(overrides, Mapping):
             overrides = dump(dict(overrides))
-        given = parse(overrides, COMMAND_LINE)
-        merge(tree, given, COMMAND_LINE)
-        check_values(given, at_source(COMMAND_LINE))
+        layer = parse(overrides, COMMAND_LINE)
+        merge(tree, layer, COMMAND_LINE)
+        check_values(layer, at_source(COMMAND_LINE))
         return cls(dump(in_order_of_reference(tree)), path)
 
     def __contains__(self, key: str) -> bool:
@@ -99,38 +93,33 @@ class Settings:
     def __getitem__(self, key: str) -> Any:
         """Build one top-level value and what it refers to, and nothing else.
 
-        A required value (``!PLACEHOLDER``) that was not given is a ValueError.
+        A missing required value (``!PLACEHOLDER``) is a ValueError.
         """
         if key not in self._plain_values:
             value = self._load([key])[key]
             if not _is_plain(value):
-                return value  # objects are built anew each time
+                return value  # objects are built each time
             self._plain_values[key] = value
         return deepcopy(self._plain_values[key])
 
     def build(self, **replaced: Any) -> dict[str, Any]:
-        """Build every object of the settings anew.
+        """Build all settings, as ``load_hyperpyyaml`` does with the flattened text.
 
         Arguments
         ---------
         **replaced : Any
-            Top-level values that hold for this time only, such as ``fold=3``.
-
-        Returns
-        -------
-        dict[str, Any]
-            What ``load_hyperpyyaml`` makes of the flattened text.
+            Top-level values to replace in this call only, such as ``fold=3``.
         """
         return self._load(list(self._tree), **replaced)
 
     def unresolved(self) -> dict[str, Any]:
-        """Give the settings as plain values, with references and objects as text.
+        """Return the settings as plain values, with references and objects as text.
 
         Returns
         -------
         dict[str, Any]
-            A tree of dict, list, str, int, float, bool and None, fit for JSON;
-            a tagged node becomes ``{"!new:module.Class": arguments}``.
+            A JSON-serializable tree; a tagged node becomes
+            ``{"!new:module.Class": arguments}``.
         """
         return without_tags(self._tree)
 
@@ -141,7 +130,7 @@ class Settings:
             missing = self._placeholders()
             options = " ".join(f"--{key} ..." for key in missing)
             raise ValueError(f"{self.path} needs a value for {missing}: give {options}")
-        with settings_errors.naming_settings(str(self.path), wanted):
+        with naming_settings(str(self.path), wanted):
             return load_hyperpyyaml(wanted)
 
     @cached_property
@@ -149,9 +138,9 @@ class Settings:
         return self._resolve()
 
     def _resolve(self, **replaced: Any) -> CommentedMap:
-        given = {**dict.fromkeys(self._placeholders(), _NO_VALUE), **replaced}
-        with settings_errors.naming_settings(str(self.path), self.text):
-            text = resolve_references(self.text, given).read()
+        overrides = {**dict.fromkeys(self._placeholders(), _NO_VALUE), **replaced}
+        with naming_settings(str(self.path), self.text):
+            text = resolve_references(self.text, overrides).read()
         resolved = parse(text, str(self.path))
         check_values(resolved, "with all references resolved")
         check_together(resolved)

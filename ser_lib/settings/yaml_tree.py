@@ -1,25 +1,15 @@
-"""Trees of settings as ruamel.yaml reads them: their tags, and copies without."""
+"""Trees of settings as ruamel.yaml reads them: tags, size, and copies."""
 
 from typing import Any
 
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-_MOST_LEVELS = 50
-_MOST_NODES = 100_000
+_MAX_LEVELS = 50
+_MAX_NODES = 100_000
 
 
 def tag_of(node: Any) -> str:
-    """Give the own tag of a node, such as ``!new:torch.nn.Linear``, or nothing.
-
-    Arguments
-    ---------
-    node : Any
-        A node of a tree.
-
-    Returns
-    -------
-    str
-        The tag.
+    """Return the explicit tag of a node, such as ``!new:torch.nn.Linear``, or "".
 
     Example
     -------
@@ -33,38 +23,36 @@ def tag_of(node: Any) -> str:
 
 
 def check_size(tree: Any, name: str) -> None:
-    """Refuse a tree that is too deep or too large to be walked through.
+    """Refuse a tree that is too deep or too large to be traversed.
 
-    With aliases, a few lines can stand for more nodes than memory can hold.
+    With aliases, a few lines can stand for more nodes than fit in memory.
 
     Arguments
     ---------
-    tree : Any
-        The tree.
     name : str
-        What the message calls it.
+        Name of the tree in the message.
 
     Raises
     ------
     ValueError
-        If it is deeper than 50 levels, or has more than 100,000 nodes.
+        If it is deeper than 50 levels or has more than 100,000 nodes.
     """
-    known: dict[int, tuple[int, int]] = {}
+    sizes: dict[int, tuple[int, int]] = {}
 
     def measure(node: Any, depth: int) -> tuple[int, int]:
-        """Count the nodes and the levels; a part that aliases share is seen once."""
+        """Count nodes and levels; a part that aliases share is traversed once."""
         if not isinstance(node, CommentedMap | CommentedSeq):
             return 1, 1
-        if depth <= _MOST_LEVELS and id(node) not in known:
+        if depth <= _MAX_LEVELS and id(node) not in sizes:
             children = node.values() if isinstance(node, CommentedMap) else node
             measured = [measure(child, depth + 1) for child in children]
             n_nodes = 1 + sum(n for n, _ in measured)
-            known[id(node)] = n_nodes, 1 + max((k for _, k in measured), default=0)
-        n_nodes, n_levels = known.get(id(node), (0, _MOST_LEVELS + 1))
-        if n_nodes > _MOST_NODES or n_levels > _MOST_LEVELS:
+            sizes[id(node)] = n_nodes, 1 + max((k for _, k in measured), default=0)
+        n_nodes, n_levels = sizes.get(id(node), (0, _MAX_LEVELS + 1))
+        if n_nodes > _MAX_NODES or n_levels > _MAX_LEVELS:
             raise ValueError(
-                f"{name} is too large: expected at most {_MOST_NODES:,} values on "
-                f"{_MOST_LEVELS} levels, counting aliases (*) as what they stand for."
+                f"{name} is too large: expected at most {_MAX_NODES:,} values on "
+                f"{_MAX_LEVELS} levels, with aliases (*) expanded."
             )
         return n_nodes, n_levels
 
@@ -72,17 +60,9 @@ def check_size(tree: Any, name: str) -> None:
 
 
 def without_comments(node: Any) -> Any:
-    """Copy a tree without comments, which would stand by the wrong value if merged.
+    """Copy a tree without comments, which would end up next to wrong values in a merge.
 
-    Arguments
-    ---------
-    node : Any
-        The tree.
-
-    Returns
-    -------
-    Any
-        The copy; its aliases point to one and the same node, too.
+    Aliases in the copy still share one node.
     """
     copies: dict[int, Any] = {}
 
@@ -105,12 +85,7 @@ def without_comments(node: Any) -> Any:
 
 
 def without_tags(node: Any) -> Any:
-    """Give a tree as plain values.
-
-    Arguments
-    ---------
-    node : Any
-        The tree.
+    """Copy a tree as plain Python values.
 
     Returns
     -------

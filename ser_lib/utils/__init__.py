@@ -1,1 +1,1 @@
-"""What belongs to no step of the flow; each module is imported by its name."""
+"""Utilities that belong to no step of the flow; import each module by its name."""

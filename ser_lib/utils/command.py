@@ -1,18 +1,18 @@
 """How all commands end.
 
-``run_command`` calls the main function of a command. A mistake of its user, an
-interruption, a full disk or a closed pipe ends in one message, never in a traceback;
-a bug keeps its traceback. The exit codes are
+``run_command`` calls the main function of a command. A mistake of the user, Ctrl-C, a
+full disk or a closed pipe ends in one message without a traceback; a bug keeps its
+traceback. The exit codes are
 
-==== =================================================================
-0    all went well
-1    a bug, or what the command itself says (such as: a file failed)
-2    a mistake in what was given: options, settings, files, disk space
+==== ====================================================================
+0    success
+1    a bug, or a failure that the command reports (such as a failed file)
+2    a user's mistake: options, settings, files, disk space
 130  interrupted by Ctrl-C
 141  the reader of a pipe has gone (``| head``)
-==== =================================================================
+==== ====================================================================
 
-Nothing heavy is imported here, so that wrong usage is told at once.
+This module imports nothing heavy, so that wrong usage is reported at once.
 """
 
 import contextlib
@@ -33,37 +33,37 @@ from typing import TextIO
 from ser_lib import __version__
 from ser_lib.utils.files import is_full_disk
 
-RESUMES = "The same command resumes."
-STARTS_AGAIN = "The same command starts again."
+RESUMES = "Run the same command again to resume."
+STARTS_OVER = "Run the same command again to start over."
 
 BUG = 1
 MISTAKE = 2
 INTERRUPTED = 128 + 2  # SIGINT, as a shell has it
 READER_IS_GONE = 128 + 13  # SIGPIPE
 
-# What is in the message of an exception that a worker of a DataLoader has raised.
-_OF_WORKER = "\nOriginal Traceback (most recent call last):\n"
-_OURS = f"{Path(__file__).resolve().parents[1]}{os.sep}"
+# Marks the message of an exception that a DataLoader worker raised.
+_WORKER_TRACEBACK = "\nOriginal Traceback (most recent call last):\n"
+_OUR_FOLDER = f"{Path(__file__).resolve().parents[1]}{os.sep}"
 
 Main = Callable[[Sequence[str]], int | None]
 
 
 def run_command(
-    main: Main, again: str = STARTS_AGAIN, arguments: Sequence[str] | None = None
+    main: Main, again: str = STARTS_OVER, arguments: Sequence[str] | None = None
 ) -> None:
-    """Call the main function of a command; end the process unless all went well.
+    """Call the main function of a command; exit the process unless it succeeds.
 
     Arguments
     ---------
     main : Callable
-        Takes the arguments of the command line and gives an exit code (None for 0).
-        What takes long to import is best imported in it, so that Ctrl-C meanwhile is
-        told as well as later.
+        Takes the command-line arguments and returns an exit code (None for 0). Import
+        slow libraries inside it, so that Ctrl-C during the import is handled too.
     again : str
-        What the same command does after an interruption or a full disk.
+        What running the same command again does, for the message after an interruption
+        or a full disk.
     arguments : Sequence[str] | None
-        The arguments; None for those of the process. With ``--debug`` among them,
-        mistakes show their traceback, too.
+        None for those of the process. With ``--debug`` among them, mistakes also show
+        their traceback.
 
     Raises
     ------
@@ -85,90 +85,83 @@ def run_command(
     try:
         code = main(arguments) or 0
         sys.stdout.flush()
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last to see it
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the outermost
         message, code = _explain(error, main, again)
         if debug or code == BUG:
             message = f"{''.join(traceback.format_exception(error))}\n{message}"
-        _tell(message)
-    _give_up_closed_pipes()
+        _report(message)
+    _discard_unwritable_output()
     if code:
         sys.exit(code)
 
 
-def tell_interruption(
+def report_uncaught(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """Show an exception as Python does, but for Ctrl-C: the ``sys.excepthook``.
+    """Print an uncaught exception as Python does, but Ctrl-C as one line.
 
-    Arguments
-    ---------
-    kind : type
-        Class of the exception.
-    error : BaseException
-        The exception.
-    trace : TracebackType | None
-        Where it was raised.
+    It serves as ``sys.excepthook``.
     """
     if isinstance(error, KeyboardInterrupt):
-        print(f"Interrupted. {STARTS_AGAIN}", file=sys.stderr)
+        print(f"Interrupted. {STARTS_OVER}", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt, but end at once while torch is imported.
+    """Raise KeyboardInterrupt, but exit at once while torch is being imported.
 
-    Its C++ calls Python meanwhile, and would abort on the exception.
+    Its C++ code calls Python during the import and would abort on the exception.
     """
     spec = getattr(sys.modules.get("torch"), "__spec__", None)
     if getattr(spec, "_initializing", False):
-        print(f"Interrupted. {STARTS_AGAIN}", file=sys.stderr, flush=True)
+        print(f"Interrupted. {STARTS_OVER}", file=sys.stderr, flush=True)
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
     signal.default_int_handler(number, frame)
 
 
 def _explain(error: BaseException, main: Main, again: str) -> tuple[str, int]:
-    """Give a message and an exit code for what ended a command."""
+    """Return a message and an exit code for the error that ended a command."""
     if isinstance(error, KeyboardInterrupt):
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one ends it at once
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C exits at once
         return f"Interrupted. {again}", INTERRUPTED
     if isinstance(error, BrokenPipeError) and _reader_is_gone():
         return "", READER_IS_GONE
     if is_full_disk(error):
-        return f"{_text(error)}. Make space. {again}", MISTAKE
+        return f"{_text(error)}. Free some space. {again}", MISTAKE
     if _is_users_mistake(error, main):
         return _text(error), MISTAKE
     return _how_to_report(), BUG
 
 
 def _is_users_mistake(error: BaseException, main: Main) -> bool:
-    """Tell whether our code, or the system for a named file, refuses something.
+    """Return whether our code, or the system for a named file, refused something.
 
-    A ValueError out of a library is a bug: we should have asked before.
+    A ValueError from a library is a bug: our code should have checked first.
     """
     if isinstance(error, OSError) and error.filename is not None:
         return True
     if not isinstance(error, ValueError | OSError | ModuleNotFoundError):
         return False
     raised_in = _raised_in(error)
-    return raised_in.startswith(_OURS) or raised_in == main.__code__.co_filename
+    return raised_in.startswith(_OUR_FOLDER) or raised_in == main.__code__.co_filename
 
 
 def _raised_in(error: BaseException) -> str:
-    """Give the file whose code raised an exception, perhaps in another process."""
-    if _OF_WORKER in str(error):
+    """Return the file whose code raised an exception, possibly in a worker process."""
+    if _WORKER_TRACEBACK in str(error):
         return re.findall(r'^  File "(.+)", line \d+', str(error), re.MULTILINE)[-1]
     *_, (frame, _line) = traceback.walk_tb(error.__traceback__)
     return frame.f_code.co_filename
 
 
 def _text(error: BaseException) -> str:
-    """Give the message; that of the system as other programs show it."""
+    """Return the message of an error; format system errors as other programs do."""
     if isinstance(error, OSError) and error.strerror:
         names = [os.fsdecode(n) for n in (error.filename, error.filename2) if n]
         return ": ".join([*names, error.strerror])
-    if _OF_WORKER in str(error):
+    if _WORKER_TRACEBACK in str(error):
         return str(error).rpartition(f"\n{type(error).__name__}: ")[2].strip()
     return str(error) or type(error).__name__
 
@@ -187,8 +180,8 @@ def _how_to_report() -> str:
     )
 
 
-def _tell(message: str) -> None:
-    """Write to standard error and, if a run has one by now, to its log file."""
+def _report(message: str) -> None:
+    """Write to standard error and to the log file of the run, if it has one."""
     if not message:
         return
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun
@@ -198,14 +191,14 @@ def _tell(message: str) -> None:
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.FileHandler):
             handler.handle(record)
-    with contextlib.suppress(OSError):  # there is nobody else to tell it
+    with contextlib.suppress(OSError):  # nowhere else to report it
         print(message, file=sys.stderr, flush=True)
 
 
 class _ClosedStream(io.FileIO):
-    """Takes the place of a standard stream that was closed (``>&-``) when we began.
+    """Replace a standard stream that was closed (``>&-``) before the program started.
 
-    Otherwise the next file that is opened would take its number, and get what C
+    Otherwise the next file opened would get its descriptor, and with it whatever C
     libraries write to the stream.
     """
 
@@ -233,7 +226,7 @@ def _replace_closed_streams() -> None:
 
 
 def _reader_is_gone() -> bool:
-    """Tell a closed pipe from a connection that is lost, to a worker for instance."""
+    """Distinguish a closed pipe from another lost connection, such as to a worker."""
     poll = select.poll()
     for standard_output_or_error in (1, 2):
         poll.register(standard_output_or_error, select.POLLERR)
@@ -249,8 +242,8 @@ def _can_flush(stream: TextIO) -> bool:
     return True
 
 
-def _give_up_closed_pipes() -> None:
-    """Keep Python from a traceback for text that could not be written."""
+def _discard_unwritable_output() -> None:
+    """Prevent the traceback that Python prints at exit if it cannot flush a stream."""
     for stream in (sys.stdout, sys.stderr):
         if not _can_flush(stream):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,6 +1,6 @@
-"""The options of our own commands, read the same everywhere.
+"""Option parsing for our own commands.
 
-The recipes take settings and SpeechBrain's options instead, see ``recipe.py``.
+The recipes take settings and SpeechBrain's options instead, see ``settings/recipe.py``.
 """
 
 import argparse
@@ -11,16 +11,16 @@ from typing import Any
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser of options that is strict where argparse is not, the same everywhere.
+    """An ArgumentParser that is stricter than argparse.
 
-    Options cannot be abbreviated nor given twice, and there is ``--debug``.
+    Options cannot be abbreviated or repeated, and every command has ``--debug``.
 
     Arguments
     ---------
     module : str
-        Name of the command's module, for ``python -m``; empty for a script.
+        Module to run with ``python -m``; empty for a script.
     description : str
-        The help; its line breaks are kept.
+        The help text; line breaks are kept.
 
     Example
     -------
@@ -40,13 +40,13 @@ class CommandParser(argparse.ArgumentParser):
         self.add_argument(
             "--debug",
             action="store_true",
-            help="show the Python traceback of an error, too",
+            help="also show the Python traceback of an error",
         )
 
     def parse_known_args(
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Read the arguments as argparse does; refuse an option given twice."""
+        """Parse like argparse, but refuse an option that is given twice."""
         args = sys.argv[1:] if args is None else list(args)
         options = args[: args.index("--")] if "--" in args else args
         names = [option.split("=")[0] for option in options]
@@ -57,46 +57,26 @@ class CommandParser(argparse.ArgumentParser):
 
 
 def text_argument(text: str) -> str:
-    """Read an argument that must not be empty, as ``type=`` of an option.
-
-    Arguments
-    ---------
-    text : str
-        The argument.
-
-    Returns
-    -------
-    str
-        The argument as it is.
+    """Check that an argument is not empty, as ``type=`` of an option.
 
     Raises
     ------
     argparse.ArgumentTypeError
-        If nothing is in it, as with ``"$UNSET"`` in a shell.
+        If it is blank, as ``"$UNSET"`` is in a shell.
     """
     if not text.strip():
         raise argparse.ArgumentTypeError(
-            "the argument is empty (is a variable of the shell not set?)"
+            "the argument is empty (is a shell variable not set?)"
         )
     return text
 
 
 def path_argument(text: str) -> Path:
-    """Read a path that must not be empty: an empty one would be the current folder.
-
-    Arguments
-    ---------
-    text : str
-        The argument.
-
-    Returns
-    -------
-    Path
-        The path.
+    """Read a path, which must not be empty: ``Path("")`` is the current folder.
 
     Raises
     ------
     argparse.ArgumentTypeError
-        As for :func:`text_argument`.
+        See :func:`text_argument`.
     """
     return Path(text_argument(text))

@@ -1,10 +1,10 @@
-"""The devices that a model can run on here."""
+"""Devices that a model can run on."""
 
 import torch
 
 
 def check_device(name: str) -> None:
-    """Refuse a device that PyTorch does not know or this machine does not have.
+    """Refuse a device that PyTorch does not know or that this machine does not have.
 
     Arguments
     ---------
@@ -14,7 +14,7 @@ def check_device(name: str) -> None:
     Raises
     ------
     ValueError
-        If it cannot be used.
+        If the device cannot be used; the message lists those that can.
 
     Example
     -------
@@ -23,14 +23,12 @@ def check_device(name: str) -> None:
     Traceback (most recent call last):
     ValueError: --device 'gpu' cannot be used here; expected cpu.
     """
-    here = ["cpu"]
+    devices = ["cpu"]
     if torch.accelerator.is_available():
         kind = torch.accelerator.current_accelerator().type
-        here += [
-            kind,
-            *(f"{kind}:{i}" for i in range(torch.accelerator.device_count())),
-        ]
-    if name not in here:
+        n_devices = torch.accelerator.device_count()
+        devices += [kind, *(f"{kind}:{i}" for i in range(n_devices))]
+    if name not in devices:
         raise ValueError(
-            f"--device {name!r} cannot be used here; expected {' or '.join(here)}."
+            f"--device {name!r} cannot be used here; expected {' or '.join(devices)}."
         )

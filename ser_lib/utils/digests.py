@@ -1,4 +1,4 @@
-"""Digests: short names for content, by which what is computed once is found again."""
+"""Digests: short names for content, which identify results that can be reused."""
 
 import hashlib
 import json
@@ -6,12 +6,7 @@ from typing import Any
 
 
 def digest(content: Any) -> str:
-    """Hash a tree of plain Python values.
-
-    Arguments
-    ---------
-    content : Any
-        Anything that JSON can hold.
+    """Hash a JSON-serializable tree of values.
 
     Returns
     -------

@@ -1,8 +1,8 @@
-"""Several processes on one experiment (torchrun): who writes, who reads what.
+"""Several processes on one experiment (torchrun).
 
-Every process trains on its share of the batches, and validates and tests its share;
-what they found is gathered, so all of them go on with the same numbers. Only the
-first one writes. In a single process, everything here does nothing.
+Each process trains, validates and tests on its share of the batches. The results are
+gathered, so that all processes continue with the same numbers. Only the first process
+writes files. In a single process, these functions do nothing.
 """
 
 from collections.abc import Iterator
@@ -23,25 +23,20 @@ from ser_lib.utils.files import make_folder, one_at_a_time
 
 
 def process_rank() -> int:
-    """Give the number of this process, from 0."""
+    """Return the rank of this process, from 0."""
     return torch.distributed.get_rank() if is_distributed_initialized() else 0
 
 
 def n_processes() -> int:
-    """Give the number of processes that work together."""
+    """Return the number of processes."""
     return torch.distributed.get_world_size() if is_distributed_initialized() else 1
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Let one run at a time into a folder of shared work; others wait, and say so.
+    """Let one run at a time work in a shared folder; other runs wait and say so.
 
-    The processes of one run enter together.
-
-    Arguments
-    ---------
-    folder : Path
-        The folder; it is made where it is missing.
+    The processes of one run enter together. A missing folder is created.
     """
     with ExitStack() as held:
         if if_main_process():
@@ -53,17 +48,12 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def gather_lists(own: list) -> list:
-    """Join the lists of all processes; every process gets the whole.
+    """Concatenate the lists of all processes, in the order of their ranks.
 
     Arguments
     ---------
     own : list
-        Picklable items of this process; tensors on the CPU.
-
-    Returns
-    -------
-    list
-        Items of process 0, then of process 1 and so on.
+        Picklable items of this process; tensors must be on the CPU.
 
     Example
     -------
@@ -78,32 +68,16 @@ def gather_lists(own: list) -> list:
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
-    """Give the module behind DistributedDataParallel.
+    """Return the module inside DistributedDataParallel, or an unwrapped module itself.
 
-    Evaluation uses it: the processes have different numbers of batches there, and
-    the wrapper would wait for the others in each.
-
-    Arguments
-    ---------
-    module : nn.Module
-        A module, wrapped or not.
-
-    Returns
-    -------
-    nn.Module
-        The module itself.
+    Use it for evaluation, where processes have different numbers of batches: the
+    wrapper would wait for the others at each batch.
     """
     return module.module if isinstance(module, DistributedDataParallel) else module
 
 
 def share_buffers(module: nn.Module) -> None:
-    """Give all processes the buffers of the first: running means of batch norms.
-
-    Arguments
-    ---------
-    module : nn.Module
-        Changed in place.
-    """
+    """Copy the buffers of process 0, such as batch-norm means, to all others."""
     if is_distributed_initialized():
         for buffer in module.buffers():
             torch.distributed.broadcast(buffer, src=0)

@@ -1,10 +1,10 @@
-"""Downloads that continue where they were cut, and archives that stay in their folder.
+"""Downloads that resume, and archives that are unpacked once.
 
-A file counts as downloaded when its size and its MD5 sum are those of the release; an
-archive counts as unpacked when its folder has its final name. Until then a file is
-called ``<name>.part`` and a folder ``.unfinished.<name>``, so a killed run leaves
-nothing behind that a later run takes for finished. Runs that start together wait for
-the one that downloads.
+A file counts as downloaded when its size and MD5 sum match; an archive counts as
+unpacked when its folder has its final name. Until then a file is called
+``<name>.part`` and a folder ``.unfinished.<name>``, so that no later run mistakes the
+remains of a killed run for a finished download. Runs that start together wait for the
+one that downloads.
 """
 
 import hashlib
@@ -22,10 +22,12 @@ from pathlib import Path, PureWindowsPath
 from filelock import FileLock
 from tqdm import tqdm
 
-# For connecting and for each wait for data, so a dead server shows within seconds.
+from ser_lib.utils.disk import check_disk_space
+
+# For connecting and for each read, so that a dead server is noticed within seconds.
 TIMEOUT_S = 10
 _CHUNK_BYTES = 2**18
-# What the network can do to us. Other OSErrors, such as a full disk, say so themselves.
+# Other OSErrors, such as a full disk, need no explanation.
 _NETWORK_ERRORS = (
     urllib.error.URLError,
     http.client.HTTPException,
@@ -36,31 +38,28 @@ _NETWORK_ERRORS = (
 
 
 def download(url: str, path: str | Path, size_bytes: int, md5: str) -> None:
-    """Download a file of known content, or continue a download that was cut.
+    """Download a file of known content, or resume an interrupted download.
 
-    Nothing is fetched if the file is there already and is the right one.
+    If the right file exists already, nothing is fetched.
 
     Arguments
     ---------
     url : str
-        Where the file is published; http, https or file.
+        With the scheme http, https or file.
     path : str | Path
-        The file to write. ``<path>.part`` holds what has arrived so far.
-    size_bytes : int
-        Size of the file.
+        The file to write. ``<path>.part`` holds the bytes received so far.
     md5 : str
-        Its MD5 sum, in hexadecimal digits. It guards against damage and mix-ups, not
-        against forgery.
+        Its MD5 sum, in hexadecimal digits. It detects damage and mix-ups, not forgery.
 
     Raises
     ------
     ConnectionError
-        If the file cannot be reached, or the connection breaks.
+        If the server cannot be reached, or the connection breaks.
     ValueError
-        If the scheme of the URL is another, or if the size or the MD5 sum is wrong. A
-        wrong download is removed; a wrong file that stood at ``path`` before is not.
+        If the URL has another scheme, or the size or the MD5 sum is wrong. A wrong
+        download is deleted; a wrong file that was at ``path`` before is kept.
     OSError
-        If the disk has no room for it.
+        If the disk has too little free space.
 
     Example
     -------
@@ -90,9 +89,9 @@ def download(url: str, path: str | Path, size_bytes: int, md5: str) -> None:
     if wrong:
         part.unlink()
         raise ValueError(
-            f"What came from {url} is not the expected file: {wrong}. It was removed. "
-            f"Run the same command again; if that does not help, the file was changed "
-            f"where it is published: {_by_hand(url, path)}"
+            f"The file downloaded from {url} is not the expected one: {wrong}. It was "
+            f"deleted. Run the same command again; if that does not help, the "
+            f"published file has changed: {_by_hand(url, path)}"
         )
     os.replace(part, path)
 
@@ -100,16 +99,18 @@ def download(url: str, path: str | Path, size_bytes: int, md5: str) -> None:
 def download_and_unpack(
     url: str, archive: str | Path, folder: str | Path, size_bytes: int, md5: str
 ) -> None:
-    """Download a zip archive and unpack it, once, however many runs ask for it.
+    """Download a zip archive and unpack it, once, even if several runs start together.
+
+    Errors are those of :func:`download` and :func:`unpack_zip`.
 
     Arguments
     ---------
     url, size_bytes, md5 :
-        As for :func:`download`, which says what can go wrong.
+        See :func:`download`.
     archive : str | Path
         The zip file to write.
     folder : str | Path
-        The folder to unpack it into. If it has something in it, nothing is done.
+        The folder to unpack into. If it is not empty, nothing is done.
     """
     archive, folder = Path(archive), Path(folder)
     archive.parent.mkdir(parents=True, exist_ok=True)
@@ -120,54 +121,25 @@ def download_and_unpack(
         unpack_zip(archive, folder)
 
 
-def needs_space(folder: str | Path, n_bytes: int) -> None:
-    """Check that a disk has room, before something large is written to it.
-
-    Arguments
-    ---------
-    folder : str | Path
-        A folder on that disk; it need not exist yet.
-    n_bytes : int
-        How much is going to be written.
-
-    Raises
-    ------
-    OSError
-        If less is free; the message says how much is needed and how much is free.
-
-    Example
-    -------
-    >>> needs_space("a/folder/to/come", n_bytes=1)
-    """
-    folder = Path(folder).absolute()
-    existing = next(f for f in (folder, *folder.parents) if f.exists())
-    free_bytes = shutil.disk_usage(existing).free
-    if free_bytes < n_bytes:
-        raise OSError(
-            f"Not enough disk space in {folder}: needed {n_bytes / 1e6:,.1f} MB, free "
-            f"{free_bytes / 1e6:,.1f} MB. Free some space or choose another folder."
-        )
-
-
 def unpack_zip(archive: str | Path, folder: str | Path) -> None:
     """Unpack a zip archive into a folder that appears only when it is complete.
 
     Arguments
     ---------
     archive : str | Path
-        The zip file; it is left where it is.
+        The zip file; it is kept.
     folder : str | Path
-        The folder to make. If it exists it must be empty.
+        The folder to create. If it exists, it must be empty.
 
     Raises
     ------
     FileExistsError
-        If ``folder`` has something in it.
+        If ``folder`` is not empty.
     ValueError
-        If the archive is damaged, or if a member would be written outside of the
-        folder (an absolute name, ``..``) or is a symbolic link.
+        If the archive is damaged, or a member is a symbolic link or would be written
+        outside the folder (an absolute name, ``..``).
     OSError
-        If the disk has no room for the unpacked files.
+        If the disk has too little free space.
 
     Example
     -------
@@ -191,14 +163,15 @@ def unpack_zip(archive: str | Path, folder: str | Path) -> None:
             members = f.infolist()
             for member in members:
                 _check_member(archive, member)
-            needs_space(folder, sum(member.file_size for member in members))
+            needed_bytes = sum(member.file_size for member in members)
+            check_disk_space(folder, needed_bytes, f"Unpacking {archive}")
             unfinished.mkdir(parents=True)
             for member in tqdm(members, "unpacking", unit="file", ascii=True):
                 f.extract(member, unfinished)
     except zipfile.BadZipFile as error:
         raise ValueError(
-            f"{archive} is damaged or not a zip file ({error}). Delete it and get it "
-            f"again."
+            f"{archive} is damaged or not a zip file ({error}). Delete it and download "
+            f"it again."
         ) from error
     if folder.exists():
         folder.rmdir()  # Windows does not rename onto an empty folder
@@ -211,13 +184,13 @@ def _part(path: Path) -> Path:
 
 def _by_hand(url: str, path: Path) -> str:
     return (
-        f"download it by hand from {url} , put it at {path} and run the same command "
+        f"download it manually from {url} , save it as {path} and run the same command "
         f"again."
     )
 
 
 def _difference(path: Path, size_bytes: int, md5: str) -> str:
-    """Say what is wrong with a file; empty if nothing is."""
+    """Describe what is wrong with a file; empty if nothing is."""
     found_bytes = path.stat().st_size
     if found_bytes != size_bytes:
         return f"expected {size_bytes:,} bytes, found {found_bytes:,} bytes"
@@ -231,12 +204,12 @@ def _difference(path: Path, size_bytes: int, md5: str) -> str:
 
 
 def _fetch(url: str, path: Path, size_bytes: int) -> None:
-    """Bring ``<path>.part`` to its full length."""
+    """Download ``<path>.part`` to its full length."""
     part = _part(path)
     start_byte = part.stat().st_size if part.exists() else 0
     if start_byte >= size_bytes:  # killed between the last byte and the check
         return
-    needs_space(path.parent, size_bytes - start_byte)
+    check_disk_space(path.parent, size_bytes - start_byte, f"Downloading {path.name}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with _open(url, start_byte) as response:
@@ -245,13 +218,13 @@ def _fetch(url: str, path: Path, size_bytes: int) -> None:
         kept_bytes = part.stat().st_size if part.exists() else 0
         raise ConnectionError(
             f"Could not download {url}: {error}. {kept_bytes:,} of {size_bytes:,} "
-            f"bytes have arrived so far. Run the same command again to go on from "
-            f"there. Without a network here, {_by_hand(url, path)}"
+            f"bytes have arrived so far. Run the same command again to resume. If this "
+            f"machine has no network, {_by_hand(url, path)}"
         ) from error
 
 
 def _open(url: str, start_byte: int):
-    """Ask for the rest of a file, or for all of it where the rest is refused."""
+    """Request the rest of a file, or all of it if the server refuses the range."""
     headers = {"Range": f"bytes={start_byte}-"} if start_byte else {}
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 (checked above)
     try:
@@ -263,9 +236,9 @@ def _open(url: str, start_byte: int):
 
 
 def _save(response, part: Path, start_byte: int, size_bytes: int) -> None:
-    """Write a response to the file, with a progress bar on stderr."""
+    """Write a response to a file, with a progress bar on stderr."""
     if response.status != http.client.PARTIAL_CONTENT:
-        start_byte = 0  # the server sends the file from its beginning
+        start_byte = 0  # the server sends the file from the beginning
     length = response.headers["Content-Length"]
     end_byte = start_byte + int(length) if length else size_bytes
     bar = tqdm(
@@ -278,7 +251,7 @@ def _save(response, part: Path, start_byte: int, size_bytes: int) -> None:
         mininterval=1,
     )
     with bar, open(part, "ab" if start_byte else "wb") as f:
-        # One chunk too many is enough to see that the file is not the expected one.
+        # One chunk too many is enough to detect a wrong file.
         while f.tell() <= size_bytes and (chunk := response.read(_CHUNK_BYTES)):
             f.write(chunk)
             bar.update(len(chunk))
@@ -288,13 +261,13 @@ def _save(response, part: Path, start_byte: int, size_bytes: int) -> None:
 
 
 def _check_member(archive: str | Path, member: zipfile.ZipInfo) -> None:
-    """Refuse a member that could write, or point, outside of the folder."""
-    # Reads "/" and "\", "C:" and "//host" alike, so it is right on every system.
+    """Refuse a member that could write, or point, outside the folder."""
+    # Understands "/", "\", "C:" and "//host", so it is right on every system.
     name = PureWindowsPath(member.filename)
     is_link = stat.S_ISLNK(member.external_attr >> 16)
     if name.anchor or ".." in name.parts or is_link:
-        what = "is a symbolic link" if is_link else "leads out of the folder"
+        problem = "is a symbolic link" if is_link else "leads out of the folder"
         raise ValueError(
-            f"{archive} was not unpacked: its member {member.filename!r} {what}. This "
-            f"is not an archive as published; delete it and get it again."
+            f"{archive} was not unpacked: its member {member.filename!r} {problem}. "
+            f"This is not the published archive; delete it and download it again."
         )

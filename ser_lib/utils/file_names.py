@@ -1,27 +1,20 @@
-"""Names of files as text: Linux allows any bytes in them but a slash and NUL."""
+"""File names as text: Linux allows any bytes in them except a slash and NUL."""
 
 import hashlib
 import os
 import re
 
-# What Python makes of bytes that are not UTF-8, and what looks like that escaped.
+# The surrogates that Python decodes invalid UTF-8 to, and text that looks like an
+# escaped surrogate.
 _TO_ESCAPE = re.compile(r"[\ud800-\udfff]|\\ud[89a-f][0-9a-f]{2}")
 # File systems allow 255 bytes; this leaves room for a suffix.
-_MOST_BYTES = 235
+_MAX_BYTES = 235
 
 
 def printable(text: str) -> str:
-    r"""Escape what no file in UTF-8 can hold.
+    r"""Escape characters that cannot be encoded in UTF-8.
 
-    Arguments
-    ---------
-    text : str
-        A name, or a message that holds it.
-
-    Returns
-    -------
-    str
-        Different texts stay different.
+    Different texts stay different.
 
     Example
     -------
@@ -35,17 +28,7 @@ def printable(text: str) -> str:
 
 
 def on_one_line(text: str) -> str:
-    r"""Escape line breaks and what else a terminal would act on.
-
-    Arguments
-    ---------
-    text : str
-        A message that may hold the name of a file.
-
-    Returns
-    -------
-    str
-        Letters of all scripts stay.
+    r"""Escape line breaks and other control characters; letters of all scripts stay.
 
     Example
     -------
@@ -58,17 +41,10 @@ def on_one_line(text: str) -> str:
 
 
 def shortened(name: str) -> str:
-    """Cut a name that leaves no room for a suffix.
+    """Shorten a file name that leaves no room for a suffix.
 
-    Arguments
-    ---------
-    name : str
-        The name of a file, without folders.
-
-    Returns
-    -------
-    str
-        A cut name ends with a checksum of the whole, so different names stay different.
+    A shortened name ends with a checksum of the whole, so different names stay
+    different.
 
     Example
     -------
@@ -76,8 +52,8 @@ def shortened(name: str) -> str:
     ('a.wav', 235)
     """
     encoded = os.fsencode(name)
-    if len(encoded) <= _MOST_BYTES:
+    if len(encoded) <= _MAX_BYTES:
         return name
     checksum = hashlib.sha256(encoded).hexdigest()[:8]
-    start = encoded[: _MOST_BYTES - 9].decode("utf-8", "ignore")
+    start = encoded[: _MAX_BYTES - 9].decode("utf-8", "ignore")
     return f"{start}~{checksum}"

@@ -1,6 +1,6 @@
-"""Files that are either whole or not there, and work that one run does at a time.
+"""Atomic writing of files, and locks for work that one run does at a time.
 
-A run can be killed at any moment. Everything a later run trusts is therefore
+A run can be killed at any moment. Every file that a later run trusts is therefore
 written under a temporary name in the same folder and renamed when complete.
 """
 
@@ -18,34 +18,23 @@ from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
-UNFINISHED = ".unfinished."  # what the temporary names begin with
+UNFINISHED = ".unfinished."  # prefix of temporary names
 _FULL_DISK_CODES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# How torch and safetensors, which give no errno, tell that a file was not written.
+# Messages of torch and safetensors, which set no errno.
 _FULL_DISK_TEXTS = (
     "No space left on device",
     "PytorchStreamWriter failed writing",
     "iostream error",
     "unexpected pos",
 )
-_LONGEST_SUFFIX = 16
+_MAX_SUFFIX_BYTES = 16
 
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
 def named_in_errors(path: str | Path) -> Iterator[None]:
-    """Name a file in an error of the system that does not, such as of a bad disk.
-
-    Arguments
-    ---------
-    path : str | Path
-        The file that is read in the block.
-
-    Raises
-    ------
-    OSError
-        The same, with the name.
-    """
+    """Add the file that is read in the block to system errors that name none."""
     try:
         yield
     except OSError as error:
@@ -55,15 +44,16 @@ def named_in_errors(path: str | Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    r"""Give a temporary path; rename it to ``path`` when the block succeeds.
+    r"""Yield a temporary path; rename it to ``path`` when the block succeeds.
 
-    Only a regular file is replaced, and keeps its permissions. If ``path`` is a link,
-    its target is written. A device or FIFO gets the content when the block succeeds.
+    Only a regular file is replaced, and it keeps its permissions. If ``path`` is a
+    link, its target is written. A device or FIFO receives the content when the block
+    succeeds.
 
     Arguments
     ---------
     path : str | Path
-        Where the finished file is to stand; missing folders are made.
+        The final path; missing folders are created.
 
     Yields
     ------
@@ -73,8 +63,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     OSError
-        If ``path`` is a folder or cannot be written, before the block is run; if the
-        disk is full. What was there before is whole.
+        If ``path`` is a folder or cannot be written (before the block runs), or if the
+        disk is full. An existing file is left unchanged.
 
     Example
     -------
@@ -91,17 +81,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those that it is in, where they are missing.
-
-    Arguments
-    ---------
-    folder : Path
-        The folder.
+    """Create a folder and its parents.
 
     Raises
     ------
     NotADirectoryError
-        If it is a file.
+        If the folder or a parent is a file.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -111,18 +96,7 @@ def make_folder(folder: Path) -> None:
 
 
 def is_special(path: Path) -> bool:
-    """Tell whether a path leads to what can be written but not replaced.
-
-    Arguments
-    ---------
-    path : Path
-        Links are followed.
-
-    Returns
-    -------
-    bool
-        True for a device, FIFO or socket.
-    """
+    """Return whether a path, with links followed, is a device, FIFO or socket."""
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
@@ -132,16 +106,6 @@ def is_special(path: Path) -> bool:
 
 def open_special(path: Path) -> BinaryIO:
     """Open a terminal, the null device, a pipe or a FIFO for writing.
-
-    Arguments
-    ---------
-    path : Path
-        The device.
-
-    Returns
-    -------
-    BinaryIO
-        Open for writing.
 
     Raises
     ------
@@ -153,7 +117,7 @@ def open_special(path: Path) -> BinaryIO:
         kind = "socket" if stat.S_ISSOCK(mode) else "disk"
         raise OSError(f"{path} is a {kind}. Give the name of a file.")
     try:
-        # Without O_NONBLOCK, opening a FIFO waits for a reader, perhaps for ever.
+        # Without O_NONBLOCK, opening a FIFO waits for a reader, possibly for ever.
         descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as error:
         if error.errno == errno.ENXIO and stat.S_ISFIFO(mode):
@@ -167,19 +131,19 @@ def open_special(path: Path) -> BinaryIO:
 
 @contextmanager
 def naming(path: Path, unfinished: Path | None = None) -> Iterator[None]:
-    """Name a file in the error of a full disk, which names none.
+    """Add the name of the file written in the block to system errors that need it.
 
     Arguments
     ---------
     path : Path
-        The file that is written in the block.
+        The name to report.
     unfinished : Path | None
-        Another name of it, which the user need not know.
+        Temporary name of the same file, which ``path`` replaces in the error.
 
     Raises
     ------
     OSError
-        As raised in the block; with ``path``, where it is about the file.
+        The error of the block, with ``path`` if it is about this file.
     """
     try:
         yield
@@ -191,17 +155,7 @@ def naming(path: Path, unfinished: Path | None = None) -> Iterator[None]:
 
 
 def is_full_disk(error: BaseException) -> bool:
-    """Tell whether a file could not be written because its disk, or a quota, is full.
-
-    Arguments
-    ---------
-    error : BaseException
-        What came of writing it.
-
-    Returns
-    -------
-    bool
-        Whether it is so.
+    """Return whether writing failed because the disk, or a quota, is full.
 
     Example
     -------
@@ -215,20 +169,20 @@ def is_full_disk(error: BaseException) -> bool:
 
 @contextmanager
 def one_at_a_time(lock_file: Path, what: Path) -> Iterator[None]:
-    """Let one process at a time into the block; the others wait, and say so.
+    """Let one process at a time into the block; the others wait and say so.
 
     Arguments
     ---------
     lock_file : Path
-        A file for the lock; it stays.
+        The file to lock; it is not deleted.
     what : Path
-        What the message names.
+        What the log message names.
     """
     lock = FileLock(lock_file)
     try:
         lock.acquire(timeout=1)
     except Timeout:
-        logger.warning("Another run is at work in %s: waiting for it.", what)
+        logger.warning("Another run is working in %s: waiting for it.", what)
         lock.acquire()
     try:
         yield
@@ -238,35 +192,35 @@ def one_at_a_time(lock_file: Path, what: Path) -> Iterator[None]:
 
 @contextmanager
 def _renamed(path: Path) -> Iterator[Path]:
-    """Give a name beside the file that ``path`` leads to; put it in its place."""
+    """Yield a temporary name next to the file that ``path`` leads to; rename it."""
     target = Path(os.path.realpath(path))
-    suffix = path.suffix if len(os.fsencode(path.suffix)) <= _LONGEST_SUFFIX else ""
+    suffix = path.suffix if len(os.fsencode(path.suffix)) <= _MAX_SUFFIX_BYTES else ""
     name = f"{UNFINISHED}{os.getpid()}.{secrets.token_hex(4)}{suffix}"
     unfinished = target.with_name(name)
     try:
         with naming(path, unfinished):
-            _take_place(target, unfinished, path)
+            _create_like(target, unfinished, path)
             yield unfinished
             os.replace(unfinished, target)
     finally:
         unfinished.unlink(missing_ok=True)
 
 
-def _take_place(target: Path, unfinished: Path, path: Path) -> None:
-    """Make the temporary file, with the permissions of the one it will replace."""
+def _create_like(target: Path, unfinished: Path, path: Path) -> None:
+    """Create the temporary file with the permissions of the file to replace."""
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, "Is a folder, not a file", str(path))
-    is_there = target.exists()
-    if is_there and not os.access(target, os.W_OK):
+    exists = target.exists()
+    if exists and not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     unfinished.touch(exist_ok=False)
-    if is_there:
+    if exists:
         shutil.copymode(target, unfinished)
 
 
 @contextmanager
 def _copied(path: Path) -> Iterator[Path]:
-    """Give a path in a folder of its own; copy what is written there to a device."""
+    """Yield a path in a temporary folder; copy the file written there to a device."""
     with naming(path), open_special(path) as device:
         with tempfile.TemporaryDirectory() as folder:
             unfinished = Path(folder) / f"content{path.suffix}"

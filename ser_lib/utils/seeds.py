@@ -1,21 +1,15 @@
-"""Seeds that depend on the experiment, the fold and the epoch alone."""
+"""Seeds that depend only on the experiment, the fold and the epoch."""
 
 import numpy as np
 
 
 def epoch_seed(seed: int, fold: int, epoch: int) -> int:
-    """Derive the seed of an epoch.
-
-    Arguments
-    ---------
-    seed, fold, epoch : int
-        Seed of the experiment, number of the fold, number of the epoch (0 for what
-        comes before training).
+    """Derive the seed of an epoch; epoch 0 stands for everything before training.
 
     Returns
     -------
     int
-        A 32-bit seed; neighbouring inputs give unrelated ones.
+        A 32-bit seed; neighboring inputs give unrelated seeds.
 
     Example
     -------

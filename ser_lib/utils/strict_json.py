@@ -1,7 +1,7 @@
-"""JSON from a stranger: read in bounded time, and without surprises.
+"""JSON from an untrusted source, read in bounded time.
 
-Python's reader takes a key twice, NaN and numbers of any size. Here each is refused,
-and so is a text that is too long or nested too deeply.
+Python's reader accepts duplicate keys, NaN and numbers of any size. These functions
+refuse them, and files that are too long or too deeply nested.
 """
 
 import json
@@ -16,27 +16,17 @@ from ser_lib.utils.files import named_in_errors
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 10
 MAX_ENTRIES = 128
-MAX_LETTERS = 200
+MAX_CHARACTERS = 200
 MAX_NUMBER = 16_384
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a file.
-
-    Arguments
-    ---------
-    path : str | Path
-        A JSON file of up to ``MAX_BYTES``.
-
-    Returns
-    -------
-    Any
-        Its content.
+    """Read a JSON file of up to ``MAX_BYTES``.
 
     Raises
     ------
     ValueError
-        If it is larger, or as for :func:`parse_json`.
+        If it is larger, or as in :func:`parse_json`.
     """
     with named_in_errors(path), open(path, "rb") as f:
         content = f.read(MAX_BYTES + 1)
@@ -46,32 +36,27 @@ def read_json(path: str | Path) -> Any:
 
 
 def parse_json(text: str | bytes, name: str | Path) -> Any:
-    """Parse a text.
+    """Parse JSON text.
 
     Arguments
     ---------
     text : str | bytes
-        JSON; bytes are UTF-8.
+        Bytes are decoded as UTF-8.
     name : str | Path
-        Where it stands, for the message.
-
-    Returns
-    -------
-    Any
-        Plain Python values.
+        Source of the text, for the message.
 
     Raises
     ------
     ValueError
-        If it is not JSON, a key stands twice in a mapping, a number is not finite, or
-        it is nested too deeply.
+        If it is not JSON, a mapping has a key twice, a number is not finite, or it is
+        nested too deeply.
 
     Example
     -------
     >>> parse_json('{"seed": 1, "seed": 2}', "model.json")
     Traceback (most recent call last):
     ...
-    ValueError: model.json is damaged, it is not JSON as expected: 'seed' stands twice
+    ValueError: model.json is damaged: it is not valid JSON ('seed' occurs twice).
     """
     try:
         text = text.decode("utf-8") if isinstance(text, bytes) else text
@@ -85,7 +70,7 @@ def parse_json(text: str | bytes, name: str | Path) -> Any:
         problem = error
     except RecursionError:
         problem = "it is nested too deeply"
-    raise ValueError(f"{name} is damaged, it is not JSON as expected: {problem}")
+    raise ValueError(f"{name} is damaged: it is not valid JSON ({problem}).")
 
 
 def check_plain(
@@ -95,26 +80,27 @@ def check_plain(
     key: str = "it",
     depth: int = MAX_DEPTH,
 ) -> None:
-    """Check that a value is plain and small.
+    """Check that a value is made of plain Python values and is small.
+
+    The limits are the constants of this module.
 
     Arguments
     ---------
     value : Any
-        A tree of mappings, lists, words, numbers, truth values and None.
+        A tree of mappings, lists, strings, numbers, booleans and None.
     where : str
-        What it describes, for the message.
+        What the value describes; the message begins with it.
     max_numbers : Mapping[str, float]
-        The largest number under a key, where that is not ``MAX_NUMBER``.
+        The largest number under a key, if it is not ``MAX_NUMBER``.
     key : str
-        What the value stands under.
+        The key of the value.
     depth : int
-        Levels that it may have.
+        Number of levels that it may have.
 
     Raises
     ------
     ValueError
-        If something else is in it, or one of the limits at the head of this file is
-        passed.
+        If the value holds something else or exceeds a limit.
 
     Example
     -------
@@ -140,12 +126,14 @@ Expected up to 16384.
 
 
 def _expectation(value: Any, depth: int, max_number: float) -> str:
-    """Say what was expected in place of a value; nothing if it is fine."""
+    """Return what was expected instead of a value; empty if the value is fine."""
     if isinstance(value, dict | list):
         is_fine = len(value) <= MAX_ENTRIES and depth > 0
-        return "" if is_fine else f"{MAX_ENTRIES} entries, {MAX_DEPTH} levels at most"
+        limit = f"at most {MAX_ENTRIES} entries and {MAX_DEPTH} levels"
+        return "" if is_fine else limit
     if isinstance(value, str):
-        return "" if len(value) <= MAX_LETTERS else f"{MAX_LETTERS} letters at most"
+        is_fine = len(value) <= MAX_CHARACTERS
+        return "" if is_fine else f"at most {MAX_CHARACTERS} characters"
     if isinstance(value, int | float):  # NaN is not below any limit
         return "" if abs(value) <= max_number else f"up to {max_number}"
     return "" if value is None else "a plain value"
@@ -154,8 +142,8 @@ def _expectation(value: Any, depth: int, max_number: float) -> str:
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
-        ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"{twice[:MAX_LETTERS]!r} stands twice")
+        ((key, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"{key[:MAX_CHARACTERS]!r} occurs twice")
     return content
 
 

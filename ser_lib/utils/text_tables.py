@@ -1,4 +1,4 @@
-"""Tables: read from files, and written as text for Markdown and for the console."""
+"""Tables as text: CSV files, Markdown and the console."""
 
 from pathlib import Path
 
@@ -6,19 +6,12 @@ import pandas as pd
 
 
 def read_csv(path: str | Path, **options: object) -> pd.DataFrame:
-    """Read a CSV file as pandas does; one that is damaged is named.
+    """Read a CSV file with pandas, whose errors do not name the file; ours do.
 
     Arguments
     ---------
-    path : str | Path
-        The file.
     **options : object
-        Those of ``pandas.read_csv``.
-
-    Returns
-    -------
-    pd.DataFrame
-        The table.
+        Passed to ``pandas.read_csv``.
 
     Raises
     ------
@@ -27,23 +20,23 @@ def read_csv(path: str | Path, **options: object) -> pd.DataFrame:
     """
     try:
         return pd.read_csv(path, **options)
-    except ValueError as error:  # those of pandas do not name the file
+    except ValueError as error:
         reason = str(error).strip().rstrip(".")
         raise ValueError(f"{path} cannot be read as a table: {reason}.") from error
 
 
 def markdown_table(table: pd.DataFrame) -> str:
-    """Write a table in Markdown; the index is the first column.
+    """Format a table in Markdown; the index is the first column.
 
     Arguments
     ---------
     table : pd.DataFrame
-        Fractions get two decimals, a missing value an empty cell.
+        Floats get two decimals, missing values an empty cell.
 
     Returns
     -------
     str
-        Lines without a last line break.
+        Without a final line break.
 
     Example
     -------
@@ -62,18 +55,7 @@ def markdown_table(table: pd.DataFrame) -> str:
 
 
 def plain_table(table: pd.DataFrame) -> str:
-    """Write a table as aligned text for the console.
-
-    Arguments
-    ---------
-    table : pd.DataFrame
-        As made by ``report.fold_table``; headings ``recall <label>`` are shortened
-        to the label.
-
-    Returns
-    -------
-    str
-        Lines without a last line break.
+    """Format a table as aligned text; headings ``recall <label>`` become the label.
 
     Example
     -------
@@ -88,17 +70,9 @@ def plain_table(table: pd.DataFrame) -> str:
 
 
 def mean_and_sd(percents: pd.Series) -> str:
-    """Write mean and sample standard deviation over folds.
+    """Format mean and sample standard deviation over folds.
 
-    Arguments
-    ---------
-    percents : pd.Series
-        One value a fold; a single fold has no standard deviation.
-
-    Returns
-    -------
-    str
-        Two decimals each.
+    A single fold has no standard deviation.
 
     Example
     -------
@@ -110,19 +84,15 @@ def mean_and_sd(percents: pd.Series) -> str:
 
 
 def with_interval(row: pd.Series, metric: str) -> str:
-    """Write a pooled figure with its interval.
+    """Format a pooled score with its confidence interval.
 
     Arguments
     ---------
     row : pd.Series
-        The row ``pooled`` of ``results.csv``.
+        The row ``pooled`` of ``results.csv``. With fewer than two speakers, it has no
+        interval.
     metric : str
         ``WA`` or ``UA``.
-
-    Returns
-    -------
-    str
-        The figure alone where there is no interval (fewer than two speakers).
 
     Example
     -------
@@ -130,22 +100,12 @@ def with_interval(row: pd.Series, metric: str) -> str:
     '71.00 [69.50, 73.00]'
     """
     low, high = row[f"{metric}_low"], row[f"{metric}_high"]
-    figure = f"{row[metric]:.2f}"
-    return figure if pd.isna(low) else f"{figure} [{low:.2f}, {high:.2f}]"
+    score = f"{row[metric]:.2f}"
+    return score if pd.isna(low) else f"{score} [{low:.2f}, {high:.2f}]"
 
 
 def percent(share: float | None) -> str:
-    """Write a share as percent.
-
-    Arguments
-    ---------
-    share : float | None
-        From 0 to 1; None if it was not measured.
-
-    Returns
-    -------
-    str
-        Two decimals.
+    """Format a share between 0 and 1 as percent, or None as ``not measured``.
 
     Example
     -------

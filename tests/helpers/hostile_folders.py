@@ -129,11 +129,11 @@ def texts() -> dict[str, tuple[str, str]]:
         "deep_mappings": ('{"a":' * 100_000, "nested too deeply"),
         "nan": ('{"format": NaN}', "NaN is not a finite number"),
         "infinite": ('{"format": 1e999}', "1e999 is not a finite number"),
-        "digits": ('{"format": ' + "9" * 100_000 + "}", "not JSON as expected"),
-        "twice": ('{"format": 2, "format": 1}', "'format' stands twice"),
-        "all_twice": ("{" + '"a":1,' * 100_000 + '"a":1}', "'a' stands twice"),
+        "digits": ('{"format": ' + "9" * 100_000 + "}", "not valid JSON"),
+        "twice": ('{"format": 2, "format": 1}', "'format' occurs twice"),
+        "all_twice": ("{" + '"a":1,' * 100_000 + '"a":1}', "'a' occurs twice"),
         "large": (" " * 2_000_000, "more than 1000000 bytes"),
-        "latin": ('{"format": "\udcff"}', "not JSON as expected"),
+        "latin": ('{"format": "\udcff"}', "not valid JSON"),
         "list": ("[2]", "has the format None"),
     }
 
