@@ -1,5 +1,6 @@
 """The split audit on audio files, in a run, and on the command line."""
 
+import runpy
 import shutil
 import sys
 from collections import Counter
