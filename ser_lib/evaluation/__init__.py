@@ -1,4 +1,4 @@
-"""Evaluation: from predictions to scores, reports and tables."""
+"""Scores, reports and tables, all computed from predictions."""
 
 import lazy_loader
 

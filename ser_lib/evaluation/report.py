@@ -1,12 +1,12 @@
-"""The report of a run: its figures, the table of its folds, its errors, pictures.
+"""The report of a run: scores, a table of its folds, errors and figures.
 
-Everything is computed from the files of the finished folds, so a report can be
-written again at any time:
+It is computed from the files of the finished folds, so it can be written again at any
+time:
 
     python -m ser_lib.evaluation.report OUTPUT_FOLDER
     python -m ser_lib.evaluation.report OUTPUT_FOLDER --results RECIPE/results.csv
 
-The second command also puts the run's rows into the results file of the recipe.
+The second command also writes the rows of the run to the results file of the recipe.
 """
 
 import json
@@ -55,22 +55,22 @@ def write_report(
     expected: Mapping[str, float | str] | None = None,
     settings_key: str | None = None,
 ) -> Path:
-    """Write ``report.md``, its tables, its pictures and ``report.json``.
+    """Write ``report.md``, its tables, its figures and ``report.json``.
 
     Arguments
     ---------
     output_folder : str | Path
-        Holds the folders of the folds; the files go to its folder ``report``:
+        Contains the folders of the folds. The files go to its folder ``report``:
         ``report.md``, ``results.csv``, ``wrong_predictions.csv``, ``confusion.png``,
-        ``learning_curves.png`` and, where the steps were logged, ``steps.png``.
+        ``learning_curves.png`` and, if the steps were logged, ``steps.png``.
     labels : Sequence[str]
-        The corpus's labels, in the corpus's order.
+        Classes in the order of corpus.yaml.
     title : str
-        Heading of the report and of the pictures.
+        Heading of the report and of its figures.
     note : str
-        What a reader must know, for instance that the speech is synthetic.
+        What a reader must know, for example that the speech is synthetic.
     expected : Mapping[str, float | str] | None
-        Figures to compare with: ``WA`` and ``UA`` in percent, ``source``.
+        Scores to compare with: ``WA`` and ``UA`` in percent, and their ``source``.
     settings_key : str | None
         Report only the folds with this key, see ``fold_results.collect``.
 
@@ -84,35 +84,35 @@ def write_report(
     FileNotFoundError
         If no fold is finished.
     ValueError
-        If ``expected`` has other keys, or the folds are unsound.
+        If ``expected`` has other keys, or a file of a fold is damaged.
     """
     unknown = set(expected or {}) - {"WA", "UA", "source"}
     if unknown:
         raise ValueError(
-            f"The expected figures have the keys {sorted(unknown)}, known are WA, UA "
+            f"The expected scores have the keys {sorted(unknown)}, known are WA, UA "
             f"and source."
         )
     results = collect(output_folder, labels, settings_key)
     left_out = left_out_folds(output_folder, settings_key)
     if not results:
         raise FileNotFoundError(
-            f"{output_folder} holds no finished fold to report"
+            f"{output_folder} has no finished fold to report"
             f"{_listed(left_out) or ': it is empty'}\nExpected fold_<k> with "
-            f"predictions.csv, history.csv and fold.json, of the settings and the data "
-            f"of this run."
+            f"predictions.csv, history.csv and fold.json, and with the settings and "
+            f"data of this run."
         )
     rows = result_rows(results)
     steps = read_steps(output_folder, [result.fold for result in results])
     errors = wrong_predictions(pool(results))
     sections = [
-        *_what_was_run(results, title, note, left_out),
+        *_header(results, title, note, left_out),
         *_main_scores(rows, dict(expected or {})),
         *_folds(results, rows),
         *step_sections(steps),
         *error_sections(errors),
     ]
     folder = Path(output_folder) / "report"
-    _write_pictures(folder, results, steps, title)
+    _write_figures(folder, results, steps, title)
     write_results(folder / "results.csv", rows)
     write_wrong_predictions(folder, errors)
     report_info = {
@@ -128,19 +128,7 @@ def write_report(
 
 
 def format_table(output_folder: str | Path) -> str:
-    """Give the table of a written report as text for the console.
-
-    Arguments
-    ---------
-    output_folder : str | Path
-        The folder that :func:`write_report` was given.
-
-    Returns
-    -------
-    str
-        The table of :func:`fold_table`, aligned; the columns after macro F1 are the
-        recalls of the classes.
-    """
+    """Return the table of a written report, aligned for the console."""
     return plain_table(fold_table(_read_rows(output_folder)))
 
 
@@ -149,20 +137,20 @@ def _read_rows(output_folder: str | Path) -> pd.DataFrame:
 
 
 def fold_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Make the table of a run: one row a fold, then mean, sd and pooled.
+    """Build the table of a run: one row per fold, then mean, sd and pooled.
 
     Arguments
     ---------
     rows : pd.DataFrame
-        The rows of one run, as made by ``results.result_rows``.
+        The rows of one run, see ``results_csv.result_rows``.
 
     Returns
     -------
     pd.DataFrame
         Rows ``1`` to ``K``, ``mean``, ``sd`` (of a sample, ddof = 1) and ``pooled``
         (all predictions together); columns ``n``, ``WA``, ``UA``, ``macro F1`` and
-        ``recall <label>``, in percent with two decimals. Mean and sd are those of
-        the rounded rows above them, so a reader who recomputes finds the same.
+        ``recall <label>``, in percent with two decimals. Mean and sd are computed
+        from the rounded rows, so that readers can reproduce them.
     """
     table = rows.set_index("fold")
     recalls = [name for name in table if name.startswith("recall_")]
@@ -175,7 +163,7 @@ def fold_table(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([*parts, table.loc[["pooled"]]]).rename_axis("fold")
 
 
-def _what_was_run(
+def _header(
     results: Sequence[FoldResult], title: str, note: str, left_out: Mapping[str, str]
 ) -> list[str]:
     run, pooled = results[0], pool(results)
@@ -183,20 +171,21 @@ def _what_was_run(
     sections = [
         f"# {title}",
         f"Corpus {run.corpus}, experiment {run.experiment}, seed {run.seed}, settings "
-        f"`{run.settings_key}`. Tested in the folds {folds}: {len(pooled)} utterances "
+        f"`{run.settings_key}`. Test data of folds {folds}: {len(pooled)} utterances "
         f"of {pooled['speaker'].nunique()} speakers.",
     ]
     if note:
         sections.append("\n".join(f"> {line}" for line in note.splitlines()))
     if left_out:
-        sections.append(f"Left out of this report{_listed(left_out)}")
+        sections.append(f"Not in this report{_listed(left_out)}")
     return sections
 
 
 def _listed(left_out: Mapping[str, str]) -> str:
     if not left_out:
         return ""
-    return ":\n\n" + "\n".join(f"- {name}: {why}" for name, why in left_out.items())
+    lines = [f"- {name}: {reason}" for name, reason in left_out.items()]
+    return ":\n\n" + "\n".join(lines)
 
 
 def _main_scores(rows: pd.DataFrame, expected: Mapping[str, float | str]) -> list[str]:
@@ -207,16 +196,16 @@ def _main_scores(rows: pd.DataFrame, expected: Mapping[str, float | str]) -> lis
     table["pooled [95 % interval]"] = [with_interval(pooled, m) for m in table.index]
     text = (
         "WA is the share of correct utterances, UA the mean recall of the classes. "
-        "Pooled figures are of the predictions of all folds together. Their intervals "
-        "come from drawing test speakers with replacement; they do not cover the seed "
-        "of the training."
+        "Pooled scores are computed from the predictions of all folds together. Their "
+        "intervals come from drawing test speakers with replacement; they do not "
+        "reflect the seed of the training."
     )
     if expected:
-        known = [expected.get(metric) for metric in table.index]
-        table["expected"] = pd.Series(known, index=table.index, dtype=float)
+        values = [expected.get(metric) for metric in table.index]
+        table["expected"] = pd.Series(values, index=table.index, dtype=float)
         means = folds[list(table.index)].mean().round(2)
         table["mean minus expected"] = means - table["expected"]
-        text += f" Expected figures: {expected.get('source', 'source not given')}."
+        text += f" Expected scores: {expected.get('source', 'source not given')}."
     return ["## Scores", markdown_table(table), text]
 
 
@@ -242,7 +231,7 @@ def _folds(results: Sequence[FoldResult], rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def _write_pictures(
+def _write_figures(
     folder: Path,
     results: Sequence[FoldResult],
     steps: Mapping[int, pd.DataFrame],
@@ -272,33 +261,20 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write a report again and print its table; see the head of this file.
-
-    Arguments
-    ---------
-    arguments : Sequence[str]
-        Of the command line.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder holds no report yet.
-    ValueError
-        If a file of the run is damaged.
-    """
+    """Write the report of a run again and print its table."""
     parser = CommandParser("ser_lib.evaluation.report", __doc__)
     parser.add_argument(
         "output_folder", type=path_argument, help="folder of a finished run"
     )
     parser.add_argument(
-        "--results", type=path_argument, help="results.csv to put the run into"
+        "--results", type=path_argument, help="results.csv to add the run to"
     )
     options = parser.parse_args(arguments)
     path = options.output_folder / "report" / "report.json"
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is missing: expected the output folder of a run that has written "
-            f"its report. Run its train.py first."
+            f"{path} is missing: expected the output folder of a run that has a "
+            f"report. Run its train.py first."
         )
     write_report(options.output_folder, **_read_report_info(path))
     print(format_table(options.output_folder))
@@ -316,8 +292,8 @@ def _read_report_info(path: Path) -> dict:
         report_info = str(error)
     if not isinstance(report_info, dict) or set(report_info) != expected:
         raise ValueError(
-            f"{path} is damaged: expected {sorted(expected)}, found {report_info}. The "
-            f"train.py of the run writes it anew; nothing is trained again."
+            f"{path} is damaged: expected {sorted(expected)}, found {report_info}. Run "
+            f"train.py again to rewrite it; nothing is trained again."
         )
     return report_info
 
