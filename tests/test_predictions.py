@@ -102,7 +102,7 @@ def test_a_missing_probability_in_a_file_is_named(tmp_path):
     path = tmp_path / "predictions.csv"
     write_predictions(path, make_predictions(), LABELS)
     path.write_text(path.read_text().replace("0.700000", ""))
-    with pytest.raises(ValueError, match="predictions.csv holds a probability"):
+    with pytest.raises(ValueError, match="predictions.csv has a probability"):
         read_predictions(path, LABELS)
 
 

@@ -96,7 +96,7 @@ def read_predictions(path: str | Path, labels: Sequence[str]) -> pd.DataFrame:
         table = table.astype(dict.fromkeys(_probability_columns(labels), float))
     except ValueError as err:
         raise ValueError(
-            f"{path} holds a probability that is not a number: {err}"
+            f"{path} has a probability that is not a number: {err}"
         ) from err
     _check(table, labels, str(path))
     return table

@@ -135,7 +135,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     parser = CommandParser("ser_lib.evaluation.readme_table", __doc__)
     parser.add_argument(
-        "folder", type=path_argument, help="holds README.md and results.csv"
+        "folder", type=path_argument, help="folder of README.md and results.csv"
     )
     parser.add_argument("--check", action="store_true", help="change nothing")
     options = parser.parse_args(arguments)

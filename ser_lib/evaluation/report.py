@@ -28,6 +28,13 @@ from ser_lib.evaluation.plots import (
     learning_curves_figure,
     steps_figure,
 )
+from ser_lib.evaluation.report_sections import (
+    fold_sections,
+    fold_table,
+    header_sections,
+    list_reasons,
+    score_sections,
+)
 from ser_lib.evaluation.results_csv import (
     merge_results,
     read_results,
@@ -38,13 +45,7 @@ from ser_lib.evaluation.step_table import read_steps, step_sections
 from ser_lib.utils.command import run_command
 from ser_lib.utils.command_line import CommandParser, path_argument
 from ser_lib.utils.files import atomic_path
-from ser_lib.utils.text_tables import (
-    markdown_table,
-    mean_and_sd,
-    percent,
-    plain_table,
-    with_interval,
-)
+from ser_lib.utils.text_tables import plain_table
 
 
 def write_report(
@@ -86,18 +87,13 @@ def write_report(
     ValueError
         If ``expected`` has other keys, or a file of a fold is damaged.
     """
-    unknown = set(expected or {}) - {"WA", "UA", "source"}
-    if unknown:
-        raise ValueError(
-            f"The expected scores have the keys {sorted(unknown)}, known are WA, UA "
-            f"and source."
-        )
+    _check_expected(expected or {})
     results = collect(output_folder, labels, settings_key)
     left_out = left_out_folds(output_folder, settings_key)
     if not results:
         raise FileNotFoundError(
             f"{output_folder} has no finished fold to report"
-            f"{_listed(left_out) or ': it is empty'}\nExpected fold_<k> with "
+            f"{list_reasons(left_out) or ': it is empty'}\nExpected fold_<k> with "
             f"predictions.csv, history.csv and fold.json, and with the settings and "
             f"data of this run."
         )
@@ -105,9 +101,9 @@ def write_report(
     steps = read_steps(output_folder, [result.fold for result in results])
     errors = wrong_predictions(pool(results))
     sections = [
-        *_header(results, title, note, left_out),
-        *_main_scores(rows, dict(expected or {})),
-        *_folds(results, rows),
+        *header_sections(results, title, note, left_out),
+        *score_sections(rows, dict(expected or {})),
+        *fold_sections(results, rows),
         *step_sections(steps),
         *error_sections(errors),
     ]
@@ -127,6 +123,15 @@ def write_report(
     return folder / "report.md"
 
 
+def _check_expected(expected: Mapping) -> None:
+    unknown = set(expected) - {"WA", "UA", "source"}
+    if unknown:
+        raise ValueError(
+            f"The expected scores have the keys {sorted(unknown)}, known are WA, UA "
+            f"and source."
+        )
+
+
 def format_table(output_folder: str | Path) -> str:
     """Return the table of a written report, aligned for the console."""
     return plain_table(fold_table(_read_rows(output_folder)))
@@ -134,101 +139,6 @@ def format_table(output_folder: str | Path) -> str:
 
 def _read_rows(output_folder: str | Path) -> pd.DataFrame:
     return read_results(Path(output_folder) / "report" / "results.csv")
-
-
-def fold_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Build the table of a run: one row per fold, then mean, sd and pooled.
-
-    Arguments
-    ---------
-    rows : pd.DataFrame
-        The rows of one run, see ``results_csv.result_rows``.
-
-    Returns
-    -------
-    pd.DataFrame
-        Rows ``1`` to ``K``, ``mean``, ``sd`` (of a sample, ddof = 1) and ``pooled``
-        (all predictions together); columns ``n``, ``WA``, ``UA``, ``macro F1`` and
-        ``recall <label>``, in percent with two decimals. Mean and sd are computed
-        from the rounded rows, so that readers can reproduce them.
-    """
-    table = rows.set_index("fold")
-    recalls = [name for name in table if name.startswith("recall_")]
-    table = table[["n", "WA", "UA", "macro_F1", *recalls]]
-    table = table.rename(columns=lambda name: name.replace("_", " ", 1))
-    folds = table.drop(index="pooled")
-    summary = pd.DataFrame({"mean": folds.mean(), "sd": folds.std(ddof=1)}).T.round(2)
-    summary["n"] = pd.NA
-    parts = [part.astype({"n": "Int64"}) for part in (folds, summary)]
-    return pd.concat([*parts, table.loc[["pooled"]]]).rename_axis("fold")
-
-
-def _header(
-    results: Sequence[FoldResult], title: str, note: str, left_out: Mapping[str, str]
-) -> list[str]:
-    run, pooled = results[0], pool(results)
-    folds = ", ".join(str(result.fold) for result in results)
-    sections = [
-        f"# {title}",
-        f"Corpus {run.corpus}, experiment {run.experiment}, seed {run.seed}, settings "
-        f"`{run.settings_key}`. Test data of folds {folds}: {len(pooled)} utterances "
-        f"of {pooled['speaker'].nunique()} speakers.",
-    ]
-    if note:
-        sections.append("\n".join(f"> {line}" for line in note.splitlines()))
-    if left_out:
-        sections.append(f"Not in this report{_listed(left_out)}")
-    return sections
-
-
-def _listed(left_out: Mapping[str, str]) -> str:
-    if not left_out:
-        return ""
-    lines = [f"- {name}: {reason}" for name, reason in left_out.items()]
-    return ":\n\n" + "\n".join(lines)
-
-
-def _main_scores(rows: pd.DataFrame, expected: Mapping[str, float | str]) -> list[str]:
-    pooled = rows[rows["fold"] == "pooled"].iloc[0]
-    folds = rows[rows["fold"] != "pooled"]
-    table = pd.DataFrame(index=pd.Index(["WA", "UA"], name="percent"))
-    table["mean ± sd over folds"] = [mean_and_sd(folds[m]) for m in table.index]
-    table["pooled [95 % interval]"] = [with_interval(pooled, m) for m in table.index]
-    text = (
-        "WA is the share of correct utterances, UA the mean recall of the classes. "
-        "Pooled scores are computed from the predictions of all folds together. Their "
-        "intervals come from drawing test speakers with replacement; they do not "
-        "reflect the seed of the training."
-    )
-    if expected:
-        values = [expected.get(metric) for metric in table.index]
-        table["expected"] = pd.Series(values, index=table.index, dtype=float)
-        means = folds[list(table.index)].mean().round(2)
-        table["mean minus expected"] = means - table["expected"]
-        text += f" Expected scores: {expected.get('source', 'source not given')}."
-    return ["## Scores", markdown_table(table), text]
-
-
-def _folds(results: Sequence[FoldResult], rows: pd.DataFrame) -> list[str]:
-    averaged = pd.DataFrame(
-        {
-            "averaged epochs": [
-                ", ".join(map(str, r.averaged_epochs)) for r in results
-            ],
-            "their validation accuracy, percent": [
-                ", ".join(map(percent, r.valid_accuracy)) for r in results
-            ],
-        },
-        index=pd.Index([r.fold for r in results], name="fold"),
-    )
-    return [
-        "## Folds",
-        markdown_table(fold_table(rows)),
-        "![Confusion matrix of all folds](confusion.png)",
-        "## Training",
-        "![Learning curves of each fold](learning_curves.png)",
-        markdown_table(averaged),
-    ]
 
 
 def _write_figures(
