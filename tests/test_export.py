@@ -160,7 +160,7 @@ def test_an_ensemble_is_the_average_of_its_folds(fbank_run, tmp_path, capsys, qu
 # ---- the card
 
 
-def test_the_card_has_the_figures_of_the_fold_and_of_the_run(fbank_run, exported):
+def test_the_card_has_the_scores_of_the_fold_and_of_the_run(fbank_run, exported):
     card = ModelCard((exported / "README.md").read_text())
     table = read_predictions(fbank_run / "fold_1" / "predictions.csv", LABELS)
     right = table["label"] == table["prediction"]
@@ -183,11 +183,11 @@ def test_the_card_says_how_the_model_came_about_and_what_it_is_not(exported):
     for text in (
         "seed 1986; finished folds: 1, 2",
         "Fold 1: trained on 51 utterances of 8 speakers",
-        "tested on 16 utterances of 2 speakers (Ses01F, Ses01M)",
+        "tested on 16 utterances of 2 speakers (Ses01F, Ses01M); no test speaker",
         "Licence of the data: free for research after signing the release form",
         "> Made up.",
         "EmotionRecognizer.from_hparams",
-        "Silence and audio below 200 ms are refused",
+        "Silence and audio shorter than 200 ms are refused",
         "Do not use it for decisions about people",
     ):
         assert text in card.text
@@ -212,7 +212,7 @@ def test_the_card_names_the_repository_of_a_file_on_the_hub(fbank_run, exported)
 
 
 def test_a_fold_that_is_not_finished_is_refused_with_the_command(fbank_run, tmp_path):
-    message = r"Fold 3 .*Finished are the folds \[1, 2\].*train.py hparams/fbank_ecapa"
+    message = r"Fold 3 .*Finished folds: \[1, 2\].*train.py hparams/fbank_ecapa"
     with pytest.raises(FileNotFoundError, match=message):
         export_run(fbank_run, tmp_path / "out", [3])
     assert list(tmp_path.iterdir()) == []

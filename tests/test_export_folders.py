@@ -62,7 +62,7 @@ def probabilities(folder):
 def test_a_fold_that_the_run_has_not_finished_is_refused_with_those_it_has(
     run, tmp_path, fold
 ):
-    message = rf"Fold {fold} of .* cannot be used.*Finished are the folds \[1, 2\]"
+    message = rf"Fold {fold} of .* cannot be used.*Finished folds: \[1, 2\]"
     with pytest.raises(FileNotFoundError, match=message):
         main([str(run), str(tmp_path / "out"), f"--fold={fold}"])
     assert list(tmp_path.iterdir()) == []

@@ -39,7 +39,7 @@ def test_unfinished_folds_and_gaps_are_named_with_the_reason(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert [result.fold for result in collect(tmp_path, LABELS)] == [2]
     assert left_out_folds(tmp_path) == {
-        "fold_1": "not begun",
+        "fold_1": "not started",
         "fold_3": "not finished, predictions.csv missing",
     }
     assert f"{tmp_path / 'fold_3'} is left out: not finished" in caplog.text
@@ -127,7 +127,7 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path, name, content):
     [
         ("", "fold.json is damaged (Expecting value: line 1"),
         ("{", "fold.json is damaged"),
-        ("[1]", "fold.json is damaged (it holds [1])"),
+        ("[1]", "fold.json is damaged (it contains [1])"),
         ('{"experiment": "mean_pooling"}', "fold.json lacks corpus, seed, fold"),
     ],
 )
@@ -142,7 +142,7 @@ def test_a_fold_whose_fold_json_is_damaged_is_left_out_by_name(
     assert reason in left_out["fold_2"]
     assert left_out["fold_2"].endswith("; the next run tests the fold again")
     text = write_report(tmp_path, LABELS, "Toy run").read_text(encoding="utf-8")
-    assert "Tested in the folds 1: 4 utterances" in text
+    assert "folds 1: 4 utterances" in text
     assert reason in text
 
 
@@ -152,8 +152,8 @@ def test_a_copy_of_a_fold_is_left_out_by_name(tmp_path):
         shutil.copytree(tmp_path / "fold_1", tmp_path / copy)
     assert left_out_folds(tmp_path) == {
         "fold_2": "its fold.json is of fold 1, expected fold 2",
-        "fold_01": "not named as a fold of a run is",
-        "fold_1 copy": "not named as a fold of a run is",
+        "fold_01": "not a name of a fold",
+        "fold_1 copy": "not a name of a fold",
     }
     assert finished_folds(tmp_path) == [1]
 
@@ -169,7 +169,7 @@ def test_the_folds_that_a_run_wrote_down_are_its_folds(tmp_path):
         "fold_2": "run with other data (digest digest 2, now new)",
         "fold_3": of_run,
         "fold_4": of_run,
-        "fold_5": "not begun",
+        "fold_5": "not started",
     }
     assert [result.fold for result in collect(tmp_path, LABELS)] == [1]
     # A table of experiments knows the folds itself.

@@ -111,6 +111,6 @@ def test_a_model_that_is_nowhere_is_refused_with_what_was_looked_for(tmp_path):
     config = FetchConfig(allow_network=False, huggingface_cache_dir=str(tmp_path))
     for source in ("owner/name", str(tmp_path / "missing")):
         with pytest.raises(
-            FileNotFoundError, match="There is no model folder .*hub id"
+            FileNotFoundError, match=f"The model folder {source} does not exist.*hub id"
         ):
             EmotionRecognizer.from_hparams(source, fetch_config=config)

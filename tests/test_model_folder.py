@@ -78,7 +78,7 @@ def test_weights_have_the_permissions_of_any_other_file(folder):
 
 def test_a_folder_that_is_no_model_is_refused_with_what_it_holds(tmp_path):
     (tmp_path / "notes.txt").touch()
-    message = r"has no model\.json.*It holds: \['notes\.txt'\]"
+    message = r"has no model\.json.*contains: \['notes\.txt'\]"
     assert_refused(tmp_path, FileNotFoundError, message)
 
 
@@ -96,9 +96,7 @@ def test_a_changed_network_is_refused(folder):
     changed = path.read_text().replace('"hop_ms": 20', '"hop_ms": 10')
     assert changed != path.read_text()
     path.write_text(changed)
-    assert_refused(
-        folder, ValueError, r"model\.json was changed or damaged: its network"
-    )
+    assert_refused(folder, ValueError, r"model\.json was changed or damaged: .*network")
 
 
 def test_swapped_labels_are_refused_with_both_orders(folder):
@@ -192,7 +190,7 @@ def test_a_file_that_the_system_cannot_read_is_named(folder, name):
 def test_a_network_from_elsewhere_is_not_written(tmp_path):
     network = deepcopy(FBANK)
     network["upstreams"]["fbank"]["class"] = "Mine"
-    with pytest.raises(ValueError, match="fbank of the experiment toy asks for 'Mine'"):
+    with pytest.raises(ValueError, match="fbank of .* toy has the class 'Mine'"):
         write_model_info(tmp_path, {**MODEL_INFO, "network": network}, {"fold_1": {}})
     assert list(tmp_path.iterdir()) == []
 
@@ -229,4 +227,4 @@ def test_another_major_version_is_told_but_not_refused(folder, caplog):
     change_model_json(folder, versions={**versions, "torch": "1.13.1"})
     EmotionRecognizer.from_hparams(folder, run_opts={"device": "cpu"})
     (message,) = [r.getMessage() for r in caplog.records if "made with" in r.msg]
-    assert f"{folder} was made with torch 1.13.1, here is 2." in message
+    assert f"{folder} was made with torch 1.13.1, installed is 2." in message

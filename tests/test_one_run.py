@@ -69,10 +69,10 @@ def table(tmp_path) -> OwnTable:
 
 def test_a_speaker_who_is_taken_out_of_the_table_is_out_of_the_report(table, capsys):
     text = table.run(fold_by="speaker")
-    assert "Tested in the folds 1, 2, 3, 4: 16 utterances of 4 speakers." in text
+    assert "folds 1, 2, 3, 4: 16 utterances of 4 speakers." in text
     three = table.rows[table.rows["speaker"] != "Dora"]
     text = table.run(three, fold_by="speaker")
-    assert "Tested in the folds 1, 2, 3: 12 utterances of 3 speakers." in text
+    assert "folds 1, 2, 3: 12 utterances of 3 speakers." in text
     reason = "not of this run, which has the folds 1, 2, 3"
     assert f"- fold_4: {reason}" in text
     assert f"fold_4 is left out: {reason}" in capsys.readouterr().out
@@ -91,7 +91,7 @@ def test_a_fold_of_a_former_label_is_not_pooled_with_one_of_the_new_label(table)
     changed = table.rows.copy()
     changed.loc[0, "label"] = "sad"
     text = table.run(changed, fold_by="groups", n_folds=2, folds=1)
-    assert "Tested in the folds 1: 8 utterances of 2 speakers." in text
+    assert "folds 1: 8 utterances of 2 speakers." in text
     assert "- fold_2: run with other data (digest " in text
     assert finished_folds(table.folder) == [1]
     report.main([str(table.folder)])
@@ -104,7 +104,7 @@ def test_a_fold_of_a_former_label_is_not_pooled_with_one_of_the_new_label(table)
 def test_fewer_folds_than_before_make_a_report_of_their_own(table):
     table.run(fold_by="groups", n_folds=3)
     text = table.run(fold_by="groups", n_folds=2)
-    assert "Tested in the folds 1, 2: 16 utterances of 4 speakers." in text
+    assert "folds 1, 2: 16 utterances of 4 speakers." in text
     assert "- fold_3: not of this run, which has the folds 1, 2" in text
     assert text.count("\n- fold_") == 1
 
@@ -113,7 +113,7 @@ def test_other_settings_leave_out_the_folds_of_the_former_ones(table):
     table.run(fold_by="groups", n_folds=2)
     given = {"fold_by": "groups", "n_folds": 2, "folds": 2, "label_smoothing": 0.2}
     text = table.run(**given)
-    assert "Tested in the folds 2: 8 utterances of 2 speakers." in text
+    assert "folds 2: 8 utterances of 2 speakers." in text
     assert "- fold_1: run with other settings (" in text
     report.main([str(table.folder)])
     assert table.report.read_text(encoding="utf-8") == text

@@ -36,7 +36,7 @@ def test_each_file_of_a_folder_gets_a_row_with_its_probabilities(folder):
         f"{folder}/sub/b.flac,loud,0.75,0.25,0.75,",
         f"{folder}/z.wav,loud,0.875,0.125,0.875,",
     ]
-    assert "3 done, 0 failed, 0 were done before." in err
+    assert "3 done, 0 failed, 0 already done." in err
 
 
 def test_the_same_rows_as_json_and_json_lines(folder):
@@ -148,7 +148,7 @@ def write_bad_inputs(folder: Path) -> dict[str, str]:
         "cut_off.wav": "is cut off",
         "missing.wav": "does not exist",
         "no_audio": "holds no audio",
-        "no_column.csv": "has the columns ['file']; expected one called path",
+        "no_column.csv": "has the columns ['file']; expected a column path",
         "no_path.csv": "has no path in row 1",
         "missing.csv": "No such file",
     }
@@ -213,12 +213,12 @@ def test_long_files_are_refused_unless_asked_for(folder):
         (["a.wav", "--plot", "pictures"], "--plot needs --timeline"),
         (["a.wav", "--format", "rttm"], "--format rttm needs --timeline"),
         (["a.wav", "--timeline", "--hop_s", "9"], "hop_s is 9.0; expected at l"),
-        (["a.wav", "--timeline", "--min_segment_s", "-1"], "invalid number from 0"),
+        (["a.wav", "--timeline", "--min_segment_s", "-1"], "invalid number: "),
         (["a.wav", "--timeline", "--hop_s", "1e-9"], "hop_s is 1e-09; expected at l"),
         (["a.wav", "--timeline", "--hop_s", "nan"], "hop_s is nan; expected at least"),
         (["a.wav", "--timeline", "--window_s", "inf"], "window_s is inf; expected at"),
         (["a.wav", "--timeline", "--window_s", "1e308"], "window_s is 1e+308; expect"),
-        (["a.wav", "--timeline", "--min_segment_s", "inf"], "invalid number from 0"),
+        (["a.wav", "--timeline", "--min_segment_s", "inf"], "invalid number: "),
         (["a.wav", "--timeline", "--skip_silence_dbfs", "nan"], "invalid level: 'nan'"),
         (["a.wav", "--timeline", "--skip_silence_dbfs", "6"], "invalid level: '6'"),
         (["a.wav", "--max_duration_s", "nan"], "invalid positive float value: 'nan'"),
@@ -234,7 +234,7 @@ def test_long_files_are_refused_unless_asked_for(folder):
         ),
         (["a.wav", "--out", "x", "--out", "y"], "--out is given 2 times"),
         (["a.wav", "--out", "x" * 300], "File name too long"),
-        (["a.wav", "--out", "a.wav"], "is an input, too"),
+        (["a.wav", "--out", "a.wav"], "is also an input"),
         (["a.wav", "--out", "."], "is a folder; expected a file"),
         (
             ["a.wav", "b.wav", "--timeline", "--format", "audacity"],

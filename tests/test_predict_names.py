@@ -63,7 +63,7 @@ def test_files_of_any_name_are_done_once(odd, tmp_path, row_format, options):
     before = out.read_bytes()
     code, _, err = run(*command, recognizer=recognizer)
     assert (code, recognizer.batches) == (0, [])
-    assert f"{len(ODD_NAMES)} were done before" in err
+    assert f"{len(ODD_NAMES)} already done" in err
     assert out.read_bytes() == before
 
 
@@ -76,7 +76,7 @@ def test_files_of_any_name_get_files_of_their_own(odd, tmp_path, file_format):
     # One name begins with a dot, as do those of the hidden files.
     assert len(files) == len(ODD_NAMES)
     _, _, err = run(*common, "--out", tmp_path / "out")
-    assert f"{len(ODD_NAMES)} were done before" in err
+    assert f"{len(ODD_NAMES)} already done" in err
     if file_format == "rttm":
         lines = b"".join(path.read_bytes() for path in files).decode().splitlines()
         assert [len(line.split(" ")) for line in lines] == [10] * len(ODD_NAMES)
@@ -130,7 +130,7 @@ def test_what_is_wrong_in_a_table_is_told_by_rows(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("path\na.wav\n".encode("utf-16"), "expected one called path, in a table in"),
+        ("path\na.wav\n".encode("utf-16"), "expected a column path"),
         (b'path\n"' + b"x" * 140_000, "field larger than field limit"),
     ],
 )

@@ -36,7 +36,7 @@ def test_what_is_written_is_not_done_again_but_errors_are(folder, tmp_path):
     code, _, err = run(folder, "--out", out_file, recognizer=recognizer)
     assert code == 0
     assert recognizer.batches == [(1, 1500)]
-    assert "1 done, 0 failed, 3 were done before." in err
+    assert "1 done, 0 failed, 3 already done." in err
     after = rows_of(out_file.read_text())
     assert after[:3] == before
     assert columns(after[3:], "path", "label") == [(f"{folder}/m.wav", "loud")]
@@ -95,7 +95,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(folder, tmp_path):
     assert kept and half == '{"path": "half a'
     code, _, err = run(*options, out_file)
     assert code == 0
-    assert "5 done, 0 failed, 1 were done before." in err
+    assert "5 done, 0 failed, 1 already done." in err
     assert run(*options, reference)[0] == 0
     assert out_file.read_text() == reference.read_text()
     assert out_file.read_text().startswith("".join(kept))
@@ -107,11 +107,11 @@ def test_rows_of_another_model_or_command_are_not_mixed(folder, tmp_path):
     text = out_file.read_text()
     code, _, err = run(folder, "--timeline", "--out", out_file)
     assert code == 2
-    assert "was begun with another" in err and "timeline" in err
+    assert "was started with another" in err and "timeline" in err
     other = StubRecognizer(checksum="1")
     code, _, err = run(folder, "--out", out_file, recognizer=other)
     assert code == 2
-    assert "was begun with another model. Choose another --out" in err
+    assert "was started with another model. Choose another --out" in err
     assert out_file.read_text() == text
 
 
@@ -119,7 +119,7 @@ def test_a_file_of_the_user_is_not_overwritten(folder, tmp_path):
     (tmp_path / "mine.csv").write_text("my,own\n")
     code, _, err = run(folder, "--out", tmp_path / "mine.csv")
     assert code == 2
-    assert "is there already and was not written by this command" in err
+    assert "exists and was not written by this command" in err
     assert (tmp_path / "mine.csv").read_text() == "my,own\n"
 
 
@@ -182,7 +182,7 @@ def test_a_folder_of_recordings_becomes_a_folder_of_files(
     assert (tmp_path / "out" / name).read_text() == out
     recognizer.batches.clear()
     _, _, err = run(*command, "--out", tmp_path / "out", recognizer=recognizer)
-    assert recognizer.batches == [] and "1 were done before" in err
+    assert recognizer.batches == [] and "1 already done" in err
 
 
 def test_a_picture_is_drawn_for_each_recording(call, tmp_path):

@@ -43,13 +43,13 @@ def test_rows_of_a_recording_that_was_changed_are_done_again(
         recognizer.batches.clear()
         code, _, err = run(*command, recognizer=recognizer)
         assert code == 0
-        assert "1 done, 0 failed, 2 were done before." in err
+        assert "1 done, 0 failed, 2 already done." in err
         assert len(recognizer.batches) == 1
         text = out.read_text()
         assert text.count("a.wav") == 1
         assert "loud" in text.split("a.wav")[1]
     _, _, err = run(*command)
-    assert "0 done, 0 failed, 3 were done before." in err
+    assert "0 done, 0 failed, 3 already done." in err
 
 
 @pytest.mark.parametrize("file_format", ["rttm", "audacity"])
@@ -64,7 +64,7 @@ def test_files_of_a_recording_that_was_changed_are_done_again(
     write_wave(folder / "a.wav", (1, 0.875))
     set_time(folder / "a.wav", 1e9)
     _, _, err = run(*command)
-    assert "1 done, 0 failed, 2 were done before." in err
+    assert "1 done, 0 failed, 2 already done." in err
     assert "loud" in written.read_text()
 
 
@@ -75,7 +75,7 @@ def test_rows_stay_when_the_recording_is_gone_or_not_asked_for(folder, tmp_path)
     text = out.read_text()
     (folder / "a.wav").unlink()
     code, _, err = run(tmp_path / "table.csv", "--out", out)
-    assert code == 0 and "2 were done before" in err
+    assert code == 0 and "2 already done" in err
     assert run(folder / "z.wav", "--out", out)[0] == 0
     assert out.read_text() == text
 
@@ -87,11 +87,11 @@ def test_an_output_of_an_earlier_version_is_kept_and_that_is_said(folder, tmp_pa
     text = out.read_text()
     code, _, err = run(folder, "--out", out)
     assert code == 0 and out.read_text() == text
-    assert "rows.csv is from a version that did not note when recordings" in err
-    assert "3 were done before" in err
+    assert "rows.csv is from a version that did not record changes" in err
+    assert "3 already done" in err
     set_time(folder / "a.wav", 1e9)
     _, _, err = run(folder, "--out", out)
-    assert "1 done, 0 failed, 2 were done before" in err and "version" not in err
+    assert "1 done, 0 failed, 2 already done" in err and "version" not in err
 
 
 def test_wherever_the_notes_are_cut_no_row_is_trusted_without_them(folder, tmp_path):
@@ -102,7 +102,7 @@ def test_wherever_the_notes_are_cut_no_row_is_trusted_without_them(folder, tmp_p
         notes.write_bytes(whole[:n_bytes])
         n_noted = whole[:n_bytes].count(b"]")  # a line is whole without its end
         _, _, err = run(folder, "--out", out)
-        assert f"{3 - n_noted} done, 0 failed, {n_noted} were" in err
+        assert f"{3 - n_noted} done, 0 failed, {n_noted} already done" in err
         assert sorted(rows_of(out.read_text()), key=str) == rows
 
 
@@ -160,7 +160,7 @@ def test_two_runs_with_one_output_take_turns_and_lose_nothing(
                 _, err = first.communicate("\n" * 3)
                 assert "3 done, 0 failed" in err
                 _, err = second.communicate("\n" * 3)
-                assert "0 done, 0 failed, 3 were done before" in err
+                assert "0 done, 0 failed, 3 already done" in err
             finally:
                 first.kill()
                 second.kill()
@@ -223,5 +223,5 @@ def test_nan_of_an_earlier_version_is_done_again(folder, tmp_path, row_format):
     nan = "NaN" if row_format == "jsonl" else "nan"
     out.write_text(out.read_text().replace("0.875", nan))
     _, _, err = run(*command)
-    assert "1 done, 0 failed, 2 were done before" in err
+    assert "1 done, 0 failed, 2 already done" in err
     assert f"{nan}," not in out.read_text()

@@ -26,7 +26,7 @@ def test_rows_go_through_a_link_to_its_target(folder, tmp_path):
     (tmp_path / "rows.csv").symlink_to("disk/real.csv")
     for n_before in (0, 3):
         code, _, err = run(folder, "--out", tmp_path / "rows.csv")
-        assert code == 0 and f"{n_before} were done before" in err
+        assert code == 0 and f"{n_before} already done" in err
         assert (tmp_path / "rows.csv").is_symlink()
         assert len(rows_of((tmp_path / "disk" / "real.csv").read_text())) == 3
 
@@ -80,7 +80,7 @@ def test_an_output_that_is_an_input_by_any_name_is_refused(folder, tmp_path):
         (folder, folder / "sub" / ".." / "a.wav"),
     ):
         code, _, err = run(given, "--out", out)
-        assert code == 2 and "is an input, too" in err
+        assert code == 2 and "is also an input" in err
     assert {path: path.read_bytes() for path in before} == before
 
 

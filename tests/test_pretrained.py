@@ -1,4 +1,4 @@
-"""The model in the tree: it loads offline and gives the figures of its card."""
+"""The model in the tree: it loads offline and gives the scores of its card."""
 
 from pathlib import Path
 

@@ -74,10 +74,10 @@ def test_the_report_says_what_was_run_and_how_well_it_went(report):
     assert "> synthetic speech\n> says nothing" in text
     assert "| WA | 75.00 ± 25.00 | 75.00 [" in text
     assert "| 70.00 | 5.00 |" in text
-    assert "Expected figures: Table 1, row 6." in text
+    assert "Expected scores: Table 1, row 6." in text
     assert "| mean |  | 75.00 | 75.00 |" in text
     assert "| 2 | 2, 3 | 75.00, 70.00 |" in text
-    assert "Left out" not in text
+    assert "Not in this report" not in text
 
 
 def test_the_report_names_missing_folds_and_no_scores_that_nobody_expects(run):

@@ -58,7 +58,7 @@ def test_audacity_labels_have_tabs_between_start_end_and_label(tmp_path, timelin
 
 
 def test_an_unknown_format_is_refused(tmp_path, timeline):
-    with pytest.raises(ValueError, match="no format 'srt'; expected one of .*'rttm'"):
+    with pytest.raises(ValueError, match="format 'srt'; expected one of .*'rttm'"):
         write_timeline(tmp_path / "a", timeline, "srt")
     assert not (tmp_path / "a").exists()
 

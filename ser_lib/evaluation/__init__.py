@@ -1,4 +1,4 @@
-"""Evaluation: from predictions to scores, reports and tables."""
+"""Scores, reports and tables, all computed from predictions."""
 
 import lazy_loader
 
@@ -16,7 +16,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "read_predictions",
             "write_predictions",
         ],
-        "report": ["fold_table", "format_table", "write_report"],
+        "report": ["format_table", "write_report"],
+        "report_sections": ["fold_table"],
         "results_csv": ["merge_results", "result_rows"],
         "step_table": ["STEPS_FILE", "STEP_COLUMNS", "epoch_accuracies"],
     },

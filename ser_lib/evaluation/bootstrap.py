@@ -1,14 +1,13 @@
-"""How sure a figure is: percentile bootstrap over speakers.
+"""Confidence intervals and paired tests of scores: a bootstrap over speakers.
 
-The utterances of one speaker are alike, so whole speakers are drawn with
-replacement, as many as there are, and all their utterances are taken each time
-(Efron and Tibshirani, An Introduction to the Bootstrap, 1993; Davison and Hinkley,
-Bootstrap Methods and their Application, 1997). The intervals cover the choice of
-the test speakers, not the seed of the training. With few speakers they are rather
-too narrow.
+Utterances of the same speaker are correlated, so each resample draws whole speakers
+with replacement (Efron and Tibshirani, An Introduction to the Bootstrap, 1993; Davison
+and Hinkley, Bootstrap Methods and their Application, 1997). The intervals reflect the
+choice of test speakers, not the seed of the training. With few speakers they are too
+narrow.
 
-A figure depends on the confusion matrix alone, and that of a draw is the sum of the
-matrices of the drawn speakers. Thousands of draws are one matrix product.
+A score depends only on the confusion matrix, and the matrix of a resample is the sum of
+the matrices of its speakers. Thousands of resamples are one matrix product.
 """
 
 from collections.abc import Sequence
@@ -22,14 +21,14 @@ from ser_lib.evaluation.metrics import FROM_CONFUSION, confusion_matrix
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better the first of two sets of predictions is.
+    """Score of the first minus score of the second of two sets of predictions.
 
     Arguments
     ---------
     difference : float
-        Metric of the first minus metric of the second.
+        As a share, from -1 to 1.
     low, high : float
-        The 95 % interval of the difference; NaN with fewer than two speakers.
+        Ends of its 95 % interval; NaN with fewer than two speakers.
     p_value : float
         Two-sided; NaN with fewer than two speakers.
     """
@@ -48,32 +47,28 @@ def bootstrap_interval(
     level: float = 0.95,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of a figure, over speakers.
+    """Compute the percentile bootstrap interval of a score.
 
     Arguments
     ---------
     predictions : pd.DataFrame
-        One row for each utterance: ``speaker``, ``label``, ``prediction``.
+        One row per utterance: ``speaker``, ``label``, ``prediction``.
     metric : str
         ``WA``, ``UA`` or ``macro_F1``.
     labels : Sequence[str]
-        The corpus's labels, in the corpus's order.
-    n_resamples : int
-        How many times the speakers are drawn.
+        All classes of the corpus.
     level : float
         Confidence level, between 0 and 1.
-    seed : int
-        Seed of the draws.
 
     Returns
     -------
     tuple[float, float]
-        Lower and upper end; NaN and NaN with fewer than two speakers.
+        Lower and upper end, as shares; both NaN with fewer than two speakers.
 
     Raises
     ------
     ValueError
-        If the metric is unknown, or as for ``metrics.confusion_matrix``.
+        If the metric is unknown, or see :func:`metrics.confusion_matrix`.
 
     Example
     -------
@@ -96,43 +91,39 @@ def paired_difference(
 ) -> Difference:
     """Compare two sets of predictions of the same utterances.
 
-    Both metrics are computed on the same draws of speakers. The p-value is twice
-    the share of the draws on the far side of zero. The observed figures count as
-    one more draw, so it is never 0 (Davison and Hinkley 1997, section 4.2).
+    Both scores are computed on the same resamples. The p-value is twice the share of
+    resamples on the other side of zero. The observed data count as one more resample,
+    so it is never 0 (Davison and Hinkley 1997, section 4.2).
 
     Arguments
     ---------
     predictions_a, predictions_b : pd.DataFrame
-        One row for each utterance: ``id``, ``speaker``, ``label``, ``prediction``.
+        One row per utterance: ``id``, ``speaker``, ``label``, ``prediction``.
     metric : str
         ``WA``, ``UA`` or ``macro_F1``.
     labels : Sequence[str]
-        The corpus's labels, in the corpus's order.
-    n_resamples : int
-        How many times the speakers are drawn.
-    seed : int
-        Seed of the draws.
+        All classes of the corpus.
 
     Returns
     -------
     Difference
-        Metric of a minus metric of b, its 95 % interval and its p-value.
+        Score of a minus score of b.
 
     Raises
     ------
     ValueError
-        If the two do not hold the same utterances, speakers and true labels.
+        If the utterances, speakers or true labels differ between the two.
     """
     _check_same_utterances(predictions_a, predictions_b)
     a = _confusion_per_speaker(predictions_a, labels)
     b = _confusion_per_speaker(predictions_b, labels)
-    # The same seed draws the same speakers for both. Rounding makes a difference
-    # that is zero but for the order of a sum count as zero.
+    # The same seed draws the same speakers for both. Rounding removes differences
+    # that come only from the order of a sum.
     draws_a = _resample(a, metric, n_resamples, seed)
     draws_b = _resample(b, metric, n_resamples, seed)
     draws = (draws_a - draws_b).round(12)
-    figure = FROM_CONFUSION[metric]
-    difference = float(figure(a.sum(axis=0)) - figure(b.sum(axis=0)))
+    score = FROM_CONFUSION[metric]
+    difference = float(score(a.sum(axis=0)) - score(b.sum(axis=0)))
     low, high = _interval(draws, level=0.95)
     if np.isnan(low):
         return Difference(difference, low, high, float("nan"))
@@ -148,14 +139,14 @@ def _check_same_utterances(a: pd.DataFrame, b: pd.DataFrame) -> None:
             f"Expected predictions of the same utterances, found {len(a)} and {len(b)} "
             f"rows, {only_a} only in the first and {only_b} only in the second."
         )
-    known = ["id", "speaker", "label"]
-    both = a[known].merge(b[known], on="id", suffixes=("_a", "_b"))
+    columns = ["id", "speaker", "label"]
+    both = a[columns].merge(b[columns], on="id", suffixes=("_a", "_b"))
     same_speaker = both["speaker_a"] == both["speaker_b"]
     changed = both[~same_speaker | (both["label_a"] != both["label_b"])]
     if len(changed):
         raise ValueError(
-            f"{len(changed)} utterances have another speaker or another true label in "
-            f"the second predictions, the first is {changed['id'].iloc[0]}."
+            f"{len(changed)} utterances have another speaker or true label in the "
+            f"second predictions. The first is {changed['id'].iloc[0]}."
         )
 
 

@@ -1,4 +1,4 @@
-"""The test utterances that a model got wrong: a file, a list and a section."""
+"""Wrongly classified test utterances: a CSV file, a printed list, a report section."""
 
 from pathlib import Path
 
@@ -12,18 +12,17 @@ _MOST_LISTED = 100  # in the report; the file has all
 
 
 def wrong_predictions(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Select the predictions that are wrong.
+    """Select the wrong predictions.
 
     Arguments
     ---------
     predictions : pd.DataFrame
-        As ``predictions.read_predictions`` gives them.
+        As returned by ``read_predictions``.
 
     Returns
     -------
     pd.DataFrame
-        In the order given: ``id``, ``label``, ``prediction`` and ``probability``,
-        that of the prediction.
+        ``id``, ``label``, ``prediction`` and ``probability`` (of the prediction).
 
     Example
     -------
@@ -42,41 +41,22 @@ def wrong_predictions(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_wrong_predictions(folder: str | Path, errors: pd.DataFrame) -> None:
-    """Write ``wrong_predictions.csv``.
-
-    Arguments
-    ---------
-    folder : str | Path
-        Where to.
-    errors : pd.DataFrame
-        As :func:`wrong_predictions` gives them.
-    """
+    """Write what :func:`wrong_predictions` found to ``wrong_predictions.csv``."""
     with atomic_path(Path(folder) / ERRORS_FILE) as unfinished:
         errors.to_csv(unfinished, index=False, float_format="%.3f")
 
 
 def error_sections(errors: pd.DataFrame) -> list[str]:
-    """Write what the report says about the errors.
-
-    Arguments
-    ---------
-    errors : pd.DataFrame
-        As :func:`wrong_predictions` gives them.
-
-    Returns
-    -------
-    list[str]
-        Sections in Markdown: the list itself if it has at most 100 rows.
-    """
-    found = f"{len(errors)} test utterances were classified wrongly"
+    """Return the report's section about errors; up to 100 are listed in it."""
+    count = f"{len(errors)} test utterances were classified wrongly"
     if len(errors) > _MOST_LISTED:
-        text = f"{found}: see [{ERRORS_FILE}]({ERRORS_FILE})."
+        text = f"{count}: see [{ERRORS_FILE}]({ERRORS_FILE})."
         return ["## Wrong predictions", text]
-    return ["## Wrong predictions", f"{found}.", markdown_table(errors.set_index("id"))]
+    return ["## Wrong predictions", f"{count}.", markdown_table(errors.set_index("id"))]
 
 
 def list_errors(folder: str | Path) -> str:
-    """Give the wrong predictions of a written report as text for the console.
+    """Return the wrong predictions of a written report as a table for the console.
 
     Arguments
     ---------
@@ -86,7 +66,7 @@ def list_errors(folder: str | Path) -> str:
     Returns
     -------
     str
-        One line each, and how many there are.
+        One line per utterance, then their count.
 
     Example
     -------

@@ -1,9 +1,9 @@
-"""What a run left behind: its finished folds, read and checked.
+"""Read and check the finished folds of a run.
 
 A finished fold is a folder ``fold_<k>`` with ``predictions.csv`` (``predictions.py``),
 ``history.csv`` (``epoch``, ``train_loss``, ``valid_loss``, ``valid_accuracy``, ``lr``;
-one row an epoch) and ``fold.json`` (what was run, which epochs were averaged). Which of
-them belong to a run is decided in ``finished_folds.py``.
+one row per epoch) and ``fold.json`` (experiment, settings, averaged epochs).
+``fold_status.py`` decides which of them belong to a run.
 """
 
 import logging
@@ -32,22 +32,22 @@ _HISTORY_COLUMNS = ["epoch", "train_loss", "valid_loss", "valid_accuracy", "lr"]
 
 @dataclass(frozen=True)
 class FoldResult:
-    """What one finished fold left behind.
+    """Results of one finished fold.
 
     Arguments
     ---------
     experiment, corpus : str
-        What was run.
+        Their names.
     seed, fold : int
         Seed of the run and number of the fold, from 1.
     settings_key : str
-        Key of the settings that can change the result.
+        Key of all settings that can change the result.
     averaged_epochs : list[int]
         The epochs whose weights were averaged.
     valid_accuracy : list[float]
-        Validation accuracy of each averaged epoch, a share from 0 to 1.
+        Validation accuracy of each averaged epoch, from 0 to 1.
     predictions, history : pd.DataFrame
-        The two tables of the fold.
+        Contents of ``predictions.csv`` and ``history.csv``.
     scores : Scores
         Computed from the predictions.
     """
@@ -70,16 +70,16 @@ def collect(
     settings_key: str | None = None,
     digests: Mapping[int, str] | None = None,
 ) -> list[FoldResult]:
-    """Read the finished folds of a run; whatever else is there is named in the log.
+    """Read the finished folds of a run; log a warning for each other folder.
 
     Arguments
     ---------
     output_folder : str | Path
-        Holds ``fold_1``, ``fold_2`` and so on.
+        Contains ``fold_1``, ``fold_2`` and so on.
     labels : Sequence[str]
-        The corpus's labels, in the corpus's order.
+        Classes in the order of corpus.yaml.
     settings_key : str | None
-        Take only folds with this key; ``None`` takes all, if they have one key.
+        Read only folds with this key; ``None`` reads all, which must share one key.
     digests : Mapping[int, str] | None
         The folds of the run, see :func:`left_out_folds`.
 
@@ -91,7 +91,7 @@ def collect(
     Raises
     ------
     ValueError
-        If the files of a fold are unsound, or the folds are not of one run.
+        If a file of a fold is damaged, or the folds belong to different runs.
     """
     for name, reason in left_out_folds(output_folder, settings_key, digests).items():
         logger.warning("%s is left out: %s", Path(output_folder) / name, reason)
@@ -141,11 +141,11 @@ def _read_history(path: Path) -> pd.DataFrame:
             f"{path}: expected the columns {_HISTORY_COLUMNS}, found "
             f"{list(history.columns)}."
         )
-    words = [name for name in history if not is_numeric_dtype(history[name])]
-    if words or history.empty:
+    text_columns = [name for name in history if not is_numeric_dtype(history[name])]
+    if text_columns or history.empty:
         raise ValueError(
-            f"{path}: expected numbers for at least one epoch, found "
-            f"{len(history)} rows, with text in the columns {words or 'none'}."
+            f"{path}: expected numbers for at least one epoch, found {len(history)} "
+            f"rows, with text in the columns {text_columns or 'none'}."
         )
     return history
 
@@ -155,23 +155,13 @@ def _check_one_run(results: Sequence[FoldResult]) -> None:
         values = {result.fold: getattr(result, name) for result in results}
         if len(set(values.values())) > 1:
             raise ValueError(
-                f"The folds differ in {name}: {values}. Expected one run: give the "
+                f"The folds differ in {name}: {values}. Expected one run: pass the "
                 f"settings_key of the run to report, or remove the other folds."
             )
 
 
 def pool(results: Sequence[FoldResult]) -> pd.DataFrame:
-    """Join the predictions of all folds.
-
-    Arguments
-    ---------
-    results : Sequence[FoldResult]
-        At least one fold of one run.
-
-    Returns
-    -------
-    pd.DataFrame
-        The rows of all folds, in the order of the folds.
+    """Concatenate the predictions of all folds of a run.
 
     Raises
     ------
@@ -185,7 +175,7 @@ def pool(results: Sequence[FoldResult]) -> pd.DataFrame:
             r.fold for r in results if repeated.iloc[0] in set(r.predictions["id"])
         ]
         raise ValueError(
-            f"{len(repeated)} utterances are tested in more than one fold, the first "
+            f"{len(repeated)} utterances are tested in more than one fold. The first "
             f"is {repeated.iloc[0]} in the folds {folds}. Expected each utterance once."
         )
     return pooled

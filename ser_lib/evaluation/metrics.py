@@ -1,16 +1,16 @@
-"""From predictions to figures: WA, UA, macro F1 and recalls.
+"""Compute scores from predictions: WA, UA, macro F1 and recalls.
 
-Every figure is a function of the confusion matrix (rows true, columns predicted,
-in the order of the corpus's labels), and all are shares from 0 to 1:
+Every score is a function of the confusion matrix (rows true, columns predicted, in
+the order of corpus.yaml), and lies between 0 and 1:
 
 - WA, weighted accuracy: the share of correct utterances;
-- UA, unweighted accuracy: the mean of the recalls of the classes;
-- macro F1: the mean of the F1 scores of the classes.
+- UA, unweighted accuracy: the mean recall of the classes;
+- macro F1: the mean F1 score of the classes.
 
-A class without a true utterance has no recall. For a figure that is reported this
-is an error, because the mean would silently be over fewer classes than the corpus
-has. In a resample of the bootstrap (``bootstrap.py``) it may happen by chance: there
-the mean is over the classes that are present.
+A class without a true utterance has no recall. In a reported score this is an error,
+because the mean would silently cover fewer classes than the corpus has. In a bootstrap
+resample (``bootstrap.py``) it can happen by chance; the mean then covers the classes
+that are present.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ from sklearn import metrics as sklearn_metrics
 
 @dataclass(frozen=True)
 class Scores:
-    """What is reported about one set of predictions.
+    """Scores of one set of predictions.
 
     Arguments
     ---------
@@ -32,7 +32,7 @@ class Scores:
     WA, UA, macro_F1 : float
         Shares from 0 to 1.
     recalls : dict[str, float]
-        Recall of each class, in the order of the corpus's labels.
+        Recall of each class, in the order of corpus.yaml.
     confusion : [C, C] np.ndarray
         Counts; rows are true, columns are predicted classes.
     """
@@ -46,19 +46,14 @@ class Scores:
 
 
 def compute_scores(predictions: pd.DataFrame, labels: Sequence[str]) -> Scores:
-    """Compute all figures of a set of predictions.
+    """Compute all scores of a set of predictions.
 
     Arguments
     ---------
     predictions : pd.DataFrame
-        One row for each utterance, with the columns ``label`` and ``prediction``.
+        One row per utterance, with the columns ``label`` and ``prediction``.
     labels : Sequence[str]
-        The corpus's labels, in the corpus's order.
-
-    Returns
-    -------
-    Figures
-        The figures, as shares from 0 to 1.
+        Classes in the order of corpus.yaml.
 
     Raises
     ------
@@ -82,7 +77,7 @@ def compute_scores(predictions: pd.DataFrame, labels: Sequence[str]) -> Scores:
         raise ValueError(
             f"No utterance of {len(predictions)} has the true label "
             f"{' or '.join(absent)}: expected all of {list(labels)}. UA and macro F1 "
-            f"are means over all classes, so each must be present in the test part."
+            f"are means over all classes, so each must occur in the test part."
         )
     recalls = _recalls(confusion).tolist()
     return Scores(
@@ -95,109 +90,15 @@ def compute_scores(predictions: pd.DataFrame, labels: Sequence[str]) -> Scores:
     )
 
 
-def weighted_accuracy(predictions: pd.DataFrame, labels: Sequence[str]) -> float:
-    """Share of correct utterances.
-
-    Arguments
-    ---------
-    predictions : pd.DataFrame
-        One row for each utterance, with the columns ``label`` and ``prediction``.
-    labels : Sequence[str]
-        The corpus's labels, in the corpus's order.
-
-    Returns
-    -------
-    float
-        A share from 0 to 1.
-
-    Raises
-    ------
-    ValueError
-        As for :func:`confusion_matrix`.
-    """
-    return float(_weighted_accuracy(confusion_matrix(predictions, labels)))
-
-
-def unweighted_accuracy(predictions: pd.DataFrame, labels: Sequence[str]) -> float:
-    """Mean recall over all classes of the corpus.
-
-    Arguments
-    ---------
-    predictions : pd.DataFrame
-        One row for each utterance, with the columns ``label`` and ``prediction``.
-    labels : Sequence[str]
-        The corpus's labels, in the corpus's order.
-
-    Returns
-    -------
-    float
-        A share from 0 to 1.
-
-    Raises
-    ------
-    ValueError
-        As for :func:`figures`.
-    """
-    return compute_scores(predictions, labels).UA
-
-
-def macro_f1(predictions: pd.DataFrame, labels: Sequence[str]) -> float:
-    """Mean F1 score over all classes of the corpus.
-
-    Arguments
-    ---------
-    predictions : pd.DataFrame
-        One row for each utterance, with the columns ``label`` and ``prediction``.
-    labels : Sequence[str]
-        The corpus's labels, in the corpus's order.
-
-    Returns
-    -------
-    float
-        A share from 0 to 1.
-
-    Raises
-    ------
-    ValueError
-        As for :func:`figures`.
-    """
-    return compute_scores(predictions, labels).macro_F1
-
-
-def recall_per_class(
-    predictions: pd.DataFrame, labels: Sequence[str]
-) -> dict[str, float]:
-    """Share of correct utterances within each true class.
-
-    Arguments
-    ---------
-    predictions : pd.DataFrame
-        One row for each utterance, with the columns ``label`` and ``prediction``.
-    labels : Sequence[str]
-        The corpus's labels, in the corpus's order.
-
-    Returns
-    -------
-    dict[str, float]
-        Shares from 0 to 1, in the order of ``labels``.
-
-    Raises
-    ------
-    ValueError
-        As for :func:`figures`.
-    """
-    return compute_scores(predictions, labels).recalls
-
-
 def confusion_matrix(predictions: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
-    """Count the utterances of each true and predicted class.
+    """Count the utterances of each pair of true and predicted class.
 
     Arguments
     ---------
     predictions : pd.DataFrame
-        One row for each utterance, with the columns ``label`` and ``prediction``.
+        One row per utterance, with the columns ``label`` and ``prediction``.
     labels : Sequence[str]
-        The corpus's labels, in the corpus's order.
+        Classes in the order of the rows and columns.
 
     Returns
     -------
@@ -207,7 +108,7 @@ def confusion_matrix(predictions: pd.DataFrame, labels: Sequence[str]) -> np.nda
     Raises
     ------
     ValueError
-        If there is no row, or a label or a prediction is not in ``labels``.
+        If there are no rows, or a label or prediction is not in ``labels``.
     """
     found = {*predictions["label"], *predictions["prediction"]}
     if not found or found - set(labels):
@@ -227,15 +128,15 @@ def _weighted_accuracy(confusion: np.ndarray) -> np.ndarray:
 
 
 def _unweighted_accuracy(confusion: np.ndarray) -> np.ndarray:
-    """[..., C, C] counts -> [...] mean recalls, absent classes left out."""
+    """[..., C, C] counts -> [...] mean recalls, ignoring absent classes."""
     return np.nanmean(_recalls(confusion), axis=-1)
 
 
 def _macro_f1(confusion: np.ndarray) -> np.ndarray:
-    """[..., C, C] counts -> [...] mean F1 scores, absent classes left out."""
+    """[..., C, C] counts -> [...] mean F1 scores, ignoring absent classes."""
     n_true, n_predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
     correct = np.diagonal(confusion, axis1=-2, axis2=-1)
-    # 2 * hits / (true + predicted) is the harmonic mean of precision and recall.
+    # 2 * correct / (true + predicted) is the harmonic mean of precision and recall.
     n_both = np.where(n_true > 0, n_true + n_predicted, 0)
     return np.nanmean(_share(2 * correct, n_both), axis=-1)
 
@@ -251,7 +152,7 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=undefined, where=whole > 0)
 
 
-# From [..., C, C] counts to [...] shares: all resamples of a bootstrap in one call.
+# [..., C, C] counts -> [...] shares: all resamples of a bootstrap in one call.
 FROM_CONFUSION: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "WA": _weighted_accuracy,
     "UA": _unweighted_accuracy,

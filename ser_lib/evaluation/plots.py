@@ -1,6 +1,6 @@
-"""The pictures of a report: confusion matrix, learning curves, training steps.
+"""Figures of a report: confusion matrix, learning curves, training steps.
 
-They are drawn on ``Figure`` objects, without pyplot: no window, no global state.
+They are drawn without pyplot, so there is no window and no global state.
 """
 
 import textwrap
@@ -34,14 +34,9 @@ def confusion_figure(
     confusion : [C, C] np.ndarray
         Counts; rows are true, columns are predicted classes.
     labels : Sequence[str]
-        The names of the C classes, in the order of the matrix.
+        Names of the C classes, in the order of the matrix.
     title : str
-        Stands above the matrix; long titles are wrapped.
-
-    Returns
-    -------
-    Figure
-        Cells with percent and count, the darker the higher the percent.
+        Wrapped if long.
 
     Example
     -------
@@ -71,18 +66,18 @@ def confusion_figure(
 
 
 def _label_classes(axes: Axes, labels: Sequence[str]) -> None:
-    places = np.arange(len(labels))
+    positions = np.arange(len(labels))
     if max(map(len, labels)) > 8:
         slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-        axes.set_xticks(places, labels, **slanted)
+        axes.set_xticks(positions, labels, **slanted)
     else:
-        axes.set_xticks(places, labels)
-    axes.set_yticks(places, labels)
+        axes.set_xticks(positions, labels)
+    axes.set_yticks(positions, labels)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     # White lines between the cells.
-    axes.set_xticks(places[:-1] + 0.5, minor=True)
-    axes.set_yticks(places[:-1] + 0.5, minor=True)
+    axes.set_xticks(positions[:-1] + 0.5, minor=True)
+    axes.set_yticks(positions[:-1] + 0.5, minor=True)
     axes.grid(which="minor", color="white", linewidth=1.5)
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(False)
@@ -93,22 +88,17 @@ def learning_curves_figure(
     averaged_epochs: Mapping[int, Sequence[int]],
     title: str,
 ) -> Figure:
-    """Draw losses and validation accuracy against the epoch, one line a fold.
+    """Draw losses and validation accuracy per epoch, one line per fold.
 
     Arguments
     ---------
     histories : Mapping[int, pd.DataFrame]
-        Fold -> one row an epoch, with the columns ``epoch``, ``train_loss``,
-        ``valid_loss`` and ``valid_accuracy`` (a share from 0 to 1).
+        Fold -> one row per epoch, with the columns ``epoch``, ``train_loss``,
+        ``valid_loss`` and ``valid_accuracy`` (from 0 to 1).
     averaged_epochs : Mapping[int, Sequence[int]]
         Fold -> the epochs whose weights were averaged; they are marked with dots.
     title : str
-        Stands above the panels; long titles are wrapped.
-
-    Returns
-    -------
-    Figure
-        Three panels and one legend.
+        Wrapped if long.
     """
     n_legend_columns = 1 + len(histories) // 20
     width_inches = 10 + n_legend_columns
@@ -139,21 +129,16 @@ def steps_figure(steps: Mapping[int, pd.DataFrame], title: str) -> Figure:
     Arguments
     ---------
     steps : Mapping[int, pd.DataFrame]
-        Fold -> the rows of its ``steps.csv``, see ``step_log``.
+        Fold -> the rows of its ``steps.csv``, see ``step_table``.
     title : str
-        Stands above the panels; long titles are wrapped.
-
-    Returns
-    -------
-    Figure
-        Two panels and one legend.
+        Wrapped if long.
     """
     n_legend_columns = 1 + len(steps) // 20
     figure = Figure((8 + n_legend_columns, 3.8), dpi=_DPI, layout="constrained")
     losses, accuracies = figure.subplots(1, 2)
     colours = _colours(len(steps))
     for rows, colour in zip(steps.values(), colours, strict=True):
-        # The processes of a run each have a row for a step.
+        # Each process of a run has a row per step.
         loss = rows.groupby(["epoch", "step"])["loss"].mean().to_numpy()
         losses.plot(np.arange(1, len(loss) + 1), loss, color=colour, lw=0.8)
         accuracy = epoch_accuracies(rows)

@@ -1,8 +1,8 @@
-"""The predictions file: all that training hands over to reporting.
+"""The predictions file, the only thing that reporting needs from a model.
 
-One row for each test utterance: who speaks, the true label, the predicted label
-and one probability for each class. The order of the probability columns is the
-order of the corpus's labels, and it is checked whenever a file is written or read.
+One row per test utterance: speaker, true label, predicted label and a probability for
+each class. The probability columns are in the order of corpus.yaml; this is checked
+whenever a file is written or read.
 """
 
 import csv
@@ -16,7 +16,7 @@ from ser_lib.utils.files import atomic_path
 from ser_lib.utils.text_tables import read_csv
 
 _TEXT_COLUMNS = ["id", "speaker", "label", "prediction"]
-# Far above the rounding of six decimals, far below a forgotten class.
+# Far above rounding to six decimals, far below the effect of a missing class.
 _SUM_TOLERANCE = 1e-4
 
 
@@ -25,8 +25,7 @@ def write_predictions(
 ) -> None:
     """Write predictions as a CSV file, probabilities with six decimals.
 
-    A row whose highest probability would no longer stand out after rounding keeps
-    all its decimals, so that the prediction stays the argmax.
+    If rounding would change the argmax of a row, that row keeps all its decimals.
 
     Arguments
     ---------
@@ -36,12 +35,12 @@ def write_predictions(
         Columns ``id``, ``speaker``, ``label``, ``prediction`` and ``p_<label>`` for
         each label, in this order.
     labels : Sequence[str]
-        The corpus's labels, in the corpus's order.
+        Classes in the order of corpus.yaml.
 
     Raises
     ------
     ValueError
-        As for :func:`read_predictions`.
+        See :func:`read_predictions`.
 
     Example
     -------
@@ -53,7 +52,7 @@ def write_predictions(
     id,speaker,label,prediction,p_sad,p_angry
     a,1,sad,angry,0.250000,0.750000
     """
-    _check(predictions, labels, "The predictions to be written")
+    _check(predictions, labels, "The predictions to write")
     columns = _probability_columns(labels)
     probabilities = predictions[columns].to_numpy(float)
     rounded = [[f"{p:.6f}" for p in row] for row in probabilities]
@@ -69,14 +68,14 @@ def write_predictions(
 
 
 def read_predictions(path: str | Path, labels: Sequence[str]) -> pd.DataFrame:
-    """Read and check what :func:`write_predictions` wrote.
+    """Read and check a file of :func:`write_predictions`.
 
     Arguments
     ---------
     path : str | Path
         A predictions CSV file.
     labels : Sequence[str]
-        The corpus's labels, in the corpus's order.
+        Classes in the order of corpus.yaml.
 
     Returns
     -------
@@ -86,18 +85,18 @@ def read_predictions(path: str | Path, labels: Sequence[str]) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If the columns are not exactly the expected ones in the expected order, an
-        id occurs twice, a label is not in the list, the probabilities of a row are
-        not a distribution, or a prediction is not the argmax of its row.
+        If the columns or their order are not as expected, an id occurs twice, a label
+        is unknown, the probabilities of a row are not a distribution, or a prediction
+        is not the argmax of its row.
     """
-    # "NA" or "None" may well be the name of a speaker or a label.
+    # "NA" or "None" can be the name of a speaker or a label.
     table = read_csv(path, dtype=str, keep_default_na=False)
     _check_columns(table, labels, str(path))
     try:
         table = table.astype(dict.fromkeys(_probability_columns(labels), float))
     except ValueError as err:
         raise ValueError(
-            f"{path} holds a probability that is no number: {err}"
+            f"{path} has a probability that is not a number: {err}"
         ) from err
     _check(table, labels, str(path))
     return table
@@ -106,20 +105,10 @@ def read_predictions(path: str | Path, labels: Sequence[str]) -> pd.DataFrame:
 def read_labels(path: str | Path) -> list[str]:
     r"""Read the labels of a predictions file from its first line.
 
-    Arguments
-    ---------
-    path : str | Path
-        A predictions CSV file.
-
-    Returns
-    -------
-    list[str]
-        In the order of the columns.
-
     Raises
     ------
     ValueError
-        If it does not begin as :func:`write_predictions` writes it.
+        If it is not the first line of a predictions file.
 
     Example
     -------
@@ -164,8 +153,8 @@ def _check_ids_and_labels(
     repeated = predictions["id"][predictions["id"].duplicated()]
     if len(repeated):
         raise ValueError(
-            f"{where}: {len(repeated)} ids occur again, the first is "
-            f"{repeated.iloc[0]!r}. Each utterance is to be predicted once."
+            f"{where}: {len(repeated)} ids are repeated, the first is "
+            f"{repeated.iloc[0]!r}. Expected one row per utterance."
         )
     for column in ("label", "prediction"):
         unknown = predictions[~predictions[column].isin(labels)]
@@ -203,21 +192,16 @@ def _check_probabilities(
 def prediction_table(
     ids: Sequence[str], probabilities: np.ndarray, labels: Sequence[str]
 ) -> pd.DataFrame:
-    """Turn probabilities into a table with the most probable label.
+    """Build a table of probabilities and most probable labels.
 
     Arguments
     ---------
     ids : Sequence[str]
-        Utterance of each row.
+        The utterance of each row.
     probabilities : (rows, labels) np.ndarray
         A probability for each class.
     labels : Sequence[str]
-        The classes, in the order of the columns.
-
-    Returns
-    -------
-    pd.DataFrame
-        Columns ``id``, ``prediction`` and ``p_<label>`` for each label.
+        Classes in the order of the columns.
 
     Example
     -------

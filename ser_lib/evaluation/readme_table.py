@@ -1,10 +1,10 @@
-"""Write the results of a recipe into its README, from ``results.csv`` alone:
+"""Write the results tables of a recipe's README, from its ``results.csv`` alone:
 
     python -m ser_lib.evaluation.readme_table recipes/RAVDESS
     python -m ser_lib.evaluation.readme_table --check recipes/RAVDESS
 
-The folder holds ``README.md`` and ``results.csv``. Only the block between the two
-markers is changed. ``--check`` changes nothing and fails when the block is out of date.
+The folder contains ``README.md`` and ``results.csv``. Only the block between the two
+markers is changed. ``--check`` changes nothing and fails if the block is out of date.
 The markers of this README are:
 
     <!-- results: begin (python -m ser_lib.evaluation.readme_table recipes/RAVDESS) -->
@@ -34,13 +34,6 @@ _END = r"<!-- results: end -->"
 def update_readme(readme_path: str | Path, results_csv: str | Path) -> bool:
     """Rewrite the results block of a README.
 
-    Arguments
-    ---------
-    readme_path : str | Path
-        The README; it is replaced only when complete.
-    results_csv : str | Path
-        The results file of the recipe.
-
     Returns
     -------
     bool
@@ -49,7 +42,7 @@ def update_readme(readme_path: str | Path, results_csv: str | Path) -> bool:
     Raises
     ------
     ValueError
-        If the README does not hold the two markers once each, in order.
+        If the README does not contain the two markers once each, in order.
     """
     readme_path = Path(readme_path)
     updated = _updated_text(readme_path, results_csv)
@@ -61,7 +54,7 @@ def update_readme(readme_path: str | Path, results_csv: str | Path) -> bool:
 
 
 def results_block(results: pd.DataFrame) -> str:
-    """Make the tables of a README.
+    """Format the tables of a README.
 
     Arguments
     ---------
@@ -71,8 +64,8 @@ def results_block(results: pd.DataFrame) -> str:
     Returns
     -------
     str
-        Two Markdown tables, one line each for an experiment and seed: the figures
-        over folds and pooled, and the UA of each fold.
+        Two Markdown tables with one row per experiment and seed: scores over folds
+        and pooled, and the UA of each fold.
 
     Raises
     ------
@@ -101,13 +94,12 @@ def results_block(results: pd.DataFrame) -> str:
 
 def _scores_of_run(folds: pd.DataFrame, pooled: pd.Series) -> dict[str, object]:
     n_classes = pooled.filter(like="recall_").notna().sum()
-    figures = {"classes": n_classes, "folds": len(folds), "n": pooled["n"]}
+    cells = {"classes": n_classes, "folds": len(folds), "n": pooled["n"]}
     for metric in ("WA", "UA"):
-        figures[f"{metric} mean ± sd"] = mean_and_sd(folds[metric])
+        cells[f"{metric} mean ± sd"] = mean_and_sd(folds[metric])
     for metric in ("WA", "UA"):
-        heading = f"pooled {metric} [95 % interval]"
-        figures[heading] = with_interval(pooled, metric)
-    return figures
+        cells[f"pooled {metric} [95 % interval]"] = with_interval(pooled, metric)
+    return cells
 
 
 def _ua_of_each_fold(results: pd.DataFrame) -> pd.DataFrame:
@@ -126,20 +118,15 @@ def _updated_text(readme_path: Path, results_csv: str | Path) -> str:
         raise ValueError(
             f"{readme_path}: expected one line\n<!-- results: begin (python -m "
             f"ser_lib.evaluation.readme_table {readme_path.parent}) -->\nand below it "
-            f"one line\n{_END}\nbut found {len(begins)} and {len(ends)}, perhaps in "
-            f"another order. Add them where the tables are to stand."
+            f"one line\n{_END}\nbut found {len(begins)} and {len(ends)}, or in the "
+            f"wrong order. Add them where the tables belong."
         )
     before, after = readme[: begins[0].end()], readme[ends[0].start() :]
     return f"{before}\n{results_block(read_results(results_csv))}\n\n{after}"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Update or check the README of a recipe; see the head of this file.
-
-    Arguments
-    ---------
-    arguments : Sequence[str]
-        Of the command line.
+    """Update or check the README of a recipe.
 
     Returns
     -------
@@ -148,7 +135,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     parser = CommandParser("ser_lib.evaluation.readme_table", __doc__)
     parser.add_argument(
-        "folder", type=path_argument, help="holds README.md and results.csv"
+        "folder", type=path_argument, help="folder of README.md and results.csv"
     )
     parser.add_argument("--check", action="store_true", help="change nothing")
     options = parser.parse_args(arguments)

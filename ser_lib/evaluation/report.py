@@ -1,12 +1,12 @@
-"""The report of a run: its figures, the table of its folds, its errors, pictures.
+"""The report of a run: scores, a table of its folds, errors and figures.
 
-Everything is computed from the files of the finished folds, so a report can be
-written again at any time:
+It is computed from the files of the finished folds, so it can be written again at any
+time:
 
     python -m ser_lib.evaluation.report OUTPUT_FOLDER
     python -m ser_lib.evaluation.report OUTPUT_FOLDER --results RECIPE/results.csv
 
-The second command also puts the run's rows into the results file of the recipe.
+The second command also writes the rows of the run to the results file of the recipe.
 """
 
 import json
@@ -28,6 +28,13 @@ from ser_lib.evaluation.plots import (
     learning_curves_figure,
     steps_figure,
 )
+from ser_lib.evaluation.report_sections import (
+    fold_sections,
+    fold_table,
+    header_sections,
+    list_reasons,
+    score_sections,
+)
 from ser_lib.evaluation.results_csv import (
     merge_results,
     read_results,
@@ -38,13 +45,7 @@ from ser_lib.evaluation.step_table import read_steps, step_sections
 from ser_lib.utils.command import run_command
 from ser_lib.utils.command_line import CommandParser, path_argument
 from ser_lib.utils.files import atomic_path
-from ser_lib.utils.text_tables import (
-    markdown_table,
-    mean_and_sd,
-    percent,
-    plain_table,
-    with_interval,
-)
+from ser_lib.utils.text_tables import plain_table
 
 
 def write_report(
@@ -55,22 +56,22 @@ def write_report(
     expected: Mapping[str, float | str] | None = None,
     settings_key: str | None = None,
 ) -> Path:
-    """Write ``report.md``, its tables, its pictures and ``report.json``.
+    """Write ``report.md``, its tables, its figures and ``report.json``.
 
     Arguments
     ---------
     output_folder : str | Path
-        Holds the folders of the folds; the files go to its folder ``report``:
+        Contains the folders of the folds. The files go to its folder ``report``:
         ``report.md``, ``results.csv``, ``wrong_predictions.csv``, ``confusion.png``,
-        ``learning_curves.png`` and, where the steps were logged, ``steps.png``.
+        ``learning_curves.png`` and, if the steps were logged, ``steps.png``.
     labels : Sequence[str]
-        The corpus's labels, in the corpus's order.
+        Classes in the order of corpus.yaml.
     title : str
-        Heading of the report and of the pictures.
+        Heading of the report and of its figures.
     note : str
-        What a reader must know, for instance that the speech is synthetic.
+        What a reader must know, for example that the speech is synthetic.
     expected : Mapping[str, float | str] | None
-        Figures to compare with: ``WA`` and ``UA`` in percent, ``source``.
+        Scores to compare with: ``WA`` and ``UA`` in percent, and their ``source``.
     settings_key : str | None
         Report only the folds with this key, see ``fold_results.collect``.
 
@@ -84,35 +85,30 @@ def write_report(
     FileNotFoundError
         If no fold is finished.
     ValueError
-        If ``expected`` has other keys, or the folds are unsound.
+        If ``expected`` has other keys, or a file of a fold is damaged.
     """
-    unknown = set(expected or {}) - {"WA", "UA", "source"}
-    if unknown:
-        raise ValueError(
-            f"The expected figures have the keys {sorted(unknown)}, known are WA, UA "
-            f"and source."
-        )
+    _check_expected(expected or {})
     results = collect(output_folder, labels, settings_key)
     left_out = left_out_folds(output_folder, settings_key)
     if not results:
         raise FileNotFoundError(
-            f"{output_folder} holds no finished fold to report"
-            f"{_listed(left_out) or ': it is empty'}\nExpected fold_<k> with "
-            f"predictions.csv, history.csv and fold.json, of the settings and the data "
-            f"of this run."
+            f"{output_folder} has no finished fold to report"
+            f"{list_reasons(left_out) or ': it is empty'}\nExpected fold_<k> with "
+            f"predictions.csv, history.csv and fold.json, and with the settings and "
+            f"data of this run."
         )
     rows = result_rows(results)
     steps = read_steps(output_folder, [result.fold for result in results])
     errors = wrong_predictions(pool(results))
     sections = [
-        *_what_was_run(results, title, note, left_out),
-        *_main_scores(rows, dict(expected or {})),
-        *_folds(results, rows),
+        *header_sections(results, title, note, left_out),
+        *score_sections(rows, dict(expected or {})),
+        *fold_sections(results, rows),
         *step_sections(steps),
         *error_sections(errors),
     ]
     folder = Path(output_folder) / "report"
-    _write_pictures(folder, results, steps, title)
+    _write_figures(folder, results, steps, title)
     write_results(folder / "results.csv", rows)
     write_wrong_predictions(folder, errors)
     report_info = {
@@ -127,20 +123,17 @@ def write_report(
     return folder / "report.md"
 
 
+def _check_expected(expected: Mapping) -> None:
+    unknown = set(expected) - {"WA", "UA", "source"}
+    if unknown:
+        raise ValueError(
+            f"The expected scores have the keys {sorted(unknown)}, known are WA, UA "
+            f"and source."
+        )
+
+
 def format_table(output_folder: str | Path) -> str:
-    """Give the table of a written report as text for the console.
-
-    Arguments
-    ---------
-    output_folder : str | Path
-        The folder that :func:`write_report` was given.
-
-    Returns
-    -------
-    str
-        The table of :func:`fold_table`, aligned; the columns after macro F1 are the
-        recalls of the classes.
-    """
+    """Return the table of a written report, aligned for the console."""
     return plain_table(fold_table(_read_rows(output_folder)))
 
 
@@ -148,101 +141,7 @@ def _read_rows(output_folder: str | Path) -> pd.DataFrame:
     return read_results(Path(output_folder) / "report" / "results.csv")
 
 
-def fold_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Make the table of a run: one row a fold, then mean, sd and pooled.
-
-    Arguments
-    ---------
-    rows : pd.DataFrame
-        The rows of one run, as made by ``results.result_rows``.
-
-    Returns
-    -------
-    pd.DataFrame
-        Rows ``1`` to ``K``, ``mean``, ``sd`` (of a sample, ddof = 1) and ``pooled``
-        (all predictions together); columns ``n``, ``WA``, ``UA``, ``macro F1`` and
-        ``recall <label>``, in percent with two decimals. Mean and sd are those of
-        the rounded rows above them, so a reader who recomputes finds the same.
-    """
-    table = rows.set_index("fold")
-    recalls = [name for name in table if name.startswith("recall_")]
-    table = table[["n", "WA", "UA", "macro_F1", *recalls]]
-    table = table.rename(columns=lambda name: name.replace("_", " ", 1))
-    folds = table.drop(index="pooled")
-    summary = pd.DataFrame({"mean": folds.mean(), "sd": folds.std(ddof=1)}).T.round(2)
-    summary["n"] = pd.NA
-    parts = [part.astype({"n": "Int64"}) for part in (folds, summary)]
-    return pd.concat([*parts, table.loc[["pooled"]]]).rename_axis("fold")
-
-
-def _what_was_run(
-    results: Sequence[FoldResult], title: str, note: str, left_out: Mapping[str, str]
-) -> list[str]:
-    run, pooled = results[0], pool(results)
-    folds = ", ".join(str(result.fold) for result in results)
-    sections = [
-        f"# {title}",
-        f"Corpus {run.corpus}, experiment {run.experiment}, seed {run.seed}, settings "
-        f"`{run.settings_key}`. Tested in the folds {folds}: {len(pooled)} utterances "
-        f"of {pooled['speaker'].nunique()} speakers.",
-    ]
-    if note:
-        sections.append("\n".join(f"> {line}" for line in note.splitlines()))
-    if left_out:
-        sections.append(f"Left out of this report{_listed(left_out)}")
-    return sections
-
-
-def _listed(left_out: Mapping[str, str]) -> str:
-    if not left_out:
-        return ""
-    return ":\n\n" + "\n".join(f"- {name}: {why}" for name, why in left_out.items())
-
-
-def _main_scores(rows: pd.DataFrame, expected: Mapping[str, float | str]) -> list[str]:
-    pooled = rows[rows["fold"] == "pooled"].iloc[0]
-    folds = rows[rows["fold"] != "pooled"]
-    table = pd.DataFrame(index=pd.Index(["WA", "UA"], name="percent"))
-    table["mean ± sd over folds"] = [mean_and_sd(folds[m]) for m in table.index]
-    table["pooled [95 % interval]"] = [with_interval(pooled, m) for m in table.index]
-    text = (
-        "WA is the share of correct utterances, UA the mean recall of the classes. "
-        "Pooled figures are of the predictions of all folds together. Their intervals "
-        "come from drawing test speakers with replacement; they do not cover the seed "
-        "of the training."
-    )
-    if expected:
-        known = [expected.get(metric) for metric in table.index]
-        table["expected"] = pd.Series(known, index=table.index, dtype=float)
-        means = folds[list(table.index)].mean().round(2)
-        table["mean minus expected"] = means - table["expected"]
-        text += f" Expected figures: {expected.get('source', 'source not given')}."
-    return ["## Scores", markdown_table(table), text]
-
-
-def _folds(results: Sequence[FoldResult], rows: pd.DataFrame) -> list[str]:
-    averaged = pd.DataFrame(
-        {
-            "averaged epochs": [
-                ", ".join(map(str, r.averaged_epochs)) for r in results
-            ],
-            "their validation accuracy, percent": [
-                ", ".join(map(percent, r.valid_accuracy)) for r in results
-            ],
-        },
-        index=pd.Index([r.fold for r in results], name="fold"),
-    )
-    return [
-        "## Folds",
-        markdown_table(fold_table(rows)),
-        "![Confusion matrix of all folds](confusion.png)",
-        "## Training",
-        "![Learning curves of each fold](learning_curves.png)",
-        markdown_table(averaged),
-    ]
-
-
-def _write_pictures(
+def _write_figures(
     folder: Path,
     results: Sequence[FoldResult],
     steps: Mapping[int, pd.DataFrame],
@@ -272,33 +171,20 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write a report again and print its table; see the head of this file.
-
-    Arguments
-    ---------
-    arguments : Sequence[str]
-        Of the command line.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder holds no report yet.
-    ValueError
-        If a file of the run is damaged.
-    """
+    """Write the report of a run again and print its table."""
     parser = CommandParser("ser_lib.evaluation.report", __doc__)
     parser.add_argument(
         "output_folder", type=path_argument, help="folder of a finished run"
     )
     parser.add_argument(
-        "--results", type=path_argument, help="results.csv to put the run into"
+        "--results", type=path_argument, help="results.csv to add the run to"
     )
     options = parser.parse_args(arguments)
     path = options.output_folder / "report" / "report.json"
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is missing: expected the output folder of a run that has written "
-            f"its report. Run its train.py first."
+            f"{path} is missing: expected the output folder of a run that has a "
+            f"report. Run its train.py first."
         )
     write_report(options.output_folder, **_read_report_info(path))
     print(format_table(options.output_folder))
@@ -316,8 +202,8 @@ def _read_report_info(path: Path) -> dict:
         report_info = str(error)
     if not isinstance(report_info, dict) or set(report_info) != expected:
         raise ValueError(
-            f"{path} is damaged: expected {sorted(expected)}, found {report_info}. The "
-            f"train.py of the run writes it anew; nothing is trained again."
+            f"{path} is damaged: expected {sorted(expected)}, found {report_info}. Run "
+            f"train.py again to rewrite it; nothing is trained again."
         )
     return report_info
 

@@ -1,8 +1,8 @@
-"""The results table: figures of every run, in percent with two decimals.
+"""The results file: scores of many runs, in percent with two decimals.
 
-One row for each fold of a run and one, ``pooled``, for the predictions of all its
-folds together. ``recipes/<CORPUS>/results.csv`` holds the rows of many runs, named by
-experiment and seed. It is the only source of the tables in the READMEs.
+Each run has one row per fold and a row ``pooled`` for the predictions of all its folds
+together. Runs are identified by experiment and seed. ``recipes/<CORPUS>/results.csv``
+is the only source of the tables in the READMEs.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _ENDS = ("_low", "_high")
 
 
 def result_rows(results: Sequence[FoldResult]) -> pd.DataFrame:
-    """Make the rows of ``results.csv`` of one run.
+    """Build the rows of ``results.csv`` of one run.
 
     Arguments
     ---------
@@ -31,9 +31,9 @@ def result_rows(results: Sequence[FoldResult]) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        One row a fold, then ``pooled``: ``corpus``, ``experiment``, ``seed``,
+        One row per fold, then ``pooled``: ``corpus``, ``experiment``, ``seed``,
         ``fold`` (text), ``n``, ``WA``, ``UA``, ``macro_F1``, ``recall_<label>``, and
-        the ends of the 95 % intervals of WA and UA, NaN but for ``pooled``.
+        the ends of the 95 % intervals of WA and UA (NaN except for ``pooled``).
     """
     labels = list(results[0].scores.recalls)
     pooled = pool(results)
@@ -50,44 +50,20 @@ def result_rows(results: Sequence[FoldResult]) -> pd.DataFrame:
     return table.round(2)
 
 
-def _percents(figures: Scores) -> dict[str, float]:
-    shares = {"WA": figures.WA, "UA": figures.UA, "macro_F1": figures.macro_F1}
-    shares |= {f"{_RECALL}{label}": recall for label, recall in figures.recalls.items()}
-    return {"n": figures.n, **{name: 100 * share for name, share in shares.items()}}
+def _percents(scores: Scores) -> dict[str, float]:
+    shares = {"WA": scores.WA, "UA": scores.UA, "macro_F1": scores.macro_F1}
+    shares |= {f"{_RECALL}{label}": recall for label, recall in scores.recalls.items()}
+    return {"n": scores.n, **{name: 100 * share for name, share in shares.items()}}
 
 
 def write_results(path: str | Path, rows: pd.DataFrame) -> None:
-    """Write rows as ``results.csv``, metrics with two decimals.
-
-    Arguments
-    ---------
-    path : str | Path
-        The file to write; it is replaced only when complete.
-    rows : pd.DataFrame
-        As made by :func:`result_rows`.
-    """
+    """Write rows of :func:`result_rows` to a CSV file, scores with two decimals."""
     with atomic_path(path) as unfinished:
         rows.to_csv(unfinished, index=False, float_format="%.2f", lineterminator="\n")
 
 
 def read_results(path: str | Path) -> pd.DataFrame:
-    """Read what :func:`write_results` or :func:`merge_results` wrote.
-
-    Arguments
-    ---------
-    path : str | Path
-        A results CSV file.
-
-    Returns
-    -------
-    pd.DataFrame
-        As made by :func:`result_rows`.
-
-    Raises
-    ------
-    ValueError
-        If the file is damaged.
-    """
+    """Read a file of :func:`write_results` or :func:`merge_results`."""
     text = dict.fromkeys(("corpus", "experiment", "fold"), str)
     columns = read_csv(path, nrows=0).columns
     empty = {c: [""] for c in columns if c.startswith(_RECALL) or c.endswith(_ENDS)}
@@ -95,21 +71,21 @@ def read_results(path: str | Path) -> pd.DataFrame:
 
 
 def merge_results(path: str | Path, rows: pd.DataFrame) -> None:
-    """Put the rows of a run into a results file, in place of its former rows.
+    """Add the rows of a run to a results file, replacing its earlier rows.
 
     Arguments
     ---------
     path : str | Path
-        The file to change; it is made if it does not exist.
+        The file to update; it is created if missing.
     rows : pd.DataFrame
-        As made by :func:`result_rows`. Rows of the same experiment and seed are
-        replaced, all others stay; the file is sorted. Experiments with some of the
-        classes have no recalls of the others.
+        From :func:`result_rows`. Rows of the same experiment and seed are replaced;
+        the file is sorted. An experiment on a subset of the classes has empty recalls
+        for the others.
 
     Raises
     ------
     ValueError
-        If the file is of another corpus or has other columns.
+        If the file belongs to another corpus or has other columns.
     """
     if Path(path).exists():
         former = read_results(path)
@@ -126,17 +102,17 @@ def merge_results(path: str | Path, rows: pd.DataFrame) -> None:
 def _common_columns(
     path: str | Path, former: pd.DataFrame, rows: pd.DataFrame
 ) -> list[str]:
-    """Give the columns of the table with more classes, which has those of the other."""
+    """Return the columns of the table with more classes, after checking both."""
     fewer, more = sorted((list(rows), list(former)), key=len)
     other = [c for c in more if c not in fewer and not c.startswith(_RECALL)]
     if other or not set(fewer) <= set(more):
         raise ValueError(
-            f"{path} has the columns {list(former)}, expected {list(rows)}. Is it the "
-            f"results file of another corpus?"
+            f"{path} has the columns {list(former)}, expected {list(rows)}. Does it "
+            f"belong to another corpus?"
         )
     if {*former["corpus"]} != {*rows["corpus"]}:
         raise ValueError(
-            f"{path} holds results of {sorted({*former['corpus']})}, expected "
+            f"{path} has results of {sorted({*former['corpus']})}, expected "
             f"{sorted({*rows['corpus']})}."
         )
     return more

@@ -1,7 +1,7 @@
-"""What each training step gave, read back for the report.
+"""Read the log of training steps for the report.
 
-``steps.csv`` is beside ``history.csv``: one row per step, with the columns ``epoch``,
-``step``, ``loss``, ``correct`` and ``utterances``.
+``steps.csv`` is next to ``history.csv``. It has one row per step, with the columns
+``epoch``, ``step``, ``loss``, ``correct`` and ``utterances``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,42 +18,15 @@ STEP_COLUMNS = ["epoch", "step", "loss", "correct", "utterances"]
 
 
 def epoch_accuracies(steps: pd.DataFrame) -> pd.Series:
-    """Compute the training accuracy of each epoch.
-
-    Arguments
-    ---------
-    steps : pd.DataFrame
-        Rows of a ``steps.csv``.
-
-    Returns
-    -------
-    pd.Series
-        Epoch -> share of its utterances that were classified correctly.
-    """
+    """Compute the training accuracy of each epoch from the rows of a ``steps.csv``."""
     totals = steps.groupby("epoch")[["correct", "utterances"]].sum()
     return totals["correct"] / totals["utterances"]
 
 
-def read_steps(output_folder: str | Path, folds: Sequence[int]) -> dict:
-    """Read the files of a run's folds.
-
-    Arguments
-    ---------
-    output_folder : str | Path
-        Holds ``fold_1``, ``fold_2`` and so on.
-    folds : Sequence[int]
-        The folds that are wanted.
-
-    Returns
-    -------
-    dict[int, pd.DataFrame]
-        Fold -> its rows, for those that have the file.
-
-    Raises
-    ------
-    ValueError
-        If a file is damaged.
-    """
+def read_steps(
+    output_folder: str | Path, folds: Sequence[int]
+) -> dict[int, pd.DataFrame]:
+    """Read ``steps.csv`` of each fold that has it."""
     folders = {fold: Path(output_folder, f"fold_{fold}") for fold in folds}
     return {
         fold: _read_fold_steps(folder)
@@ -76,18 +49,7 @@ def _read_fold_steps(folder: Path) -> pd.DataFrame:
 
 
 def step_sections(steps: Mapping[int, pd.DataFrame]) -> list[str]:
-    """Write what the report says about the steps, beside their picture.
-
-    Arguments
-    ---------
-    steps : Mapping[int, pd.DataFrame]
-        As :func:`read_steps` gives them.
-
-    Returns
-    -------
-    list[str]
-        Sections in Markdown; none if there are no steps.
-    """
+    """Return the report's sections about training steps; empty if there are none."""
     if not steps:
         return []
     table = pd.DataFrame({fold: epoch_accuracies(s) for fold, s in steps.items()}).T

@@ -1,4 +1,4 @@
-"""Export a finished run as a model folder that anybody can use:
+"""Export a finished run as a model folder:
 
     python -m ser_lib.export RUN_FOLDER OUT                  the first finished fold
     python -m ser_lib.export RUN_FOLDER OUT --fold 3
@@ -6,8 +6,8 @@
     python -m ser_lib.export RUN_FOLDER OUT --onnx           also for onnxruntime
     python -m ser_lib.export RUN_FOLDER OUT --push_to_hub OWNER/NAME
 
-RUN_FOLDER is ``<results>/<experiment>/seed_<seed>``. In a folder that an export wrote,
-the files of the export are replaced and all others are left alone.
+RUN_FOLDER is ``<results>/<experiment>/seed_<seed>``. If OUT is already a model folder,
+the files of the export are replaced and all others are kept.
 """
 
 import logging
@@ -23,18 +23,12 @@ logger = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Export a finished run as a model folder; see the head of this file.
-
-    Arguments
-    ---------
-    arguments : Sequence[str]
-        Of the command line.
-    """
+    """Run the command."""
     parser = CommandParser("ser_lib.export", __doc__)
     parser.add_argument("run_folder", type=path_argument, help="output folder of a run")
     parser.add_argument("out", type=path_argument, help="the model folder to write")
     choice = parser.add_mutually_exclusive_group()
-    choice.add_argument("--fold", type=int, help="which fold; default: the first")
+    choice.add_argument("--fold", type=int, help="default: the first finished one")
     choice.add_argument(
         "--ensemble", action="store_true", help="average all finished folds"
     )
@@ -43,7 +37,7 @@ def main(arguments: Sequence[str]) -> None:
         "--push_to_hub",
         type=text_argument,
         metavar="OWNER/NAME",
-        help="upload, private",
+        help="upload to a private repository",
     )
     options = parser.parse_args(arguments)
     folds = None if options.fold is None else [options.fold]
@@ -54,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
     out = export_run(options.run_folder, options.out, folds, options.onnx)
     print(f"The model folder is {out}; its card is {out / CARD_FILE}")
     if options.push_to_hub:
-        print(f"It is on the hub: {push_to_hub(out, options.push_to_hub)}")
+        print(f"Uploaded to {push_to_hub(out, options.push_to_hub)}")
 
 
 if __name__ == "__main__":

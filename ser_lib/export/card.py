@@ -1,6 +1,6 @@
-"""The card of an exported model: what it is, how good, on what data, and its limits.
+"""The card of an exported model: its use, scores, training data and limits.
 
-Filled from the files of the run. The block at its head is that of the Hugging Face
+It is filled from the files of the run. Its metadata block is that of the Hugging Face
 hub, https://huggingface.co/docs/hub/model-cards.
 """
 
@@ -16,71 +16,61 @@ from ser_lib.model_folder import hub_licence
 from ser_lib.utils.text_tables import markdown_table, with_interval
 
 
-def model_card(run_folder: str | Path, about: Mapping, has_onnx: bool = False) -> str:
-    """Write the card of a model folder.
+def model_card(run_folder: str | Path, info: Mapping, has_onnx: bool = False) -> str:
+    """Return the card of a model folder as Markdown.
 
     Arguments
     ---------
     run_folder : str | Path
         The output folder of the run.
-    about : Mapping
+    info : Mapping
         The content of the folder's ``model.json``.
     has_onnx : bool
-        Whether the folder holds ``model.onnx``.
-
-    Returns
-    -------
-    str
-        Markdown with a block for the Hugging Face hub at its head.
-
-    Raises
-    ------
-    ValueError
-        If the files of a fold are unsound.
+        Whether the folder contains ``model.onnx``.
     """
-    results = collect(run_folder, about["labels"], about["settings_key"])
-    folds = [member["fold"] for member in about["members"].values()]
+    results = collect(run_folder, info["labels"], info["settings_key"])
+    folds = [member["fold"] for member in info["members"].values()]
     own = result_rows([result for result in results if result.fold in folds])
-    corpus = about["trained_on"]["name"]
+    corpus = info["trained_on"]["name"]
     sections = [
-        f"---\n{_front_matter(about, own, len(folds) > 1)}\n---",
-        f"# {about['experiment']} on {corpus}",
-        _what_it_is(about, corpus),
-        *_note(about["note"]),
+        f"---\n{_front_matter(info, own, len(folds) > 1)}\n---",
+        f"# {info['experiment']} on {corpus}",
+        _summary(info, corpus),
+        *_note(info["note"]),
         "## Use",
         _use(has_onnx),
         "## Scores",
         *_scores(results, own, folds),
         "## Protocol",
-        _protocol(Path(run_folder), about, results),
+        _protocol(Path(run_folder), info, results),
         "## Training data and licence",
-        _training_data(about["trained_on"], about["encoders"].values()),
+        _training_data(info["trained_on"], info["encoders"].values()),
         "## Limits",
-        _limits(about, corpus),
+        _limits(info, corpus),
         "## Made with",
-        ", ".join(f"{name} {v}" for name, v in about["versions"].items())
-        + f"; settings `{about['settings_key']}`. Labels, checksums and what "
-        "is known of the training are in `model.json`.",
+        ", ".join(f"{name} {v}" for name, v in info["versions"].items())
+        + f"; settings `{info['settings_key']}`. Labels, checksums and details of "
+        "the training are in `model.json`.",
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def _front_matter(about: Mapping, own: pd.DataFrame, is_ensemble: bool) -> str:
-    corpus = about["trained_on"]
-    name = f"{about['experiment']} on {corpus['name']}"
+def _front_matter(info: Mapping, own: pd.DataFrame, is_ensemble: bool) -> str:
+    corpus = info["trained_on"]
+    name = f"{info['experiment']} on {corpus['name']}"
     return ModelCardData(
         **hub_licence(corpus["licence"]),
         library_name="speechbrain",
         pipeline_tag="audio-classification",
         tags=["speech-emotion-recognition", "speechbrain", corpus["name"]],
-        base_model=_hub_ids(about["encoders"].values()),
+        base_model=_hub_ids(info["encoders"].values()),
         model_name=name,
         eval_results=None if is_ensemble else _eval_results(corpus["name"], own),
     ).to_yaml()
 
 
 def _hub_ids(encoders: Iterable[str]) -> list[str] | None:
-    """A file on the hub is named owner/name/file; a local encoder has no slash."""
+    """Return owner/name of encoders on the hub; local ones have no slash."""
     names = {"/".join(name.split("/")[:2]) for name in encoders if "/" in name}
     return sorted(names) or None
 
@@ -106,14 +96,14 @@ def _eval_results(corpus: str, own: pd.DataFrame) -> list[EvalResult]:
     ]
 
 
-def _what_it_is(about: Mapping, corpus: str) -> str:
-    labels = ", ".join(about["labels"])
-    n_members = len(about["members"])
-    average = f"The average of the probabilities of {n_members} models"
+def _summary(info: Mapping, corpus: str) -> str:
+    labels = ", ".join(info["labels"])
+    n_members = len(info["members"])
+    average = f" It averages the probabilities of {n_members} models."
     return (
-        f"{'The model' if n_members == 1 else average} tells {len(about['labels'])} "
-        f"emotions from the sound of an utterance: {labels} (in this order). It was "
-        f"trained on {corpus}."
+        f"The model recognises the emotion of an utterance from its sound. It has "
+        f"{len(info['labels'])} labels, in this order: {labels}. It was trained on "
+        f"{corpus}.{average if n_members > 1 else ''}"
     )
 
 
@@ -130,7 +120,7 @@ def _use(has_onnx: bool) -> str:
         'recognizer = EmotionRecognizer.from_hparams(source="FOLDER")\n'
         'out_prob, score, index, label = recognizer.classify_file("speech.wav")\n'
         "```\n\n"
-        "or through SpeechBrain, which runs the folder's `custom_interface.py`:\n\n"
+        "Or through SpeechBrain, which runs the folder's `custom_interface.py`:\n\n"
         "```python\n"
         "from speechbrain.inference.interfaces import foreign_class\n\n"
         "recognizer = foreign_class(\n"
@@ -143,9 +133,10 @@ def _use(has_onnx: bool) -> str:
     )
     if has_onnx:
         text += (
-            " `model.onnx` needs onnxruntime alone: it takes `wavs` (batch, samples), "
-            "one channel, utterances of one length, prepared as the metadata of the "
-            "file say, and gives `probabilities` (batch, labels)."
+            " `model.onnx` needs only onnxruntime. Its input is `wavs` (batch, "
+            "samples): one channel, utterances of equal length, prepared as described "
+            "in the metadata of the file. Its output is `probabilities` (batch, "
+            "labels)."
         )
     return text
 
@@ -156,31 +147,32 @@ def _scores(
     pooled = own[own["fold"] == "pooled"].iloc[0]
     wa, ua = with_interval(pooled, "WA"), with_interval(pooled, "UA")
     if len(folds) == 1:
-        text = f"The test part of fold {folds[0]}, whose speakers it never heard: "
+        text = f"On the test part of fold {folds[0]}: "
     else:
         text = (
-            "**The ensemble itself is not tested**: each utterance of the corpus was "
-            "trained on by some of its members. These are the figures of the single "
-            "members, each on the test part of its own fold, pooled: "
+            "**The ensemble itself is not tested**, because every utterance of the "
+            "corpus was in the training data of some members. The pooled scores of the "
+            "members, each on the test part of its own fold: "
         )
     text += (
         f"WA {wa}, UA {ua} (percent, with 95 % intervals from drawing test speakers "
-        f"with replacement; they do not cover the seed). WA is the share of correct "
-        f"utterances, UA the mean recall of the classes. All finished folds of the run:"
+        f"with replacement; they do not reflect the seed of the training). WA is the "
+        f"share of correct utterances, UA the mean recall of the classes. All finished "
+        f"folds of the run:"
     )
     return [text, markdown_table(fold_table(result_rows(results)))]
 
 
-def _protocol(run_folder: Path, about: Mapping, results: Sequence[FoldResult]) -> str:
+def _protocol(run_folder: Path, info: Mapping, results: Sequence[FoldResult]) -> str:
     tested = ", ".join(str(result.fold) for result in results)
     lines = [
-        f"Experiment {about['experiment']}, seed {about['seed']}; finished folds: "
+        f"Experiment {info['experiment']}, seed {info['seed']}; finished folds: "
         f"{tested}. In each fold, the weights of the best epochs by validation "
-        f"accuracy were averaged, and the test part was read once, after that. "
-        f"Command, in the recipe of the corpus: `python train.py "
-        f"hparams/{about['experiment']}.yaml --data_folder DATA`."
+        f"accuracy were averaged; the result was tested once. To train it, run in the "
+        f"recipe of the corpus: `python train.py hparams/{info['experiment']}.yaml "
+        f"--data_folder DATA`."
     ]
-    for member in about["members"].values():
+    for member in info["members"].values():
         folder = run_folder / f"fold_{member['fold']}"
         parts = {
             part: read_manifest(folder / f"{part}.csv")
@@ -191,9 +183,19 @@ def _protocol(run_folder: Path, about: Mapping, results: Sequence[FoldResult]) -
         lines.append(
             f"- Fold {member['fold']}: trained on {_size(parts['train'])}, validated "
             f"on {_size(parts['valid'])}, tested on {_size(parts['test'])} "
-            f"({speakers}); averaged epochs: {epochs}."
+            f"({speakers}); {_overlap(**parts)}; averaged epochs: {epochs}."
         )
     return "\n".join([lines[0], "", *lines[1:]])
+
+
+def _overlap(
+    train: Sequence[Utterance], valid: Sequence[Utterance], test: Sequence[Utterance]
+) -> str:
+    seen = {u.speaker for u in (*train, *valid)}
+    shared = sorted({u.speaker for u in test} & seen)
+    if not shared:
+        return "no test speaker appears in training or validation"
+    return f"{len(shared)} test speakers also appear in training or validation"
 
 
 def _size(part: Sequence[Utterance]) -> str:
@@ -204,30 +206,31 @@ def _size(part: Sequence[Utterance]) -> str:
 def _training_data(corpus: Mapping, encoders: Iterable[str]) -> str:
     text = (
         f"{corpus['name']}, {corpus['source']}. {corpus['citation'].strip()}\n\n"
-        f"Licence of the data: {corpus['licence']}. The weights are made from that "
-        f"data: use them within its licence."
+        f"Licence of the data: {corpus['licence']}. The weights are derived from the "
+        f"data, so its licence applies to them."
     )
     names = ", ".join(sorted(set(encoders)))
     if names:
         text += (
-            f"\n\nPre-trained encoder: {names}. Its own licence and training data "
-            f"count as well."
+            f"\n\nPre-trained encoder: {names}. Consider its licence and training data "
+            f"as well."
         )
     return text
 
 
-def _limits(about: Mapping, corpus: str) -> str:
-    least_ms = 1000 * about["min_duration_s"]
+def _limits(info: Mapping, corpus: str) -> str:
+    least_ms = 1000 * info["min_duration_s"]
     return "\n".join(
         [
-            f"- Measured on {corpus} alone. Expect less with other languages, "
-            f"microphones, rooms and ways of speaking; test it on your own recordings.",
-            f"- It always chooses one of its {len(about['labels'])} labels, also for "
-            f"noise, music or an emotion that it does not know. Silence and audio "
-            f"below {least_ms:.0f} ms are refused.",
-            "- A probability is not calibrated: 0.9 does not mean right nine times of "
-            "ten.",
-            "- It labels how an utterance sounds, not what somebody feels. Do not use "
-            "it for decisions about people.",
+            f"- It was tested only on {corpus}. Expect lower scores with other "
+            f"languages, microphones, rooms and speaking styles; test it on your own "
+            f"recordings.",
+            f"- It always chooses one of its {len(info['labels'])} labels, even for "
+            f"noise, music or any other emotion. Silence and audio shorter than "
+            f"{least_ms:.0f} ms are refused.",
+            "- Its probabilities are not calibrated: 0.9 does not mean that it is "
+            "right nine times out of ten.",
+            "- It labels how an utterance sounds, not what the speaker feels. Do not "
+            "use it for decisions about people.",
         ]
     )

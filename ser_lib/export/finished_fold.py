@@ -1,9 +1,9 @@
-"""The model of a finished fold, put together again from what the run left behind.
+"""Load the model of a finished fold from the files of its run.
 
-Nothing is trained, and no corpus or table is read: the network comes from the settings
-that lie beside the checkpoints, labels and corpus from the folder of the
-run, and the weights are the average that the fold was tested with. In a stage-B run,
-each fine-tuned upstream comes from the stage-A run that ``fold.json`` names.
+Nothing is trained and no corpus is read. The network comes from the settings next to
+the checkpoints, labels and corpus.yaml from the folder of the run, and the weights are
+the average that was tested. Each fine-tuned upstream comes from the fine-tuning run
+that ``fold.json`` names.
 """
 
 import inspect
@@ -21,8 +21,7 @@ from ruamel.yaml.error import YAMLError
 from speechbrain.utils.checkpoints import Checkpoint
 from torch import nn
 
-from ser_lib.evaluation import fold_status as finished_folds
-from ser_lib.evaluation import read_labels
+from ser_lib.evaluation import fold_status, read_labels
 from ser_lib.folds import CORPUS_FILE
 from ser_lib.model import EmotionModel
 from ser_lib.model_folder import MODEL_FILE
@@ -42,7 +41,7 @@ def load_trained(run_folder: str | Path, fold: int) -> tuple[EmotionModel, dict]
     ---------
     run_folder : str | Path
         The output folder of a run, ``<results>/<experiment>/seed_<seed>``. It may
-        have been moved together with the work folder beside it.
+        have been moved together with the work folder next to it.
     fold : int
         Number of the fold.
 
@@ -51,23 +50,23 @@ def load_trained(run_folder: str | Path, fold: int) -> tuple[EmotionModel, dict]
     EmotionModel
         In eval mode, on the CPU.
     dict
-        What ``fold.json`` says, what of the training matters in use, and
-        ``network``, which describes the model (see ``model_description.py``).
+        The entries of ``fold.json``, what a user of the model needs to know, and
+        ``network``, a description of the model (see ``model_folder/network.py``).
 
     Raises
     ------
     FileNotFoundError
-        If the fold is not finished, or its checkpoints are gone. The message says
-        which command makes them.
+        If the fold is not finished, or its checkpoints are missing. The message has
+        the command that creates them.
     ValueError
-        If the checkpoints are not those that the fold was tested with, or a file of
-        the run is damaged.
+        If the checkpoints are not those that were tested, or a file of the run is
+        damaged.
     """
     run_folder = Path(run_folder)
     fold_info = read_fold_info(run_folder, fold)
-    known = _known_settings(run_folder, fold)
+    recorded = _recorded_settings(run_folder, fold)
     folder = _trained_folder(run_folder, fold_info, fold_info["trained_in"])
-    settings = _settings(folder, run_folder, known)
+    settings = _settings(folder, run_folder, recorded)
     model, block = settings["model"], _model_block(settings)
     modules = {
         "downstream": model.downstream,
@@ -76,42 +75,31 @@ def load_trained(run_folder: str | Path, fold: int) -> tuple[EmotionModel, dict]
     averaged = _average(folder, modules, len(fold_info["averaged_epochs"]))
     _check_epochs(folder, averaged, fold_info["averaged_epochs"])
     for name in settings["finetuned"]:
-        recorded = fold_info.get("upstreams_trained_in", {}).get(name)
-        stage = _trained_folder(run_folder, fold_info, recorded)
+        trained_in = fold_info.get("upstreams_trained_in", {}).get(name)
+        stage = _trained_folder(run_folder, fold_info, trained_in)
+        stage_settings = _settings(stage, run_folder, recorded)
         k = settings["finetuned"][name]["averaged_checkpoints"]
-        encoder, of_stage = _finetuned(stage, _settings(stage, run_folder, known), k)
-        model.upstreams[name], block["upstreams"][name] = encoder, of_stage
-    network, encoders = _described(model.eval(), block)
+        encoder, stage_block = _finetuned(stage, stage_settings, k)
+        model.upstreams[name], block["upstreams"][name] = encoder, stage_block
+    network, encoders = _describe(model.eval(), block)
     fold_info |= {"network": network, "encoders": encoders}
-    return model, fold_info | _needed_in_use(settings)
+    return model, fold_info | _usage_info(settings)
 
 
 def read_fold_info(run_folder: str | Path, fold: int) -> dict:
     """Read ``fold.json`` of a finished fold.
 
-    Arguments
-    ---------
-    run_folder : str | Path
-        The output folder of a run.
-    fold : int
-        Number of the fold.
-
-    Returns
-    -------
-    dict
-        Its content.
-
     Raises
     ------
     FileNotFoundError
-        If there is no run, or the fold is not a finished fold of it.
+        If the folder is not that of a run, or the fold is not a finished fold of it.
     ValueError
         If the file is damaged.
     """
     run_folder = Path(run_folder)
     if (run_folder / MODEL_FILE).is_file():
         raise FileNotFoundError(
-            f"{run_folder} is a model folder, as an export writes it. Expected the "
+            f"{run_folder} is a model folder (the output of an export). Expected the "
             f"folder of a run, such as results/fbank_ecapa/seed_1986."
         )
     if not (run_folder / SETTINGS_FILE).is_file():
@@ -119,26 +107,25 @@ def read_fold_info(run_folder: str | Path, fold: int) -> dict:
             f"{run_folder} is not the folder of a run: it has no {SETTINGS_FILE}. "
             f"Expected a folder such as results/fbank_ecapa/seed_1986."
         )
-    finished = finished_folds.finished_folds(run_folder)
+    finished = fold_status.finished_folds(run_folder)
     if fold not in finished:
-        reasons = finished_folds.left_out_folds(run_folder)
+        reasons = fold_status.left_out_folds(run_folder)
         reason = reasons.get(f"fold_{fold}", "the run has no such fold")
-        again = _command(run_folder, fold) if f"fold_{fold}" in reasons else ""
+        command = _command(run_folder, fold) if f"fold_{fold}" in reasons else ""
         raise FileNotFoundError(
-            f"Fold {fold} of {run_folder} cannot be used: {reason}. Finished are the "
-            f"folds {finished or 'none'}. {again}".rstrip()
+            f"Fold {fold} of {run_folder} cannot be used: {reason}. Finished folds: "
+            f"{finished or 'none'}. {command}".rstrip()
         )
-    return finished_folds.read_fold_info(run_folder / f"fold_{fold}")
+    return fold_status.read_fold_info(run_folder / f"fold_{fold}")
 
 
-def _known_settings(run_folder: Path, fold: int) -> dict[str, Any]:
-    """Give settings as they were in the run, whatever has become of its table since."""
+def _recorded_settings(run_folder: Path, fold: int) -> dict[str, Any]:
+    """Return the corpus and labels that the run used, even if its table has changed."""
     path = run_folder / CORPUS_FILE
     if not path.is_file():
         raise FileNotFoundError(
             f"{run_folder} has no {CORPUS_FILE}: it was lost, or an older version "
-            f"wrote the run. The train.py of the run, with --prepare_only True, writes "
-            f"it anew."
+            f"wrote the run. Run train.py with --prepare_only True to write it again."
         )
     try:
         corpus = YAML(typ="safe").load(path)["corpus"]
@@ -151,62 +138,64 @@ def _known_settings(run_folder: Path, fold: int) -> dict[str, Any]:
 def _finetuned(
     folder: Path, settings: Settings, k: int
 ) -> tuple[nn.Module, CommentedMap]:
-    """Load the one upstream of a stage-A run, and the block that builds it."""
+    """Load the upstream of a fine-tuning run, and the settings that build it."""
     upstreams = settings["model"].upstreams
     _average(folder, {"upstreams": upstreams}, k)
     ((name, encoder),) = upstreams.items()
     return encoder, _model_block(settings)["upstreams"][name]
 
 
-def _settings(folder: Path, run_folder: Path, known: Mapping[str, Any]) -> Settings:
-    """Read the settings of a training; find local encoders from wherever this runs.
+def _settings(folder: Path, run_folder: Path, recorded: Mapping[str, Any]) -> Settings:
+    """Read the settings of a training; find local encoders even if the run was moved.
 
-    A source becomes a plain name, also where a function chose it.
+    A source becomes a plain string, even if a function chose it.
     """
     path = folder / SETTINGS_FILE
-    settings = Settings.from_file(path, known)
+    settings = Settings.from_file(path, recorded)
     sources = {}
     for key in settings:
         if key.endswith("_source") and isinstance(source := settings[key], str):
             moved = run_folder / os.path.relpath(source, settings["output_folder"])
             is_moved = not Path(source).exists() and moved.exists()
             sources[key] = str(moved.resolve()) if is_moved else source
-    return Settings.from_file(path, {**known, **sources}) if sources else settings
+    return Settings.from_file(path, {**recorded, **sources}) if sources else settings
 
 
-def _trained_folder(run_folder: Path, fold_info: Mapping, recorded: str | None) -> Path:
-    """Find a folder of checkpoints: it keeps its place relative to the run's."""
+def _trained_folder(
+    run_folder: Path, fold_info: Mapping, trained_in: str | None
+) -> Path:
+    """Find a folder of checkpoints, also if it was moved together with the run."""
     fold = fold_info["fold"]
-    if recorded is None:
+    if trained_in is None:
         raise FileNotFoundError(
             f"fold.json of fold {fold} of {run_folder} does not say where its "
             f"upstreams were trained: an older version wrote it. "
-            f"{_again(run_folder, fold)}"
+            f"{_remedy(run_folder, fold)}"
         )
     output_folder = Settings.from_file(run_folder / SETTINGS_FILE)["output_folder"]
-    moved = run_folder / os.path.relpath(recorded, output_folder)
-    folder = Path(recorded) if Path(recorded).exists() else moved.resolve()
+    moved = run_folder / os.path.relpath(trained_in, output_folder)
+    folder = Path(trained_in) if Path(trained_in).exists() else moved.resolve()
     missing = [name for name in _CHECKPOINTS if not (folder / name).exists()]
     if missing:
         raise FileNotFoundError(
-            f"The checkpoints of fold {fold} of {run_folder} are gone, or were left by "
-            f"an older version: {folder} has no {', no '.join(missing)}. "
-            f"{_again(run_folder, fold)}"
+            f"The checkpoints of fold {fold} of {run_folder} are missing or from an "
+            f"older version: {folder} has no {', no '.join(missing)}. "
+            f"{_remedy(run_folder, fold)}"
         )
     return folder
 
 
-def _again(run_folder: Path, fold: int) -> str:
+def _remedy(run_folder: Path, fold: int) -> str:
     return (
         f"Delete {run_folder / f'fold_{fold}' / 'fold.json'} and start the run again; "
-        f"what is trained is not trained again. {_command(run_folder, fold)}"
+        f"finished trainings are not repeated. {_command(run_folder, fold)}"
     )
 
 
 def _command(run_folder: Path, fold: int) -> str:
     experiment = Settings.from_file(run_folder / SETTINGS_FILE)["experiment"]
     return (
-        f"The command, in the recipe and with the options of the run: python train.py "
+        f"In the folder of the recipe, with the options of the run: python train.py "
         f"hparams/{experiment}.yaml --folds {fold}"
     )
 
@@ -222,18 +211,18 @@ def _check_epochs(folder: Path, averaged: list[Checkpoint], tested: list[int]) -
     epochs = [checkpoint.meta["epoch"] for checkpoint in averaged]
     if epochs != tested:
         raise ValueError(
-            f"{folder} holds other checkpoints than the fold was tested with: expected "
-            f"the epochs {tested} (fold.json), found {epochs}. Train the fold again."
+            f"{folder} has other checkpoints than those tested: expected the epochs "
+            f"{tested} (fold.json), found {epochs}. Train the fold again."
         )
 
 
 def _model_block(settings: Settings) -> CommentedMap:
-    """Give the block ``model`` with all references resolved."""
+    """Return the settings block ``model`` with all references resolved."""
     return YAML().load(resolve_references(settings.text))["model"]
 
 
-def _described(model: EmotionModel, block: CommentedMap) -> tuple[dict, dict]:
-    """Describe a network in plain values, and name the encoders that it began with."""
+def _describe(model: EmotionModel, block: CommentedMap) -> tuple[dict, dict]:
+    """Describe a network in plain values; return it with the names of its encoders."""
     network, encoders = {"upstreams": {}, "branches": []}, {}
     for name, upstream in model.upstreams.items():
         arguments = _arguments(block["upstreams"][name], upstream)
@@ -251,10 +240,10 @@ def _described(model: EmotionModel, block: CommentedMap) -> tuple[dict, dict]:
     return network, encoders
 
 
-def _arguments(node: object, made: nn.Module) -> dict[str, Any]:
-    """Evaluate what a module was made with; of a family, what its class takes."""
+def _arguments(node: object, module: nn.Module) -> dict[str, Any]:
+    """Evaluate the arguments that a module was built with."""
     if isinstance(node, CommentedSeq):
-        names = inspect.signature(type(made)).parameters
+        names = inspect.signature(type(module)).parameters
         node = CommentedMap(zip(names, node, strict=False))
     if not isinstance(node, CommentedMap) or not node:
         return {}
@@ -267,12 +256,12 @@ def _arguments(node: object, made: nn.Module) -> dict[str, Any]:
 
 
 def _without_folders(source: str) -> str:
-    """Give a hub id as it is, and of a path its last part: the rest is this machine."""
+    """Return a hub id unchanged, and only the last part of a local path."""
     path = Path(source).expanduser()
     return path.name if path.exists() else source
 
 
-def _needed_in_use(settings: Settings) -> dict:
+def _usage_info(settings: Settings) -> dict:
     corpus = settings["corpus"]
     described = ("name", "licence", "source", "citation")
     return {

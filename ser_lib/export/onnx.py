@@ -1,13 +1,13 @@
-"""A model for onnxruntime, for use where PyTorch is not.
+"""Export a model to ONNX, for use without PyTorch.
 
-The graph takes ``wavs`` (batch, samples), float32, one channel, at the model's
-sampling rate, and gives ``probabilities`` (batch, labels). Both axes are free, but
-nothing may be padded: the utterances of a batch have one length. That does without
-masks, which would make the graph's shapes depend on the data. The metadata of the file
-hold ``labels``, ``sample_rate_hz``, ``trim_silence_db`` and ``min_duration_s`` as JSON.
+The graph takes ``wavs`` (batch, samples), float32, one channel, at the model's sampling
+rate, and returns ``probabilities`` (batch, labels). Both axes are dynamic, but all
+utterances of a batch must have the same length: padding would need masks, which make
+the graph's shapes depend on the data. The metadata of the file contain ``labels``,
+``sample_rate_hz``, ``trim_silence_db`` and ``min_duration_s`` as JSON.
 
-Each upstream and aggregator is rewritten for unpadded input (``onnx_modules.py``); the
-file is compared with the original before it is handed out.
+Each upstream and aggregator is rewritten for unpadded input (``onnx_modules.py``). The
+output of the file is compared with that of the original model.
 """
 
 import json
@@ -22,17 +22,11 @@ from ser_lib.inference import EmotionRecognizer
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-3
 _COPIED = ("labels", "sample_rate_hz", "trim_silence_db")
-_ONE_FILE_BYTES = 1_500_000_000  # protobuf holds 2 GB
+_ONE_FILE_BYTES = 1_500_000_000  # protobuf is limited to 2 GB
 
 
 def check_installed() -> None:
-    """Say what to install where something is missing.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        If one of the packages is missing.
-    """
+    """Raise ModuleNotFoundError, with what to install, if a package is missing."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise ModuleNotFoundError(
@@ -41,28 +35,23 @@ def check_installed() -> None:
 
 
 def write_onnx(recognizer: EmotionRecognizer, path: str | Path) -> Path:
-    """Write a model for onnxruntime, run it there, and compare.
+    """Write an ONNX file and compare its output with PyTorch's.
 
     Arguments
     ---------
     recognizer : EmotionRecognizer
         A loaded model on the CPU; an ensemble becomes one graph.
     path : str | Path
-        The file; weights above 1.5 GB go to a second file beside it.
-
-    Returns
-    -------
-    Path
-        The file.
+        The file to write; weights above 1.5 GB go to a second file next to it.
 
     Raises
     ------
     ModuleNotFoundError
         If onnx, onnxscript or onnxruntime is not installed.
     TypeError
-        If an upstream or aggregator has no form for unpadded input; it is named.
+        If an upstream or aggregator has no form for unpadded input.
     RuntimeError
-        If onnxruntime gives other probabilities than PyTorch.
+        If the probabilities of onnxruntime differ from those of PyTorch.
     """
     check_installed()
     graph = UnpaddedRecognizer(list(recognizer.mods.values())).eval()
@@ -109,7 +98,7 @@ def _compare(recognizer: EmotionRecognizer, path: Path, wavs: torch.Tensor) -> N
     difference = (torch.from_numpy(found) - expected).abs().max().item()
     if not difference <= TOLERANCE:
         raise RuntimeError(
-            f"{path} differs from the model it was made from: by {difference:.2g} in a "
-            f"probability, expected at most {TOLERANCE}. Please report this, with the "
+            f"{path} differs from the original model by {difference:.2g} in a "
+            f"probability, expected at most {TOLERANCE}. Please report this with the "
             f"versions of torch and {', '.join(NEEDED)}."
         )

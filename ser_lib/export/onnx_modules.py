@@ -1,8 +1,8 @@
-"""Models without padding: what a graph for onnxruntime is made of.
+"""Modules for unpadded input, from which ONNX graphs are exported.
 
 Masks would make the shapes of a graph depend on the data. Here all utterances of a
-batch have one length, and each upstream and aggregator is rewritten for that; weights
-are shared with the original.
+batch have the same length. Each upstream and aggregator has a rewritten form, which
+shares the weights of the original.
 """
 
 from collections.abc import Sequence
@@ -28,13 +28,7 @@ from ser_lib.upstreams.audio_ntt import MEL_HOP_SAMPLES
 
 
 class UnpaddedRecognizer(nn.Module):
-    """One or several models, for utterances of one length.
-
-    Arguments
-    ---------
-    members : list[EmotionModel]
-        Their probabilities are averaged.
-    """
+    """Average the probabilities of one or more models, for unpadded utterances."""
 
     def __init__(self, members: list[EmotionModel]) -> None:
         super().__init__()
@@ -42,18 +36,7 @@ class UnpaddedRecognizer(nn.Module):
         self.min_samples = max(member.min_samples for member in self.members)
 
     def forward(self, wavs: torch.Tensor) -> torch.Tensor:
-        """Classify.
-
-        Arguments
-        ---------
-        wavs : (batch, samples) torch.Tensor
-            Waveforms.
-
-        Returns
-        -------
-        (batch, n_labels) torch.Tensor
-            Probabilities.
-        """
+        """(batch, samples) waveforms -> (batch, labels) probabilities."""
         logits = torch.stack([member(wavs) for member in self.members])
         return logits.softmax(-1).mean(0)
 
@@ -88,9 +71,9 @@ class _UnpaddedModel(nn.Module):
 
 
 class _PowerSpectrum(nn.Module):
-    """The power of a short-time Fourier transform, as a convolution.
+    """The power spectrum of a short-time Fourier transform, as a convolution.
 
-    ONNX has a Fourier transform, but that of onnxruntime is some 0.007 dB off.
+    The Fourier transform of onnxruntime is off by about 0.007 dB.
     """
 
     def __init__(self, window: torch.Tensor, hop_samples: int) -> None:
@@ -114,7 +97,7 @@ class _UnpaddedFbank(nn.Module):
     def __init__(self, upstream: FbankUpstream) -> None:
         super().__init__()
         stft, self.bank = upstream.fbank.compute_STFT, upstream.fbank.compute_fbanks
-        assert stft.win_length == stft.n_fft, "the window was to fill the transform"
+        assert stft.win_length == stft.n_fft, "expected a window as long as the FFT"
         self.spectrum = _PowerSpectrum(stft.window, stft.hop_length)
 
     def forward(self, wavs: torch.Tensor) -> torch.Tensor:
@@ -138,7 +121,7 @@ class _UnpaddedEncoder(nn.Module):
 
 
 class _UnpaddedWav2Vec(nn.Module):
-    """The network itself: its masks are true everywhere, and shapes do not change."""
+    """The original network: with no padding, its masks are true everywhere."""
 
     def __init__(self, upstream: Wav2VecUpstream) -> None:
         super().__init__()
@@ -215,7 +198,7 @@ class _UnpaddedEcapa(nn.Module):
 
 
 def _pool(asp: AttentiveStatisticsPooling, x: torch.Tensor) -> torch.Tensor:
-    """Pool attentively over time: mean and standard deviation, (batch, 2 * c, 1)."""
+    """Attentive mean and standard deviation over time: (batch, 2 * channels, 1)."""
     mean = x.mean(2, keepdim=True)
     std = (x - mean).square().mean(2, keepdim=True).clamp(asp.eps).sqrt()
     context = torch.cat([x, mean.expand_as(x), std.expand_as(x)], dim=1)
@@ -234,37 +217,38 @@ _FORMS = {
     ProjectedMean: _UnpaddedProjectedMean,
     EcapaTdnn: _UnpaddedEcapa,
 }
-_RECURRENT = "its recurrent layers are unrolled to one fixed length"
+_RECURRENT = "its recurrent layers would be unrolled to one fixed length"
 _REASONS = {
     ApcUpstream: _RECURRENT,
     CpcUpstream: _RECURRENT,
-    MockingjayUpstream: "it cuts long utterances into pieces, more of longer ones",
+    MockingjayUpstream: "it splits long utterances into pieces",
 }
 
 
 def unpadded(module: nn.Module) -> nn.Module:
-    """Rewrite an upstream or aggregator for input without padding.
+    """Return the form of an upstream or aggregator for input without padding.
 
     Arguments
     ---------
     module : nn.Module
-        An upstream or an aggregator; weights are shared with it.
+        An upstream or aggregator; the result shares its weights.
 
     Returns
     -------
     nn.Module
-        From (batch, samples) to (batch, time, dim), or from there to (batch, size).
+        For an upstream (batch, samples) -> (batch, time, dim); for an aggregator
+        (batch, time, dim) -> (batch, size).
 
     Raises
     ------
     TypeError
-        If there is no such form of it.
+        If it has no such form.
     """
     kind = type(module)
     if kind not in _FORMS:
         reason = f" ({_REASONS[kind]})" if kind in _REASONS else ""
         raise TypeError(
             f"{kind.__name__} has no form for unpadded input{reason}, so it cannot be "
-            f"exported to ONNX. Those that have are {[k.__name__ for k in _FORMS]}."
+            f"exported to ONNX. These can: {[k.__name__ for k in _FORMS]}."
         )
     return _FORMS[kind](module)

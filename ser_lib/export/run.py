@@ -1,7 +1,6 @@
-"""Export: a fold of a finished run, or several, become a model folder.
+"""Export one or more folds of a finished run as a model folder.
 
-What the folder holds is said in ``ser_lib/model_folder/description.py``;
-``ser_lib/inference/recognizer.py`` reads it.
+The files of the folder are described in ``ser_lib/model_folder/description.py``.
 """
 
 import logging
@@ -24,7 +23,7 @@ from ser_lib.model_folder import (
     ONNX_FILE,
     OWN_FILES,
     WEIGHT_FILES,
-    check_made_of,
+    check_exportable,
     write_member,
     write_model_info,
 )
@@ -48,27 +47,21 @@ def export_run(
     run_folder : str | Path
         The output folder of a run.
     out : str | Path
-        The model folder. In one that an export wrote, the files of the export are
-        replaced when all new ones are complete; others stay.
+        The model folder. If an earlier export wrote it, the files of the export are
+        replaced when all new ones are complete; other files are kept.
     folds : Sequence[int] | None
         One number, or several for an ensemble; None takes the first finished fold.
     onnx : bool
         Also write ``model.onnx``.
 
-    Returns
-    -------
-    Path
-        ``out``.
-
     Raises
     ------
     FileNotFoundError
-        If a fold is not finished, or its checkpoints are gone.
+        If a fold is not finished, or its checkpoints are missing.
     ValueError
-        If the model reads transcripts, or something else than networks of this
-        library.
+        If the model reads transcripts, or has classes that are not in ``ser_lib``.
     FileExistsError
-        If ``out`` holds something else.
+        If ``out`` contains other files.
     """
     out = Path(out)
     _check_out(out)
@@ -81,12 +74,12 @@ def export_run(
         for fold in folds:
             model, info = load_trained(run_folder, fold)
             _check_reads_speech(model, run_folder)
-            check_made_of(model, run_folder)
+            check_exportable(model, run_folder)
             members[f"fold_{fold}"] = write_member(folder, model, info)
-        about = write_model_info(folder, info, members)
-        card = model_card(run_folder, about, has_onnx=onnx)
+        model_info = write_model_info(folder, info, members)
+        card = model_card(run_folder, model_info, has_onnx=onnx)
         (folder / CARD_FILE).write_text(card, encoding="utf-8")
-        # Whatever is handed out has been loaded once by those who will load it.
+        # Check that the folder can be loaded.
         recognizer = EmotionRecognizer.from_hparams(folder, run_opts={"device": "cpu"})
         if onnx:
             write_onnx(recognizer, folder / ONNX_FILE)
@@ -98,20 +91,20 @@ def _check_out(out: Path) -> None:
         return
     if not out.is_dir() or not _is_ours(out):
         raise FileExistsError(
-            f"{out.resolve()} is there and is not a model folder. Give a new name; "
+            f"{out.resolve()} exists and is not a model folder. Choose another name; "
             f"nothing was changed."
         )
 
 
 def _is_ours(out: Path) -> bool:
-    """Tell whether an export wrote the folder, or was about to."""
+    """Return whether an export wrote the folder, or was interrupted in it."""
     if (out / UNFINISHED).is_dir():
         return True
     if not (out / MODEL_FILE).is_file():
         return False
     try:
         info = read_json(out / MODEL_FILE)
-    except ValueError:  # not by an export, which writes it whole
+    except ValueError:  # an export never leaves an incomplete model.json
         return False
     return isinstance(info, dict) and {"format", "members"} <= set(info)
 
@@ -120,25 +113,26 @@ def _check_reads_speech(model: EmotionModel, run_folder: str | Path) -> None:
     texts = [name for name, u in model.upstreams.items() if u.reads == "text"]
     if texts:
         raise ValueError(
-            f"The model of {run_folder} reads transcripts ({', '.join(texts)}); a "
-            f"model folder is used on audio alone. Export one that reads speech alone."
+            f"The model of {run_folder} reads transcripts ({', '.join(texts)}), but a "
+            f"model folder is used on audio only. Export a model that reads only "
+            f"speech."
         )
 
 
 def _check_one_run(info: Mapping[int, Mapping]) -> None:
-    keys = {fold: about["settings_key"] for fold, about in info.items()}
+    keys = {fold: fold_info["settings_key"] for fold, fold_info in info.items()}
     if len(set(keys.values())) > 1:
         raise ValueError(
-            f"The folds were run with different settings (settings_key {keys}) and "
-            f"make no ensemble. Start the run again with --folds for the older ones."
+            f"The folds were run with different settings (settings_key {keys}), so "
+            f"they cannot be an ensemble. Run the older ones again with --folds."
         )
 
 
 @contextmanager
 def _complete_folder(out: Path) -> Iterator[Path]:
-    """Give a folder within ``out``; put its files in their places when it is complete.
+    """Yield a folder within ``out``; move its files to ``out`` at the end.
 
-    After a kill on the way, the old model loads, or none until it is exported again.
+    If this is killed, the old model still loads, or none until the next export.
     """
     is_new, is_complete = not out.exists(), False
     unfinished = out / UNFINISHED
@@ -157,7 +151,7 @@ def _complete_folder(out: Path) -> Iterator[Path]:
 
 
 def _replace(out: Path, unfinished: Path) -> None:
-    """Weights first: the old ``model.json`` refuses them. The new one comes last."""
+    """Move weights first (the old model.json refuses them) and model.json last."""
     new = {path.name for path in unfinished.iterdir()}
     weights = {name for name in new if fnmatchcase(name, WEIGHT_FILES)}
     for name in sorted(weights):

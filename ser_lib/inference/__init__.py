@@ -1,4 +1,4 @@
-"""Inference: labels for files, arrays, streams and long recordings."""
+"""Recognise emotions in files, arrays, streams and long recordings."""
 
 import lazy_loader
 

@@ -1,6 +1,6 @@
-"""Timelines as files: CSV, JSON, RTTM and Audacity label tracks.
+"""Write timelines as CSV, JSON, RTTM or Audacity label tracks.
 
-- CSV: one row a segment.
+- CSV: one row per segment.
 - JSON: segments, and every window with its probabilities.
 - RTTM: the format of speaker diarisation, with the emotion in place of the speaker
   (NIST, The 2009 (RT-09) Rich Transcription Meeting Recognition Evaluation Plan,
@@ -24,25 +24,20 @@ from ser_lib.utils.files import atomic_path
 
 
 def write_timeline(path: str | Path, timeline: Timeline, file_format: str) -> None:
-    """Write a timeline to a file.
+    """Write a timeline to a file, which is replaced only when complete.
 
     Arguments
     ---------
     path : str | Path
-        The file; it is replaced only when complete.
+        The file to write.
     timeline : Timeline
-        What to write.
+        From ``timeline_file``.
     file_format : str
         A key of ``FORMATS``: csv, json, rttm or audacity.
-
-    Raises
-    ------
-    ValueError
-        If there is no such format.
     """
     if file_format not in FORMATS:
         raise ValueError(
-            f"There is no format {file_format!r}; expected one of {list(FORMATS)}."
+            f"Unknown format {file_format!r}; expected one of {list(FORMATS)}."
         )
     text = FORMATS[file_format](timeline)
     with atomic_path(path) as unfinished:
@@ -50,18 +45,7 @@ def write_timeline(path: str | Path, timeline: Timeline, file_format: str) -> No
 
 
 def segment_rows(timeline: Timeline) -> list[dict]:
-    """Give the segments as rows of a table.
-
-    Arguments
-    ---------
-    timeline : Timeline
-        The timeline.
-
-    Returns
-    -------
-    list[dict]
-        ``start_s``, ``end_s``, ``label`` and ``score``, rounded.
-    """
+    """Return ``start_s``, ``end_s``, ``label`` and ``score`` per segment, rounded."""
     return [
         {
             "start_s": round(segment.start_s, 3),
@@ -74,18 +58,7 @@ def segment_rows(timeline: Timeline) -> list[dict]:
 
 
 def csv_text(timeline: Timeline) -> str:
-    """Write the segments as CSV.
-
-    Arguments
-    ---------
-    timeline : Timeline
-        The timeline.
-
-    Returns
-    -------
-    str
-        A line a segment, below the names of the columns.
-    """
+    """Format the segments as CSV."""
     columns = ["start_s", "end_s", "label", "score"]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -95,12 +68,7 @@ def csv_text(timeline: Timeline) -> str:
 
 
 def json_text(timeline: Timeline) -> str:
-    """Write segments and windows as JSON.
-
-    Arguments
-    ---------
-    timeline : Timeline
-        The timeline.
+    """Format segments and windows as JSON.
 
     Returns
     -------
@@ -132,19 +100,14 @@ def _window_row(window: Window) -> dict:
 
 
 def rttm_text(timeline: Timeline) -> str:
-    """Write the segments as RTTM.
-
-    Arguments
-    ---------
-    timeline : Timeline
-        The timeline.
+    """Format the segments as RTTM.
 
     Returns
     -------
     str
-        A line a segment: SPEAKER, the file's name without its suffix, channel 1,
-        start, duration, the label as the speaker's name, and its score. Spaces in
-        names become underscores, since spaces are between the fields.
+        A line per segment: SPEAKER, file name without its suffix, channel 1, start,
+        duration, label (as the speaker's name) and score. Spaces separate the fields,
+        so spaces in names become underscores.
     """
     recording = _one_word(printable(Path(timeline.path).stem))
     return "".join(
@@ -160,18 +123,7 @@ def _one_word(text: str) -> str:
 
 
 def audacity_text(timeline: Timeline) -> str:
-    """Write the segments as an Audacity label track.
-
-    Arguments
-    ---------
-    timeline : Timeline
-        The timeline.
-
-    Returns
-    -------
-    str
-        A line a segment.
-    """
+    """Format the segments as an Audacity label track."""
     return "".join(
         f"{row['start_s']:.3f}\t{row['end_s']:.3f}\t{row['label']}\n"
         for row in segment_rows(timeline)

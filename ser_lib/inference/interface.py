@@ -1,11 +1,12 @@
-"""What the rest of this package needs of a model, so that nothing imports its class."""
+"""The interface of a model, so that other modules need not import its class."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 import torch
 
-# SpeechBrain's four values: (batch, n_labels), (batch,), (batch,) and labels.
+# SpeechBrain's four outputs: probabilities (batch, n_labels), the highest of them
+# (batch,), its index (batch,), and the labels.
 Classified = tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[str]]
 
 
@@ -17,11 +18,11 @@ class Recognizer(Protocol):
     labels : Sequence[str]
         In the order of the probabilities.
     sample_rate_hz : int
-        Rate of the waveforms that it classifies.
+        Sampling rate of the input.
     min_duration_s : float
         Shortest utterance that it classifies.
     device : str
-        Where it runs.
+        A torch device.
     model_info : Mapping
         The content of ``model.json``.
     """

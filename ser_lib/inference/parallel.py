@@ -1,8 +1,8 @@
-"""Many files through one model: batches of like length, shared out to all cores.
+"""Classify many files in batches of similar length, on all cores.
 
-On a CPU, cores that work apart gain more than large batches do: each worker reads a
-batch and classifies it with its share of PyTorch's threads. They share the model, whose
-modules keep no state between calls. ``tests/bench_inference.py`` measures it.
+On a CPU, parallel workers are faster than large batches. Each worker reads a batch and
+classifies it with its share of PyTorch's threads. They share the model, whose modules
+keep no state between calls. ``tests/bench_inference.py`` measures the speed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,11 +17,11 @@ from ser_lib.audio import audio_duration_s
 from ser_lib.dataio import LengthBucketSampler
 from ser_lib.inference.interface import Classified, Recognizer
 
-Found = TypeVar("Found")
-_MOST_WORKERS = 8
-# Beyond it, the system hands out the memory of every batch anew, which takes time.
+Result = TypeVar("Result")
+_MAX_WORKERS = 8
+# Memory for longer batches is allocated again for each batch, which is slow.
 _CPU_BATCH_S = 40.0
-# From this size on, one utterance keeps a core busy, and padding only adds work.
+# In larger models, one utterance keeps a core busy, and padding only adds work.
 _LARGE_MODEL_WEIGHTS = 10_000_000
 
 
@@ -32,28 +32,7 @@ def classify_many(
     max_batch_s: float,
     progressbar: bool,
 ) -> list[Classified]:
-    """Classify many files.
-
-    Arguments
-    ---------
-    recognizer : Recognizer
-        The model.
-    paths : Sequence[str | Path]
-        The files.
-    batch_size, max_batch_s, progressbar
-        As for ``EmotionRecognizer.classify_files``.
-
-    Returns
-    -------
-    list[Classified]
-        For each file, in the order given.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As for ``EmotionRecognizer.load_audio``; missing and damaged files are found
-        first.
-    """
+    """Classify many files, see ``EmotionRecognizer.classify_files``."""
     durations_s = [audio_duration_s(path, recognizer.sample_rate_hz) for path in paths]
 
     def read_and_classify(batch: Sequence[int]) -> list[Classified]:
@@ -64,10 +43,10 @@ def classify_many(
     limits = batch_size, max_batch_s
     results: dict[int, Classified] = {}
     with tqdm(total=len(paths), unit="file", disable=not progressbar) as bar:
-        for batch, found in run_in_parallel(
+        for batch, classified in run_in_parallel(
             recognizer, durations_s, read_and_classify, *limits
         ):
-            results |= zip(batch, found, strict=True)
+            results |= zip(batch, classified, strict=True)
             bar.update(len(batch))
     return [results[i] for i in range(len(paths))]
 
@@ -75,11 +54,11 @@ def classify_many(
 def run_in_parallel(
     recognizer: Recognizer,
     durations_s: Sequence[float],
-    work: Callable[[Sequence[int]], Found],
+    work: Callable[[Sequence[int]], Result],
     batch_size: int,
     max_batch_s: float,
-) -> Iterator[tuple[Sequence[int], Found]]:
-    """Cut recordings into batches, and share these out to workers.
+) -> Iterator[tuple[Sequence[int], Result]]:
+    """Group recordings into batches and distribute them to workers.
 
     Arguments
     ---------
@@ -90,29 +69,30 @@ def run_in_parallel(
     work : Callable
         Called with the indices of a batch, in the thread of a worker.
     batch_size : int
-        Most recordings in a batch.
+        Maximum number of recordings in a batch.
     max_batch_s : float
-        Most padded seconds in work at a time; a longer recording is alone.
+        Maximum of padded seconds processed at a time; a longer recording is processed
+        alone.
 
     Yields
     ------
     Sequence[int]
         Indices of a batch; the longest recordings come first.
-    Found
-        What ``work`` gave for it. Its errors reach the caller.
+    Result
+        What ``work`` returned for it. Its exceptions propagate.
     """
     if not durations_s:
         return
     n_workers = _count_workers(recognizer, len(durations_s))
-    limit_s = max_batch_s / n_workers  # all workers together hold no more
+    limit_s = max_batch_s / n_workers  # the limit holds for all workers together
     batch_size = min(batch_size, -(-len(durations_s) // n_workers))
     if _on_cpu(recognizer):
         limit_s = min(limit_s, _CPU_BATCH_S)
         n_weights = sum(weight.numel() for weight in recognizer.parameters())
         batch_size = 1 if n_weights >= _LARGE_MODEL_WEIGHTS else batch_size
     batches = list(LengthBucketSampler(durations_s, batch_size, limit_s, shuffle=False))
-    # Longest first: each file above the limit is a batch of its own, and takes as much
-    # memory as all workers may.
+    # Longest first: a file above the limit is a batch of its own and may take the
+    # memory of all workers.
     n_long = sum(durations_s[batch[0]] > limit_s for batch in batches)
     for part, workers in ((batches[:n_long], 1), (batches[n_long:], n_workers)):
         yield from zip(part, _run(part, work, workers), strict=True)
@@ -123,25 +103,25 @@ def _on_cpu(recognizer: Recognizer) -> bool:
 
 
 def _count_workers(recognizer: Recognizer, n_files: int) -> int:
-    # Threads do not take over the caller's autocast.
+    # Threads do not inherit the caller's autocast.
     if not _on_cpu(recognizer) or torch.is_autocast_enabled("cpu"):
         return 1
-    return min(torch.get_num_threads(), _MOST_WORKERS, n_files)
+    return min(torch.get_num_threads(), _MAX_WORKERS, n_files)
 
 
 def _run(
     batches: Sequence[Sequence[int]],
-    work: Callable[[Sequence[int]], Found],
+    work: Callable[[Sequence[int]], Result],
     n_workers: int,
-) -> Iterator[Found]:
-    """Yield what the work on each batch gives, in the order of the batches."""
+) -> Iterator[Result]:
+    """Yield the result of each batch, in the order of the batches."""
     if n_workers == 1:
         yield from map(work, batches)
         return
     n_threads = torch.get_num_threads()
     share = (n_threads // n_workers,)
     try:
-        # It counts for the thread that calls it, and for those that begin later.
+        # set_num_threads affects the calling thread and threads started later.
         with ThreadPoolExecutor(n_workers, "", torch.set_num_threads, share) as pool:
             yield from pool.map(work, batches)
     finally:
@@ -160,14 +140,14 @@ def classify_wavs(
     recognizer : Recognizer
         The model.
     wavs : Sequence[(samples,) torch.Tensor]
-        What ``EmotionRecognizer.load_audio`` gives.
+        From ``EmotionRecognizer.load_audio``.
     names : Sequence[str] | None
-        What errors call them, see ``EmotionRecognizer.classify_batch``.
+        Names for error messages.
 
     Returns
     -------
     list[Classified]
-        For each of them, what ``EmotionRecognizer.classify_file`` gives.
+        For each waveform, as ``EmotionRecognizer.classify_file`` returns it.
     """
     counts = torch.tensor([len(wav) for wav in wavs], dtype=torch.float64)
     padded = torch.nn.utils.rnn.pad_sequence(wavs, batch_first=True)

@@ -1,4 +1,4 @@
-"""The picture of a timeline: waveform with coloured segments, probability curves."""
+"""The figure of a timeline: waveform, segments and probability curves."""
 
 import textwrap
 from collections.abc import Sequence
@@ -31,23 +31,14 @@ _COLOURS = (
 )
 _LINE_STYLES = ("-", "--", ":", "-.")  # for more labels than colours
 _TICKS_S = (15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
-# Width of a letter of a segment's name, as a share of the picture's width.
+# Width of a letter, as a share of the figure's width.
 _LETTER = 0.008
 
 
 def timeline_figure(timeline: Timeline) -> Figure:
-    """Draw a timeline.
+    """Draw a timeline: waveform, segments, and the smoothed probability of each label.
 
-    Arguments
-    ---------
-    timeline : Timeline
-        What ``timeline.timeline_file`` gave.
-
-    Returns
-    -------
-    Figure
-        Above, the waveform; between, the segments; below, the smoothed probability
-        of each label. Silence is grey, without segment and without curve.
+    Silence is grey and has no curve.
     """
     figure = Figure((11, 5.5), dpi=_DPI, layout="constrained")
     waveform, strip, curves = figure.subplots(
@@ -70,7 +61,7 @@ def timeline_figure(timeline: Timeline) -> Figure:
         fontsize=9,
         frameon=False,
     )
-    # A dollar sign in a file's name is no formula.
+    # A dollar sign in a file name does not start a formula.
     title = textwrap.fill(on_one_line(timeline.path), 110).replace("$", r"\$")
     figure.suptitle(title, fontsize=10)
     return figure
@@ -94,7 +85,7 @@ def _draw_waveform(axes: Axes, timeline: Timeline, styles: dict) -> None:
     axes.fill_between(middles_s, low, high, color="0.75", lw=0.5)
     indices = _label_of_each(middles_s, timeline)
     for i, label in enumerate(timeline.labels):
-        # One column to either side closes the gap between two colours.
+        # One more column closes the gap between two colours.
         inside = indices == i
         inside |= np.roll(inside, 1) & (np.arange(len(inside)) > 0)
         colour = styles[label]["color"]
@@ -106,7 +97,7 @@ def _draw_waveform(axes: Axes, timeline: Timeline, styles: dict) -> None:
 
 
 def _label_of_each(times_s: np.ndarray, timeline: Timeline) -> np.ndarray:
-    """Index of the segment's label at each time; -1 in silence."""
+    """Return the index of the label at each time; -1 in silence."""
     indices = np.full(len(times_s), -1)
     for segment in timeline.segments:
         inside = (times_s >= segment.start_s) & (times_s < segment.end_s)
@@ -116,7 +107,7 @@ def _label_of_each(times_s: np.ndarray, timeline: Timeline) -> np.ndarray:
 
 def _draw_segments(axes: Axes, timeline: Timeline, styles: dict) -> None:
     axes.broken_barh([(0, timeline.duration_s)], (0, 1), color="0.9", lw=0)
-    # White lines between hundreds of segments would hide them.
+    # With hundreds of segments, white lines between them would hide them.
     line_width = 0.8 if len(timeline.segments) < 100 else 0
     for label, style in styles.items():
         spans = [
@@ -145,7 +136,7 @@ def _draw_segments(axes: Axes, timeline: Timeline, styles: dict) -> None:
 
 
 def _text_colour(background: str) -> str:
-    """Black or white, whichever is the easier to read (luminance of ITU-R BT.601)."""
+    """Return black or white by luminance (ITU-R BT.601), for contrast."""
     red, green, blue = (int(background[i : i + 2], 16) for i in (1, 3, 5))
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 100 else "white"
 

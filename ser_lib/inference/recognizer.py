@@ -1,9 +1,9 @@
-"""A trained model in use: from audio files, arrays or batches to emotions.
+"""Recognise emotions in audio files, arrays or batches with an exported model:
 
     recognizer = EmotionRecognizer.from_hparams(source="pretrained/ravdess_fbank_ecapa")
     out_prob, score, index, label = recognizer.classify_file("speech.wav")
 
-``python -m ser_lib.export`` writes the folders that it reads.
+``python -m ser_lib.export`` writes model folders.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,19 +33,19 @@ from ser_lib.model_outputs import check_outputs
 class EmotionRecognizer(Pretrained):
     """Recognises emotions in speech with an exported model.
 
-    An utterance gets the same result alone and in a batch. The members of an
-    ensemble are averaged by their probabilities.
+    The result for an utterance does not depend on the rest of its batch. An ensemble
+    averages the probabilities of its members.
 
     Arguments
     ---------
     modules : Mapping[str, torch.nn.Module]
         An ``EmotionModel`` for each member.
     hparams : Mapping
-        Holds ``pretrainer``, a ``StrictPretrainer`` that has loaded the weights.
+        ``pretrainer`` is a ``StrictPretrainer`` that has loaded the weights.
     run_opts : Mapping | None
         SpeechBrain's run options, such as ``{"device": "cuda"}``.
     freeze_params : bool
-        Whether gradients are off; the model recognises in eval mode in any case.
+        Whether gradients are off; the model is always in eval mode.
     """
 
     HPARAMS_NEEDED = ["pretrainer"]
@@ -69,7 +69,7 @@ class EmotionRecognizer(Pretrained):
         )
 
     def train(self, mode: bool = True) -> "EmotionRecognizer":
-        """Stay in eval mode, whoever asks: batch norms must not learn from inputs."""
+        """Stay in eval mode, so that batch norms do not learn from inputs."""
         return super().train(False)
 
     @classmethod
@@ -77,34 +77,31 @@ class EmotionRecognizer(Pretrained):
         cls,
         source: str | Path,
         fetch_config: FetchConfig | None = None,
-        **kwargs: object,
+        run_opts: Mapping | None = None,
+        freeze_params: bool = True,
     ) -> "EmotionRecognizer":
-        """Load a model folder; nothing in it is run but networks of this library.
+        """Load a model folder without executing anything in it.
 
         Arguments
         ---------
         source : str | Path
             A folder, or a hub id; a model in the hub's cache needs no network.
         fetch_config : FetchConfig | None
-            SpeechBrain's settings of a download, such as the revision.
-        **kwargs : object
-            ``run_opts`` and ``freeze_params``.
-
-        Returns
-        -------
-        EmotionRecognizer
-            Ready for use.
+            SpeechBrain's download settings, such as the revision.
+        run_opts, freeze_params
+            See the class.
 
         Raises
         ------
         FileNotFoundError, ValueError
-            If a file is missing, damaged, of another model, or asks for anything but
-            a network of this library.
+            If a file is missing, damaged, of another model, or describes anything but
+            a network of ``ser_lib``.
         """
         pretrainer = StrictPretrainer()
         pretrainer.collect_files(source, fetch_config=fetch_config)
         pretrainer.load_collected()
-        return cls(pretrainer.members, {"pretrainer": pretrainer}, **kwargs)
+        hparams = {"pretrainer": pretrainer}
+        return cls(pretrainer.members, hparams, run_opts, freeze_params)
 
     # ---- batches
 
@@ -114,37 +111,33 @@ class EmotionRecognizer(Pretrained):
         wav_lens: torch.Tensor | None = None,
         names: Sequence[str] | None = None,
     ) -> Classified:
-        """Classify a padded batch.
-
-        Silence is not refused here, since a window of a recording may be silent.
+        """Classify a padded batch; silence is allowed.
 
         Arguments
         ---------
         wavs : (batch, samples) or (samples,) torch.Tensor
-            Waveforms at ``sample_rate_hz``: floats with full scale 1, or integers, see
-            ``samples.scaled``.
+            Waveforms at ``sample_rate_hz``: floats with full scale 1, or integers.
         wav_lens : (batch,) torch.Tensor | None
             Relative lengths; None if nothing is padded.
         names : Sequence[str] | None
-            What errors call the utterances, such as their paths; None numbers them.
+            Names of the utterances for error messages; None numbers them.
 
         Returns
         -------
         out_prob : (batch, n_labels) torch.Tensor
             Probabilities in the order of ``labels``.
         score : (batch,) torch.Tensor
-            The highest of them.
+            The highest probability.
         index : (batch,) torch.Tensor
-            Where it stands.
+            Its index.
         labels : list[str]
-            The labels there.
+            Its label.
 
         Raises
         ------
         ValueError
-            If an utterance is shorter than ``min_duration_s``, its samples are refused
-            (see ``samples.check_samples``), its logits are not finite, or the shapes
-            are others.
+            If an utterance is shorter than ``min_duration_s``, its samples are not
+            valid audio, its logits are not finite, or a shape is wrong.
         """
         wavs, wav_lens, names = self._batch(wavs, wav_lens, names)
         with torch.no_grad(), self.inference_ctx:
@@ -158,17 +151,12 @@ class EmotionRecognizer(Pretrained):
     def encode_batch(
         self, wavs: torch.Tensor, wav_lens: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Give the embeddings that the classifier sees.
-
-        Arguments
-        ---------
-        wavs, wav_lens : torch.Tensor
-            As for :meth:`classify_batch`.
+        """Return the input of the classifier; see :meth:`classify_batch`.
 
         Returns
         -------
         (batch, embedding_size) torch.Tensor
-            One an utterance; those of several members side by side.
+            The embeddings; those of several members are concatenated.
         """
         wavs, wav_lens, names = self._batch(wavs, wav_lens)
         with torch.no_grad(), self.inference_ctx:
@@ -188,7 +176,7 @@ class EmotionRecognizer(Pretrained):
         wav_lens: torch.Tensor | None,
         names: Sequence[str] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor, Sequence[str]]:
-        self.eval()  # a part may have been put into training mode
+        self.eval()  # a user may have put a module into training mode
         wavs = scaled(torch.atleast_2d(wavs), "The batch")
         wav_lens = torch.ones(len(wavs)) if wav_lens is None else wav_lens
         names = names or [f"Utterance {i} of the batch" for i in range(len(wavs))]
@@ -199,26 +187,26 @@ class EmotionRecognizer(Pretrained):
     # ---- files and arrays
 
     def load_audio(self, path: str | Path) -> torch.Tensor:
-        """Read a file as the model wants it.
+        """Read a file as input for the model.
 
         Arguments
         ---------
         path : str | Path
             A file that libsndfile reads (WAV, FLAC, MP3, OGG ...), with any sampling
-            rate and number of channels; see ``ser_lib/audio/checks.py``.
+            rate from 1 kHz to 1 MHz and any number of channels.
 
         Returns
         -------
         (samples,) torch.Tensor
-            One channel at ``sample_rate_hz``; its ends are cut where they were cut in
-            training.
+            One channel at ``sample_rate_hz``; silence at its ends is trimmed if it was
+            trimmed in training.
 
         Raises
         ------
         FileNotFoundError, PermissionError
-            See ``audio.open_audio``.
+            If the file cannot be opened.
         ValueError
-            If it cannot be read, or holds nothing that could be recognised.
+            If it cannot be decoded, or is silent, too short or otherwise unusable.
         """
         return self._usable(read_audio(path, self.sample_rate_hz), str(path))
 
@@ -227,36 +215,20 @@ class EmotionRecognizer(Pretrained):
         return usable_wav(wav, self.sample_rate_hz, name, *limits)
 
     def classify_file(self, path: str | Path) -> Classified:
-        """Classify a file: one label for all of it.
-
-        Arguments
-        ---------
-        path : str | Path
-            See :meth:`load_audio`.
-
-        Returns
-        -------
-        Classified
-            As :meth:`classify_batch`, for a batch of one.
-        """
+        """Classify a whole file as a batch of one; see :meth:`load_audio`."""
         return self.classify_batch(self.load_audio(path), names=[str(path)])
 
     def classify_array(
         self, samples: np.ndarray | torch.Tensor, sample_rate_hz: int
     ) -> Classified:
-        """Classify an array.
+        """Classify an array as a batch of one.
 
         Arguments
         ---------
         samples : (samples,) or (samples, channels) np.ndarray | torch.Tensor
-            See ``samples.mono``.
+            Floats with full scale 1, or integers.
         sample_rate_hz : int
             Its sampling rate.
-
-        Returns
-        -------
-        Classified
-            As :meth:`classify_batch`, for a batch of one.
         """
         wav = mono_wav(samples, sample_rate_hz, self.sample_rate_hz)
         return self.classify_batch(self._usable(wav, "The array"), names=["The array"])
@@ -268,28 +240,30 @@ class EmotionRecognizer(Pretrained):
         max_batch_s: float = 160,
         progressbar: bool = True,
     ) -> list[Classified]:
-        """Classify many files, in batches of like length and on all cores.
+        """Classify many files, in batches of similar length and on all cores.
 
         Arguments
         ---------
         paths : Sequence[str | Path] | str | Path
-            Files; or a folder, for all audio files in it (``find_audio`` lists them).
+            Files, or a folder for all audio files in it.
         batch_size : int
-            Most files in a batch.
+            Maximum number of files in a batch.
         max_batch_s : float
-            Most padded seconds in work at a time; a longer file is alone.
+            Maximum of padded seconds processed at a time; a longer file is processed
+            alone.
         progressbar : bool
             Whether to show progress.
 
         Returns
         -------
         list[Classified]
-            For each file, in the order given, what :meth:`classify_file` gives.
+            The result of :meth:`classify_file` for each file, in order.
 
         Raises
         ------
         FileNotFoundError, ValueError
-            As for :meth:`load_audio`; missing and damaged files are found first.
+            See :meth:`load_audio`; missing and damaged files are found before any
+            other is classified.
         """
         paths = find_audio(paths) if isinstance(paths, str | Path) else list(paths)
         if not paths:
@@ -306,7 +280,7 @@ class EmotionRecognizer(Pretrained):
         skip_silence_dbfs: float | None = None,
         min_segment_s: float = 0.0,
     ) -> Timeline:
-        """Recognise emotions along a recording, see ``timeline.timeline_file``."""
+        """Recognise emotions over time in a recording, see ``timeline_file``."""
         lengths_s = window_s, hop_s
         return timeline_file(self, path, *lengths_s, skip_silence_dbfs, min_segment_s)
 
@@ -318,6 +292,6 @@ class EmotionRecognizer(Pretrained):
         hop_s: float = 1.0,
         skip_silence_dbfs: float | None = None,
     ) -> Iterator[Window]:
-        """Recognise emotions in blocks as they come, see ``windows.stream``."""
+        """Recognise emotions in a stream of blocks, see ``windows.stream``."""
         lengths_s = window_s, hop_s
         return stream(self, blocks, sample_rate_hz, *lengths_s, skip_silence_dbfs)

@@ -1,15 +1,13 @@
-"""From the windows of a recording to smoothed probabilities and segments.
+"""Turn the windows of a recording into smoothed probabilities and segments.
 
-The steps, so that a reader can recompute them:
-
-1. The recording is cut into **cells** as long as the hop. A cell's probabilities are
-   the mean over all classified windows that contain its middle (four of them with the
-   default lengths); its label is the most probable one. A silent cell has none.
-2. Cells of one label that touch make a **segment**; its score is the mean over time of
-   that label's probability.
-3. With ``min_segment_s``, the shortest segment below it (the first of equals) goes to
-   the touching segment whose label is more probable in it; this is repeated. Segments
-   between silences stay, however short.
+1. The recording is divided into **cells** as long as the hop. The probabilities of a
+   cell are the mean over all classified windows that contain its middle (four with the
+   default lengths). Its label is the most probable one; a silent cell has none.
+2. Adjacent cells with the same label form a **segment**. Its score is the mean
+   probability of that label over time.
+3. The shortest segment below ``min_segment_s`` (the first, if there are several) is
+   merged into the adjacent segment whose label is more probable in it; this is
+   repeated. A segment between silences is kept, even if it is too short.
 """
 
 from collections.abc import Sequence
@@ -24,17 +22,7 @@ _SILENT = -1
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of one emotion.
-
-    Arguments
-    ---------
-    start_s, end_s : float
-        Where it lies in the recording.
-    label : str
-        The emotion.
-    score : float
-        Mean probability of the label.
-    """
+    """A part of a recording with one emotion; its score is the mean probability."""
 
     start_s: float
     end_s: float
@@ -54,15 +42,15 @@ def smooth(
     n_labels : int
         Number of probabilities of a window.
     hop_s : float
-        From the start of a window to that of the next.
+        Distance between the starts of consecutive windows.
 
     Returns
     -------
     edges_s : (cells + 1,) np.ndarray
-        Where the cells begin, and where the last one ends.
+        Starts of the cells, and the end of the last one.
     probabilities : (cells, n_labels) np.ndarray
-        Mean over the classified windows that contain the middle of the cell; NaN
-        where a cell is silent.
+        Mean over the classified windows that contain the middle of the cell; NaN in
+        silent cells.
 
     Example
     -------
@@ -72,7 +60,7 @@ def smooth(
     >>> probabilities[:, 0]
     array([1.  , 0.75, 0.5 ])
     """
-    # Each window begins with a cell of its own; the last one holds all that follow.
+    # Each window starts a new cell; the last window contains all remaining cells.
     has_sound = [window.has_sound[0] for window in windows]
     has_sound += windows[-1].has_sound[1:]
     edges_s = np.append(np.arange(len(has_sound)) * hop_s, windows[-1].end_s)
@@ -80,7 +68,7 @@ def smooth(
     sums, counts = np.zeros((len(has_sound), n_labels)), np.zeros(len(has_sound))
     for first, window in enumerate(windows):
         if window.probabilities is not None:
-            # A window that ends on the middle does not contain it, rounding or not.
+            # A window that ends at the middle of a cell does not contain it.
             end = np.searchsorted(middles_s, window.end_s - 1e-6)
             sums[first:end] += np.array(window.probabilities)
             counts[first:end] += 1
@@ -94,23 +82,18 @@ def find_segments(
     probabilities: np.ndarray,
     min_segment_s: float = 0.0,
 ) -> list[Segment]:
-    """Join cells of the same label.
+    """Join adjacent cells with the same label.
 
     Arguments
     ---------
     labels : Sequence[str]
         The labels, in the order of the probabilities.
     edges_s : (cells + 1,) np.ndarray
-        Where the cells begin, and where the last one ends.
+        From :func:`smooth`.
     probabilities : (cells, n_labels) np.ndarray
-        As :func:`smooth` gives them.
+        From :func:`smooth`.
     min_segment_s : float
-        Shorter segments go to a neighbour.
-
-    Returns
-    -------
-    list[Segment]
-        In order.
+        Shorter segments are merged into a neighbour.
 
     Example
     -------
@@ -135,7 +118,7 @@ def find_segments(
 
 
 def _runs(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Starts and ends of the stretches of equal indices."""
+    """Return starts and ends of the runs of equal indices."""
     starts = np.flatnonzero(np.diff(indices, prepend=_SILENT - 1))
     return starts, np.append(starts[1:], len(indices))
 
@@ -146,7 +129,7 @@ def _without_short(
     probabilities: np.ndarray,
     min_segment_s: float,
 ) -> np.ndarray:
-    """Give the shortest stretch to a neighbour, until none is too short."""
+    """Merge the shortest run into a neighbour until none is too short."""
     indices = indices.copy()
     while True:
         starts, ends = _runs(indices)

@@ -1,7 +1,7 @@
-"""Emotions along a long recording, read in blocks.
+"""Recognise emotions over time in a long recording.
 
 Windows are classified (``windows.py``), smoothed and joined to segments
-(``segments.py``). ``timeline_formats.py`` and ``timeline_plot.py`` show the result::
+(``segments.py``). ``formats.py`` and ``plot.py`` write the result::
 
     timeline = timeline_file(recognizer, "call.wav")
     for segment in timeline.segments:
@@ -23,16 +23,15 @@ from ser_lib.inference.segments import Segment, find_segments, smooth
 from ser_lib.inference.window_cutter import WindowCutter, check_lengths
 from ser_lib.inference.windows import Window, classify_windows
 
-# What is read at a time, and how many columns of pixels a waveform is drawn with.
-_BLOCK_S = 16.0
-_ENVELOPE_COLUMNS = 1500
-# A decoder may give a few frames of an MP3 less than its header promises.
+_BLOCK_S = 16.0  # read at a time
+_ENVELOPE_COLUMNS = 1500  # pixels of a drawn waveform
+# Decoders may return a few frames of an MP3 fewer than its header states.
 _MISSING_TOLERANCE_S = 0.1
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """What was recognised along a recording.
+    """Emotions over time in a recording.
 
     Arguments
     ---------
@@ -45,13 +44,13 @@ class Timeline:
     windows : list[Window]
         The windows, as classified.
     edges_s : (cells + 1,) np.ndarray
-        Where the cells begin, and where the last one ends.
+        Starts of the cells (see ``segments.py``), and the end of the last one.
     probabilities : (cells, n_labels) np.ndarray
         Smoothed probabilities; NaN in silent cells.
     segments : list[Segment]
-        The segments, in order; silence lies between them.
+        The segments in order; the gaps between them are silent.
     envelope : (columns, 2) np.ndarray
-        Lowest and highest sample of equal parts of the recording, for a picture.
+        Lowest and highest sample of equal parts of the recording, for a figure.
     """
 
     path: str
@@ -72,9 +71,9 @@ def timeline_file(
     skip_silence_dbfs: float | None = None,
     min_segment_s: float = 0.0,
 ) -> Timeline:
-    """Recognise the emotions along a recording of any length.
+    """Recognise emotions over time in a recording of any length.
 
-    The file is read in blocks, so the memory needed hardly depends on its length.
+    The file is read in blocks, so memory use hardly depends on its length.
 
     Arguments
     ---------
@@ -85,23 +84,18 @@ def timeline_file(
     window_s : float
         Length of a window.
     hop_s : float
-        From the start of a window to that of the next.
+        Distance between the starts of consecutive windows.
     skip_silence_dbfs : float | None
         See ``windows.stream``.
     min_segment_s : float
-        Shorter segments go to a neighbour.
-
-    Returns
-    -------
-    Timeline
-        Windows, smoothed probabilities and segments.
+        Shorter segments are merged into a neighbour.
 
     Raises
     ------
     FileNotFoundError, PermissionError
-        See ``audio.open_audio``.
+        If the file cannot be opened.
     ValueError
-        If it cannot be read, or there is nothing to recognise in it.
+        If it cannot be decoded, or is silent or too short.
     """
     check_lengths(window_s, hop_s, recognizer.min_duration_s)
     with open_audio(path) as audio:
@@ -112,7 +106,7 @@ def timeline_file(
         blocks = envelope.watch(_read_blocks(path, audio, envelope.column_samples))
         windows = list(classify_windows(recognizer, blocks, cutter, skip_silence_dbfs))
     if not any(any(window.has_sound) for window in windows):
-        raise ValueError(_nothing_heard(path, skip_silence_dbfs))
+        raise ValueError(_silence_message(path, skip_silence_dbfs))
     labels = list(recognizer.labels)
     edges_s, probabilities = smooth(windows, len(labels), cutter.hop_samples / rate_hz)
     return Timeline(
@@ -127,11 +121,11 @@ def timeline_file(
     )
 
 
-def _nothing_heard(path: str | Path, skip_silence_dbfs: float | None) -> str:
+def _silence_message(path: str | Path, skip_silence_dbfs: float | None) -> str:
     expected = f"a peak above {SILENCE_DBFS:.0f} dBFS"
     if skip_silence_dbfs is not None:
         expected += f" and an RMS of at least {skip_silence_dbfs:g} dBFS"
-    return f"{path} is silent: expected {expected} somewhere, found it nowhere."
+    return f"{path} is silent: no part of it has {expected}."
 
 
 # ---- reading
@@ -140,8 +134,8 @@ def _nothing_heard(path: str | Path, skip_silence_dbfs: float | None) -> str:
 def _read_blocks(
     path: str | Path, audio: soundfile.SoundFile, column_samples: int
 ) -> Iterator[np.ndarray]:
-    """Read blocks of (samples, channels) that hold whole columns of the envelope."""
-    # SoundFile.blocks fills a block that cannot be read with what was read before.
+    """Yield blocks (samples, channels) that contain whole columns of the envelope."""
+    # SoundFile.blocks fills a block that cannot be read with earlier samples.
     n_columns = math.ceil(_BLOCK_S * audio.samplerate / column_samples)
     n_read = 0
     while n_read < audio.frames:
@@ -152,13 +146,13 @@ def _read_blocks(
         yield block
     if audio.frames - n_read > _MISSING_TOLERANCE_S * audio.samplerate:
         raise ValueError(
-            f"{path} is cut off: its header promises {audio.frames} samples, {n_read} "
-            f"are there. Copy it again."
+            f"{path} is cut off: its header states {audio.frames} samples, but it has "
+            f"only {n_read}. Copy it again."
         )
 
 
 class _Envelope:
-    """Lowest and highest sample of equal parts, gathered while blocks pass by."""
+    """Collects the lowest and highest sample of equal parts of a stream of blocks."""
 
     def __init__(self, n_samples: int) -> None:
         self.column_samples = math.ceil(n_samples / _ENVELOPE_COLUMNS)
@@ -167,7 +161,7 @@ class _Envelope:
     def watch(self, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         for block in blocks:
             yield block
-            # Whoever took the block has come back for the next: its samples are sound.
+            # The consumer has checked the samples and asks for the next block.
             wav = block.mean(axis=1)
             padded = np.pad(wav, (0, -len(wav) % self.column_samples), mode="edge")
             columns = padded.reshape(-1, self.column_samples)

@@ -1,33 +1,25 @@
-"""A recording of unknown length, cut into overlapping windows as its blocks come."""
+"""Cut a stream of audio blocks into overlapping windows."""
 
 import numpy as np
 import torch
 
 from ser_lib.audio import mono
 
-# A window is kept in memory. A shorter hop does not hold one period of a voice, so
-# whether there is sound in it cannot be told.
-_LONGEST_WINDOW_S = 600.0
-_SHORTEST_HOP_S = 0.01
+_MAX_WINDOW_S = 600.0  # a window is kept in memory
+_MIN_HOP_S = 0.01  # about one period of a voice, needed to detect sound
 
 
 def check_lengths(window_s: float, hop_s: float, min_duration_s: float) -> None:
-    """Refuse windows that are too short, and hops that leave gaps.
+    """Check the lengths of windows and hops.
 
     Arguments
     ---------
     window_s : float
-        Length of a window.
+        Length of a window: from ``min_duration_s`` to 600.
     hop_s : float
-        From the start of a window to that of the next.
+        Distance between the starts of consecutive windows: from 0.01 to ``window_s``.
     min_duration_s : float
-        The shortest audio that the model takes.
-
-    Raises
-    ------
-    ValueError
-        If a window is shorter than that or longer than 600 s, or the hop is not
-        between 0.01 s and one window.
+        The shortest audio that the model accepts.
 
     Example
     -------
@@ -36,31 +28,31 @@ def check_lengths(window_s: float, hop_s: float, min_duration_s: float) -> None:
     ...
     ValueError: hop_s is 2.0; expected at least 0.01 and at most window_s (1.0).
     """
-    if not min_duration_s <= window_s <= _LONGEST_WINDOW_S:
+    if not min_duration_s <= window_s <= _MAX_WINDOW_S:
         raise ValueError(
             f"window_s is {window_s}; expected at least {min_duration_s:.3f}, the "
-            f"shortest audio that the model takes, and at most {_LONGEST_WINDOW_S:.0f}."
+            f"shortest audio that the model accepts, and at most {_MAX_WINDOW_S:.0f}."
         )
-    if not _SHORTEST_HOP_S <= hop_s <= window_s:
+    if not _MIN_HOP_S <= hop_s <= window_s:
         raise ValueError(
-            f"hop_s is {hop_s}; expected at least {_SHORTEST_HOP_S} and at most "
+            f"hop_s is {hop_s}; expected at least {_MIN_HOP_S} and at most "
             f"window_s ({window_s})."
         )
 
 
 class WindowCutter:
-    """Cuts blocks into windows; it keeps the audio from the next window's start on.
+    """Cuts blocks into windows.
 
     Arguments
     ---------
     sample_rate_hz : int
-        Rate of the blocks.
+        Sampling rate of the blocks.
     window_s : float
         Length of a window, rounded to samples.
     hop_s : float
-        From the start of a window to that of the next, rounded to samples.
+        Distance between the starts of consecutive windows, rounded to samples.
     name : str
-        What the messages call the recording.
+        Name of the recording, for error messages.
 
     Example
     -------
@@ -90,22 +82,22 @@ class WindowCutter:
         self._n_samples = 0
 
     def push(self, block: np.ndarray | torch.Tensor) -> torch.Tensor:
-        """Take a block.
+        """Add a block and return the windows that it completes.
 
         Arguments
         ---------
         block : (samples,) or (samples, channels) np.ndarray | torch.Tensor
-            The next piece of the recording.
+            The next part of the recording.
 
         Returns
         -------
         (windows, window_samples) torch.Tensor
-            The windows that it completes; they share their memory.
+            A view: overlapping windows share memory.
         """
         wav = self._mono(block)
         self._parts.append(wav)
         self._n_samples += len(wav)
-        # Blocks of a few samples are joined once a window, not one by one.
+        # Small blocks are joined once per window, not one by one.
         if self._n_samples < self.window_samples:
             return wav.new_zeros(0, self.window_samples)
         wav = torch.cat(self._parts)
@@ -117,7 +109,7 @@ class WindowCutter:
         return windows
 
     def rest(self) -> torch.Tensor:
-        """Give what no window covers, from the start that the next one would have.
+        """Return the rest, from the start of the next window, if it has new samples.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Model folders: what an export writes, and how it is read back safely."""
+"""Write model folders, and load them safely."""
 
 import lazy_loader
 
@@ -15,7 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "write_member",
         ],
         "hub": ["hub_licence", "push_to_hub"],
-        "network": ["check_made_of"],
+        "network": ["check_exportable"],
         "weights": ["StrictPretrainer"],
     },
 )

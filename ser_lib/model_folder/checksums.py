@@ -1,4 +1,4 @@
-"""Checksums of a model folder: a file or a description is the one that was exported."""
+"""Checksums of the files of a model folder and of its network."""
 
 import hashlib
 import json
@@ -9,52 +9,25 @@ from ser_lib.utils.files import named_in_errors
 
 
 def network_sha256(network: Mapping) -> str:
-    """Hash a description; the order of its keys and the spaces do not matter.
-
-    Arguments
-    ---------
-    network : Mapping
-        As in ``model.json``.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
+    """Hash the entry ``network`` of ``model.json``, ignoring key order and spaces."""
     return hashlib.sha256(json.dumps(network, sort_keys=True).encode()).hexdigest()
 
 
 def sha256(path: Path) -> str:
-    """Hash a file.
-
-    Arguments
-    ---------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
     with named_in_errors(path), open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def check_sum(path: Path, expected: str) -> None:
-    """Compare a file of a model folder with its checksum.
-
-    Arguments
-    ---------
-    path : Path
-        The file.
-    expected : str
-        Its SHA-256, as ``model.json`` has it.
+    """Compare a file of a model folder with its SHA-256 in ``model.json``.
 
     Raises
     ------
-    FileNotFoundError, ValueError
-        If it is missing, or has another.
+    FileNotFoundError
+        If the file is missing.
+    ValueError
+        If its SHA-256 differs.
     """
     if not path.is_file():
         raise FileNotFoundError(

@@ -1,13 +1,13 @@
-"""The folder of an exported model, and how it is read: checked before it is trusted.
+"""The files of a model folder, which ``python -m ser_lib.export`` writes.
 
     model.json            labels in order, network, training data, checksums ...
     fold_<k>.safetensors  the weights; an ensemble has several
-    hyperparams.yaml, custom_interface.py      for SpeechBrain's foreign_class alone
+    hyperparams.yaml, custom_interface.py      only for SpeechBrain's foreign_class
     README.md             the model card
-    model.onnx            where it was asked for
+    model.onnx            if requested
 
-``python -m ser_lib.export`` writes it. A damaged folder, or one whose parts do not
-belong together, is refused with the name of the part.
+A folder is refused, with the name of the file, if a file is damaged or the files do not
+belong together.
 """
 
 import json
@@ -32,7 +32,7 @@ INTERFACE_FILE = "custom_interface.py"
 CARD_FILE = "README.md"
 ONNX_FILE = "model.onnx"
 WEIGHT_FILES = "fold_[0-9]*.safetensors"
-# What an export writes; anything else in the folder is somebody's own.
+# What an export writes; any other file in the folder belongs to the user.
 OWN_FILES = (
     MODEL_FILE,
     YAML_FILE,
@@ -43,7 +43,7 @@ OWN_FILES = (
     f"{ONNX_FILE}.data",
 )
 
-# Weights are of no use without these, so each file of weights repeats them.
+# Weights are useless without these, so each file of weights repeats them.
 REPEATED_IN_WEIGHTS = ("labels", "sample_rate_hz", "trim_silence_db")
 _KINDS = {
     "labels": list,
@@ -66,7 +66,7 @@ _KEPT = (*REPEATED_IN_WEIGHTS, "min_duration_s", "trained_on", "encoders", "note
 _KEPT_OF_RUN = ("experiment", "seed", "settings_key")
 _KEPT_OF_FOLD = ("fold", "averaged_epochs", "valid_accuracy")
 PACKAGES = ("torch", "speechbrain", "transformers", "numpy")
-_YAML = """# For SpeechBrain's foreign_class alone. model.json describes the network.
+_YAML = """# Only for SpeechBrain's foreign_class. model.json describes the network.
 pretrainer: !new:ser_lib.model_folder.StrictPretrainer
 modules: !ref <pretrainer.members>
 """
@@ -80,41 +80,41 @@ _MEMBER = re.compile(r"fold_[1-9][0-9]{0,8}")
 
 
 def write_member(folder: Path, model: EmotionModel, info: Mapping) -> dict:
-    """Write the weights of one fold's model.
+    """Write the weights of one fold.
 
     Arguments
     ---------
     folder : Path
         The model folder.
     model : EmotionModel
-        The model.
+        The averaged model.
     info : Mapping
-        As ``trained.load_trained`` gives them.
+        From ``export.load_trained``.
 
     Returns
     -------
     dict
-        What ``model.json`` says about it.
+        The entry of this member in ``model.json``.
     """
     path = folder / f"fold_{info['fold']}.safetensors"
     weights = {key: value.clone() for key, value in model.state_dict().items()}
     repeated = json.dumps({key: info[key] for key in REPEATED_IN_WEIGHTS})
     save_file(weights, path, metadata={"format": "pt", "model_info": repeated})
-    path.chmod(folder.stat().st_mode & 0o666)  # safetensors makes it its owner's alone
+    path.chmod(folder.stat().st_mode & 0o666)  # safetensors denies access to others
     return {**{key: info[key] for key in _KEPT_OF_FOLD}, "sha256": sha256(path)}
 
 
 def write_model_info(folder: Path, info: Mapping, members: Mapping[str, dict]) -> dict:
-    """Write all files of a model folder but weights and card.
+    """Write all files of a model folder except weights and card.
 
     Arguments
     ---------
     folder : Path
         The model folder.
     info : Mapping
-        As ``trained.load_trained`` gives them for one of the folds.
+        From ``export.load_trained``, for any of the folds.
     members : Mapping[str, dict]
-        What :func:`write_member` gave, by the names fold_<k>.
+        fold_<k> -> its entry from :func:`write_member`.
 
     Returns
     -------
@@ -124,13 +124,13 @@ def write_model_info(folder: Path, info: Mapping, members: Mapping[str, dict]) -
     Raises
     ------
     ValueError
-        If the model is made of more than networks of this library.
+        If the network has classes that are not in ``ser_lib``.
     """
     network = info["network"]
     check_network(network, f"the experiment {info['experiment']}")
     (folder / YAML_FILE).write_text(_YAML, encoding="utf-8")
     (folder / INTERFACE_FILE).write_text(_INTERFACE, encoding="utf-8")
-    about = {
+    model_info = {
         "format": FORMAT,
         **{key: info[key] for key in (*_KEPT, *_KEPT_OF_RUN)},
         "network": network,
@@ -138,23 +138,13 @@ def write_model_info(folder: Path, info: Mapping, members: Mapping[str, dict]) -
         "members": dict(members),
         "versions": {"ser_lib": __version__, **{p: version(p) for p in PACKAGES}},
     }
-    text = json.dumps(about, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(model_info, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     (folder / MODEL_FILE).write_text(text, encoding="utf-8")
-    return about
+    return model_info
 
 
 def read_model_info(folder: str | Path) -> dict:
-    """Read ``model.json`` and check that it says what a model needs.
-
-    Arguments
-    ---------
-    folder : str | Path
-        A model folder.
-
-    Returns
-    -------
-    dict
-        Its content.
+    """Read and check ``model.json``.
 
     Raises
     ------
@@ -166,8 +156,8 @@ def read_model_info(folder: str | Path) -> dict:
     path = Path(folder) / MODEL_FILE
     if not path.is_file():
         raise FileNotFoundError(
-            f"{folder} is not a model folder: it has no {MODEL_FILE}. Expected what "
-            f"python -m ser_lib.export writes. It holds: "
+            f"{folder} is not a model folder: it has no {MODEL_FILE}. Expected the "
+            f"output of python -m ser_lib.export. The folder contains: "
             f"{sorted(p.name for p in Path(folder).iterdir()) or 'nothing'}."
         )
     info = read_json(path)
@@ -175,7 +165,7 @@ def read_model_info(folder: str | Path) -> dict:
     if found != FORMAT:
         raise ValueError(
             f"{path} has the format {reprlib.repr(found)}; this version of ser_lib "
-            f"reads format {FORMAT}. Export the model from its run again (python -m "
+            f"reads format {FORMAT}. Export the model again from its run (python -m "
             f"ser_lib.export RUN_FOLDER {folder}), or install the version of ser_lib "
             f"that wrote it."
         )
@@ -190,7 +180,7 @@ def read_model_info(folder: str | Path) -> dict:
     check_network(info["network"], path)
     if network_sha256(info["network"]) != info["network_sha256"]:
         raise ValueError(
-            f"{path} was changed or damaged: its network has another SHA-256 than "
+            f"{path} was changed or damaged: the SHA-256 of its network differs from "
             f"network_sha256. Copy, download or export the folder again."
         )
     return info
@@ -229,23 +219,18 @@ def _check_labels_and_members(path: Path, info: Mapping) -> None:
 
 
 def check_same(path: Path, key: str, found: object, info: Mapping) -> None:
-    """Compare a fact that a file of the folder repeats.
+    """Raise ValueError if a file repeats an entry of ``model.json`` with another value.
 
     Arguments
     ---------
     path : Path
         The file.
     key : str
-        Name of the fact.
+        Name of the entry.
     found : object
-        What the file says.
+        Its value in the file.
     info : Mapping
-        As :func:`read_model_info` gives them.
-
-    Raises
-    ------
-    ValueError
-        If they differ.
+        The content of ``model.json``.
     """
     if found != info[key]:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Models on the Hugging Face hub, in its cache, and in folders."""
+"""Find models in folders or on the Hugging Face hub, and upload them."""
 
 import re
 from collections.abc import Mapping
@@ -24,28 +24,23 @@ NEEDED_PATTERNS = [MODEL_FILE, WEIGHT_FILES]
 
 
 def local_model(source: str | Path, fetch_config: FetchConfig | None = None) -> Path:
-    """Find a model folder: on this disk, in the hub's cache, or on the hub.
+    """Find a model folder on disk, in the hub's cache, or on the hub.
 
-    A model that is in the cache is found without a network call.
+    A model in the cache is found without a network call.
 
     Arguments
     ---------
     source : str | Path
         A folder, or a hub id (owner/name).
     fetch_config : FetchConfig | None
-        SpeechBrain's settings of a download; revision, token, allow_network,
-        allow_updates and huggingface_cache_dir are heeded.
-
-    Returns
-    -------
-    Path
-        The folder.
+        SpeechBrain's download settings; revision, token, allow_network,
+        allow_updates and huggingface_cache_dir are respected.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such folder, or the hub cannot be reached and its cache does
-        not hold the model.
+        If there is no such folder, and the model is neither in the hub's cache nor
+        can be downloaded.
     """
     folder, config = Path(source).expanduser(), fetch_config or FetchConfig()
     if folder.is_dir():
@@ -65,33 +60,27 @@ def local_model(source: str | Path, fetch_config: FetchConfig | None = None) -> 
         return Path(snapshot_download(str(source), local_files_only=offline, **options))
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as err:
         raise FileNotFoundError(
-            f"There is no model folder {source}. Expected a folder that python -m "
-            f"ser_lib.export wrote, or a hub id (owner/name); the hub's cache does not "
-            f"hold it, and the hub did not give it ({type(err).__name__})."
+            f"The model folder {source} does not exist. Expected a folder written by "
+            f"python -m ser_lib.export, or a hub id (owner/name); it is not in the "
+            f"hub's cache, and the download failed ({type(err).__name__})."
         ) from err
 
 
 def _cached(source: str, options: Mapping) -> Path | None:
-    """Look into the cache, which may hold a model in part."""
+    """Return the folder of a model in the cache, or None if any of it is missing."""
     try:
         folder = Path(snapshot_download(source, local_files_only=True, **options))
-        missing = [
-            n for n in read_model_info(folder)["members"] if not _file(folder, n)
-        ]
+        members = read_model_info(folder)["members"]
     except (LocalEntryNotFoundError, FileNotFoundError):
         return None
-    return None if missing else folder
-
-
-def _file(folder: Path, member: str) -> Path | None:
-    path = folder / f"{member}.safetensors"
-    return path if path.is_file() else None
+    is_complete = all((folder / f"{name}.safetensors").is_file() for name in members)
+    return folder if is_complete else None
 
 
 def push_to_hub(folder: str | Path, name: str) -> str:
-    """Put a model on the hub, as a private repository if it is a new one.
+    """Upload a model folder to the hub; a new repository is private.
 
-    Files of your own that lie in the folder are not uploaded.
+    Other files in the folder are not uploaded.
 
     Arguments
     ---------
@@ -103,12 +92,12 @@ def push_to_hub(folder: str | Path, name: str) -> str:
     Returns
     -------
     str
-        Its address.
+        URL of the repository.
 
     Raises
     ------
     OSError
-        If the hub refuses it or cannot be reached; the folder stays as it is.
+        If the hub cannot be reached or refuses the upload.
     """
     api = HfApi()
     try:
@@ -118,24 +107,19 @@ def push_to_hub(folder: str | Path, name: str) -> str:
         )
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise OSError(
-            f"The hub did not take {folder} as {name} ({type(error).__name__}: "
-            f"{error}). Log in with 'hf auth login' and run: hf upload {name} {folder}"
+            f"Could not upload {folder} to {name} ({type(error).__name__}: {error}). "
+            f"Log in with 'hf auth login' and run: hf upload {name} {folder}"
         ) from error
     return str(address)
 
 
 def hub_licence(licence: str | None) -> dict[str, str]:
-    """Write the licence of training data as the hub wants it.
+    """Return the licence fields of a card on the hub.
 
     Arguments
     ---------
     licence : str | None
-        As ``corpus.yaml`` has it; None where it is not stated.
-
-    Returns
-    -------
-    dict[str, str]
-        Fields of a card: a Creative Commons licence by its name, others in words.
+        Licence of the training data, as in ``corpus.yaml``; None if not stated.
 
     Example
     -------

@@ -1,4 +1,4 @@
-"""A network in plain values, from which it is built: part of a model folder.
+"""Build the network of a model folder from its description in plain values:
 
     {
       "upstreams": {"upstream": {"class": "FbankUpstream", "n_mels": 80}},
@@ -7,10 +7,10 @@
       ]
     }
 
-A model folder can come from anybody. A class is one of those listed here, by its name;
-its arguments are numbers, words, lists and mappings; an encoder is described, never
-named. So whatever a description says, nothing but networks of this library is made.
-What it may ask for is limited, so that nothing hangs or takes all memory.
+Model folders may come from untrusted sources. A description can name only the classes
+listed here, their arguments are plain numbers, strings, lists and mappings, and an
+encoder is described, not fetched by name. So it can build only networks of ``ser_lib``.
+Limits on its size keep it from hanging or exhausting memory.
 """
 
 import inspect
@@ -40,7 +40,7 @@ UPSTREAMS = (
 )
 AGGREGATORS = ("EcapaTdnn", "MeanPooling", "ProjectedMean")
 
-# Those that EcapaTdnn hands on to SpeechBrain's class.
+# Arguments that EcapaTdnn passes on to SpeechBrain's class.
 _ECAPA_ARGUMENTS = {
     "channels",
     "kernel_sizes",
@@ -54,7 +54,7 @@ _ECAPA_ARGUMENTS = {
 # The largest published encoders (48 layers) have about 1500 parts, ECAPA-TDNN 500.
 _MAX_PARTS = 5000
 _MAX_NETWORKS = 8
-# What sizes a filter bank, which no weights have to match.
+# Sizes of filter banks, which are not limited by the shapes of weights.
 _MAX_NUMBERS = {
     "sample_rate_hz": 192_000,
     "sample_frequency": 192_000,
@@ -67,7 +67,7 @@ _MAX_NUMBERS = {
     "win_ms": 250,
     "frame_length": 250,
 }
-# What the constructors raise on arguments that make no sense.
+# What constructors raise on invalid arguments.
 _UNBUILDABLE = (
     ArithmeticError,
     AssertionError,
@@ -84,26 +84,21 @@ _UNBUILDABLE = (
 def build_model(
     network: Mapping, labels: Sequence[str], name: str | Path
 ) -> EmotionModel:
-    """Build a network with random weights.
+    """Build a network with random weights, on torch's default device.
 
     Arguments
     ---------
     network : Mapping
         Its description.
     labels : Sequence[str]
-        The classes, in the order of the logits.
+        Classes in the order of the logits.
     name : str | Path
-        Where the description stands, for the messages.
-
-    Returns
-    -------
-    EmotionModel
-        On torch's default device; on "meta" it takes no memory.
+        Source of the description, for error messages.
 
     Raises
     ------
     ValueError
-        If the description asks for anything else, or makes no network.
+        If the description is not allowed or cannot be built.
 
     Example
     -------
@@ -119,7 +114,7 @@ def build_model(
     check_network(network, name)
     try:
         with _limited_parts():
-            made = {
+            built = {
                 key: _constructor(block, upstreams)()
                 for key, block in network["upstreams"].items()
             }
@@ -127,16 +122,16 @@ def build_model(
                 branch | {"aggregator": _constructor(branch["aggregator"], aggregators)}
                 for branch in network["branches"]
             ]
-            model = EmotionModel(labels, made, branches)
+            model = EmotionModel(labels, built, branches)
     except _UNBUILDABLE as error:
         raise ValueError(
             f"The network of {name} cannot be built ({type(error).__name__}: {error})."
         ) from error
-    still = [key for key, upstream in made.items() if upstream.hop_samples < 1]
-    if still:
+    without_hop = [key for key, part in built.items() if part.hop_samples < 1]
+    if without_hop:
         raise ValueError(
-            f"The network of {name} cannot be built: {', '.join(still)} gives frames "
-            f"at a distance of 0 samples."
+            f"The network of {name} cannot be built: the frames of "
+            f"{', '.join(without_hop)} have a hop of 0 samples."
         )
     return model
 
@@ -149,36 +144,36 @@ def check_network(network: Mapping, name: str | Path) -> None:
     network : Mapping
         The description.
     name : str | Path
-        Where it stands, for the messages.
+        Its source, for error messages.
 
     Raises
     ------
     ValueError
-        If a class is not one of those listed here, an argument is not one that it
-        takes or is not a plain value, an encoder is named, or a limit is passed.
+        If a class is not listed here, an argument is unknown or not a plain value, an
+        encoder is given by name, or a limit is exceeded.
     """
     check_plain(network, f"The network of {name}", _MAX_NUMBERS)
-    made_of, branches = network.get("upstreams"), network.get("branches")
-    is_whole = (
+    blocks, branches = network.get("upstreams"), network.get("branches")
+    is_complete = (
         set(network) == {"upstreams", "branches"}
-        and _is_filled(made_of, dict)
+        and _is_filled(blocks, dict)
         and _is_filled(branches, list)
         and all(_is_branch(branch) for branch in branches)
     )
-    if not is_whole:
+    if not is_complete:
         raise ValueError(
             f"The network of {name} is not described as expected: upstreams (a class "
             f"and its arguments for each name) and branches (for each, the names of "
             f"its upstreams and an aggregator), up to {_MAX_NETWORKS} of each."
         )
-    for key, block in made_of.items():
+    for key, block in blocks.items():
         where = f"The upstream {key} of {name}"
         _check_class(block, UPSTREAMS, upstreams, where)
         if not isinstance(block.get("source", {}), dict):
             raise ValueError(
-                f"{where} names an encoder ({block['source']!r}) that would be read "
-                f"from elsewhere. Expected its description, as python -m "
-                f"ser_lib.export writes it."
+                f"{where} refers to an encoder outside the folder "
+                f"({block['source']!r}). Expected its description, as written by "
+                f"python -m ser_lib.export."
             )
     for branch in branches:
         where = f"An aggregator of {name}"
@@ -197,38 +192,33 @@ def _is_branch(branch: object) -> bool:
     )
 
 
-def check_made_of(model: nn.Module, name: str | Path) -> None:
-    """Refuse a model that no description makes, since a class is not listed here.
+def check_exportable(model: nn.Module, name: str | Path) -> None:
+    """Raise ValueError if a part of a model has a class that is not listed here.
 
     Arguments
     ---------
     model : torch.nn.Module
-        The model to describe.
+        The model to export.
     name : str | Path
-        Where it comes from, for the message.
-
-    Raises
-    ------
-    ValueError
-        If a class is of the user's own; it is named.
+        Its source, for error messages.
     """
-    found = [("model", model, {"EmotionModel": EmotionModel})]
+    parts = [("model", model, {"EmotionModel": EmotionModel})]
     if isinstance(model, EmotionModel):
         classes = {key: getattr(upstreams, key) for key in UPSTREAMS}
-        found += [
+        parts += [
             (f"upstream {key}", part, classes) for key, part in model.upstreams.items()
         ]
         classes = {key: getattr(aggregators, key) for key in AGGREGATORS}
-        parts = [branch.aggregator for branch in model.downstream.branches]
-        found += [("aggregator", part, classes) for part in parts]
-    for what, part, classes in found:
+        branches = model.downstream.branches
+        parts += [("aggregator", branch.aggregator, classes) for branch in branches]
+    for part_name, part, classes in parts:
         kind = type(part)
         if classes.get(kind.__name__) is not kind:
             raise ValueError(
-                f"The model of {name} cannot be exported: its {what} is of the class "
-                f"{kind.__module__}.{kind.__qualname__}. A model folder is built from "
-                f"the classes {', '.join(classes)} alone, so that nobody who gets it "
-                f"runs foreign code. Use the run itself (ser_lib.export.load_trained)."
+                f"The model of {name} cannot be exported: its {part_name} is of the "
+                f"class {kind.__module__}.{kind.__qualname__}. A model folder can use "
+                f"only the classes {', '.join(classes)}, so that loading it never runs "
+                f"foreign code. Use the run itself (ser_lib.export.load_trained)."
             )
 
 
@@ -236,20 +226,20 @@ def _check_class(block: object, known: Sequence[str], home: object, where: str) 
     name = block.get("class") if isinstance(block, dict) else block
     if not isinstance(block, dict) or name not in known:
         raise ValueError(
-            f"{where} asks for {name!r}. Nothing of it was run: expected the name of "
-            f"one of the classes {', '.join(known)}."
+            f"{where} has the class {name!r}, which was not run. Expected one of the "
+            f"classes {', '.join(known)}."
         )
-    taken = _arguments_of(getattr(home, name))
-    unknown = [key for key in block if key != "class" and key not in taken]
+    allowed = _arguments_of(getattr(home, name))
+    unknown = [key for key in block if key != "class" and key not in allowed]
     if unknown:
         raise ValueError(
             f"{where}: {name} takes no {', no '.join(unknown)}; it takes "
-            f"{', '.join(sorted(taken)) or 'no arguments'}."
+            f"{', '.join(sorted(allowed)) or 'no arguments'}."
         )
 
 
-def _arguments_of(make: type[nn.Module]) -> set[str]:
-    names = set(inspect.signature(make).parameters) - {"input_size"}
+def _arguments_of(kind: type[nn.Module]) -> set[str]:
+    names = set(inspect.signature(kind).parameters) - {"input_size"}
     if "ecapa" in names:
         names = names - {"ecapa"} | _ECAPA_ARGUMENTS
     return names
@@ -262,10 +252,10 @@ def _constructor(block: Mapping, home: object) -> Callable[..., nn.Module]:
 
 @contextmanager
 def _limited_parts() -> Iterator[None]:
-    """Stop when more layers and weights are made than any network has.
+    """Raise ValueError when more layers and weights are built than any network has.
 
-    A number of layers is one argument among many, with another name in each class;
-    what is made is counted instead.
+    The arguments that set the number of layers have different names in each class, so
+    this counts what is built instead.
     """
     thread, n_parts = threading.get_ident(), 0
 

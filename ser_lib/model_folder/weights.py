@@ -1,4 +1,4 @@
-"""Weights of a model folder: loaded strictly, and only if they belong to it."""
+"""Load the weights of a model folder strictly."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ class StrictPretrainer:
 
     It has the methods that SpeechBrain calls on the ``pretrainer`` of a
     ``hyperparams.yaml``; SpeechBrain's own is not strict. After ``load_collected``,
-    ``info`` holds ``model.json``, and ``members`` the models by their names.
+    ``model_info`` is the content of ``model.json`` and ``members`` has the models.
     """
 
     def __init__(self) -> None:
@@ -41,13 +41,7 @@ class StrictPretrainer:
         self.model_info: dict = {}
 
     def set_collect_in(self, path: str | Path | None) -> None:
-        """Do nothing: weights are read where they are, in the folder or the cache.
-
-        Arguments
-        ---------
-        path : str | Path | None
-            Not used.
-        """
+        """Do nothing: weights are read in place, from the folder or the cache."""
 
     def collect_files(
         self,
@@ -55,30 +49,20 @@ class StrictPretrainer:
         local_strategy: object = None,
         fetch_config: FetchConfig | None = None,
     ) -> None:
-        """Find the folder, see :func:`ser_lib.model_folder.local_model`.
-
-        Arguments
-        ---------
-        default_source : str | Path
-            A folder or a hub id.
-        local_strategy : object
-            Not used: nothing is linked or copied.
-        fetch_config : FetchConfig | None
-            Settings of a download.
-        """
+        """Find the folder, see ``hub.local_model``; ``local_strategy`` is not used."""
         self.folder = local_model(default_source, fetch_config)
 
     def load_collected(self) -> None:
         """Check the folder, build its network and load the weights.
 
-        Nothing is built before the network fits all files of weights, so a
-        description takes no more memory than these.
+        The network takes memory only after its shapes match all files of weights, so
+        a description cannot allocate more than they do.
 
         Raises
         ------
         FileNotFoundError, ValueError
             If a file is missing, was changed, does not belong to the others, or
-            describes something else than a network of this library.
+            describes anything but a network of ``ser_lib``.
         """
         self.model_info = read_model_info(self.folder)
         _compare_versions(self.folder, self.model_info["versions"])
@@ -135,17 +119,17 @@ def _opened(path: Path) -> Iterator[safe_open]:
 
 def _not_weights(path: Path, problem: object) -> ValueError:
     return ValueError(
-        f"{path} is not a file of weights in the safetensors format ({problem}). "
-        f"Nothing of it was run. Do not use the folder."
+        f"{path} is not a file of weights in the safetensors format ({problem}). It "
+        f"was not run. Do not use the folder."
     )
 
 
 def _compare_versions(folder: Path, versions: Mapping[str, str]) -> None:
-    """Warn where the first number differs: figures may, though the weights fit."""
+    """Warn if the major version of a package differs: results may change."""
     for name in PACKAGES:
-        made_with, here = str(versions.get(name)), version(name)
-        if made_with.split(".")[0] != here.split(".")[0]:
+        made_with, installed = str(versions.get(name)), version(name)
+        if made_with.split(".")[0] != installed.split(".")[0]:
             logger.warning(
-                "%s was made with %s %s, here is %s: results may differ.",
-                *(folder, name, made_with, here),
+                "%s was made with %s %s, installed is %s: results may differ.",
+                *(folder, name, made_with, installed),
             )

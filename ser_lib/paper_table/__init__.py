@@ -1,4 +1,4 @@
-"""Several experiments as one table, with the claims of the paper."""
+"""Run several experiments as one table and test the claims of the paper."""
 
 import lazy_loader
 

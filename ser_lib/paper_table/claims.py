@@ -1,8 +1,8 @@
-"""What a table of experiments claims, tested on the predictions of its folds.
+"""Test the claims of a table of experiments.
 
-A claim says that one experiment is better than another. The test is paired: both are
-read on the same utterances, in the folds that both have, and speakers are drawn for
-both alike (``bootstrap.paired_difference``). UA decides.
+A claim states that one experiment has a higher UA than another. The test is paired: it
+compares predictions of the same utterances, in the folds that both experiments have,
+on the same resamples of speakers (``bootstrap.paired_difference``).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,11 +11,11 @@ import pandas as pd
 
 from ser_lib.evaluation import Difference, FoldResult, paired_difference, pool
 
-_FIGURES = ("UA_difference", "low", "high", "p_value")
+_VALUES = ("UA_difference", "low", "high", "p_value")
 CAVEAT = (
-    "The intervals and p-values come from drawing the test speakers with replacement: "
-    "they say nothing about another seed of the training, are rather too narrow with "
-    "few speakers, and are not corrected for the number of claims."
+    "The intervals and p-values come from drawing the test speakers with replacement. "
+    "They do not reflect the seed of the training, are too narrow with few speakers, "
+    "and are not corrected for the number of claims."
 )
 
 
@@ -27,22 +27,23 @@ def judge_claims(
     Arguments
     ---------
     claims : Iterable[Mapping]
-        ``claim`` (a phrase) and ``pairs`` (the better experiment and the worse).
+        Each has ``claim`` (a phrase) and ``pairs`` (better experiment, worse
+        experiment).
     results : Mapping[str, Sequence[FoldResult]]
-        The finished folds of each experiment, perhaps none. Pairs with an experiment
-        that is not here are left out.
+        The finished folds of each experiment. Pairs with an experiment that is not
+        among them are skipped.
 
     Returns
     -------
     pd.DataFrame
-        One row for each pair: ``claim``, ``better``, ``worse``, ``folds`` (how many
-        both have), ``UA_difference`` in points with ``low``, ``high`` (95 %) and
+        One row per pair: ``claim``, ``better``, ``worse``, ``folds`` (how many both
+        have), ``UA_difference`` in percentage points with ``low``, ``high`` (95 %) and
         ``p_value``, and ``verdict``, see :func:`verdict`.
 
     Raises
     ------
     ValueError
-        If two experiments have tested different utterances in a fold.
+        If two experiments tested different utterances in a fold.
     """
     rows = []
     for claim in claims:
@@ -54,18 +55,18 @@ def judge_claims(
 
 
 def verdict(difference: Difference | None) -> str:
-    """Say in a word what a paired test says about a claim.
+    """Return the outcome of a paired test as a word.
 
     Arguments
     ---------
     difference : Difference | None
-        Better minus worse; None if there is no fold to compare.
+        Better minus worse; None if no fold can be compared.
 
     Returns
     -------
     str
         ``supported`` if the whole 95 % interval is above zero, ``contrary`` if it is
-        below, ``not supported`` if it holds zero, ``missing`` without a fold.
+        below, ``not supported`` if it contains zero, ``missing`` without a fold.
 
     Example
     -------
@@ -81,19 +82,19 @@ def verdict(difference: Difference | None) -> str:
 
 def _test(better: Sequence[FoldResult], worse: Sequence[FoldResult]) -> dict:
     folds = {r.fold for r in better} & {r.fold for r in worse}
-    row = {"folds": len(folds)} | dict.fromkeys(_FIGURES, float("nan"))
+    row = {"folds": len(folds)} | dict.fromkeys(_VALUES, float("nan"))
     if not folds:
         return row | {"verdict": verdict(None)}
-    found = paired_difference(
+    difference = paired_difference(
         pool([r for r in better if r.fold in folds]),
         pool([r for r in worse if r.fold in folds]),
         "UA",
         list(better[0].scores.recalls),
     )
     return row | {
-        "UA_difference": round(100 * found.difference, 2),
-        "low": round(100 * found.low, 2),
-        "high": round(100 * found.high, 2),
-        "p_value": round(found.p_value, 4),
-        "verdict": verdict(found),
+        "UA_difference": round(100 * difference.difference, 2),
+        "low": round(100 * difference.low, 2),
+        "high": round(100 * difference.high, 2),
+        "p_value": round(difference.p_value, 4),
+        "verdict": verdict(difference),
     }

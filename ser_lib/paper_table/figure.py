@@ -1,4 +1,4 @@
-"""The picture of a table of experiments: our UA with its interval, and the paper's."""
+"""The figure of a table of experiments: our UA with its interval, and the paper's."""
 
 import textwrap
 
@@ -11,32 +11,27 @@ _DPI = 150
 _OURS, _PAPER = "tab:blue", "tab:orange"
 
 
-def table_figure(figures: pd.DataFrame, title: str, note: str = "") -> Figure:
-    """Draw one line for each row of a table.
+def table_figure(scores: pd.DataFrame, title: str, note: str = "") -> Figure:
+    """Draw the UA of each row: a dot with its interval for ours, a diamond for theirs.
 
     Arguments
     ---------
-    figures : pd.DataFrame
-        As made by ``experiment_table.scores_table``.
+    scores : pd.DataFrame
+        From ``run.scores_table``.
     title : str
-        Stands above the picture; long titles are wrapped.
+        Wrapped if long.
     note : str
-        What a reader must know, for instance that the speech is synthetic.
-
-    Returns
-    -------
-    Figure
-        A dot with its interval for ours, a diamond for the paper's.
+        What a reader must know, for example that the speech is synthetic.
     """
-    height_inches = 1.6 + 0.32 * len(figures)
+    height_inches = 1.6 + 0.32 * len(scores)
     figure = Figure((8, height_inches), dpi=_DPI, layout="constrained")
     axes = figure.add_subplot()
-    places = range(len(figures))
-    axes.set_yticks(places, [_label(row) for _, row in figures.iterrows()], fontsize=8)
-    axes.set_ylim(len(figures) - 0.5, -0.5)  # the first row on top
+    heights = range(len(scores))
+    axes.set_yticks(heights, [_label(row) for _, row in scores.iterrows()], fontsize=8)
+    axes.set_ylim(len(scores) - 0.5, -0.5)  # the first row on top
     axes.scatter(
-        figures["paper_UA"],
-        places,
+        scores["paper_UA"],
+        heights,
         marker="D",
         s=28,
         facecolors="none",
@@ -44,7 +39,7 @@ def table_figure(figures: pd.DataFrame, title: str, note: str = "") -> Figure:
         linewidths=1.5,
         zorder=3,
     )
-    _draw_ours(axes, figures)
+    _draw_ours(axes, scores)
     axes.set_xlabel("UA, percent", fontsize=9)
     axes.tick_params(axis="x", labelsize=8)
     axes.grid(alpha=0.3)
@@ -64,12 +59,12 @@ def _label(row: pd.Series) -> str:
     return name
 
 
-def _draw_ours(axes: Axes, figures: pd.DataFrame) -> None:
-    for place, (_, row) in enumerate(figures.iterrows()):
+def _draw_ours(axes: Axes, scores: pd.DataFrame) -> None:
+    for height, (_, row) in enumerate(scores.iterrows()):
         if row["folds"]:
             ends = [row["UA_low"], row["UA_high"]]
-            axes.plot(ends, [place, place], color=_OURS, lw=2, alpha=0.6)
-            axes.plot(row["UA"], place, marker="o", ms=5, color=_OURS, ls="")
+            axes.plot(ends, [height, height], color=_OURS, lw=2, alpha=0.6)
+            axes.plot(row["UA"], height, marker="o", ms=5, color=_OURS, ls="")
 
 
 def _add_legend(figure: Figure) -> None:

@@ -1,7 +1,7 @@
-"""What a table of experiments still needs: found out before anything is trained.
+"""Plan what a table of experiments still has to compute, before any training.
 
-Folds that are finished count wherever they were computed. What several rows share, a
-fine-tuned fold or its frames, counts once, for the first row that needs it.
+Fine-tuned folds and frames that several rows share count once, for the first row that
+needs them.
 """
 
 from collections.abc import Sequence
@@ -23,21 +23,20 @@ from ser_lib.utils.disk import check_disk_space, free_bytes
 
 @dataclass
 class RowPlan:
-    """What one row has and what it needs.
+    """Finished and remaining work of one row.
 
     Arguments
     ---------
     row : Row
-        The row.
+        Its experiment and settings.
     folds : list[Fold]
         All folds of its corpus.
     finished : list[int]
-        Folds that are tested.
+        Numbers of the tested folds.
     to_do : list[int]
-        Chosen folds that are not.
+        Numbers of the chosen folds that are not tested.
     train, finetune, encode : dict[Path, int]
-        Folders that are to be filled for this row, and the bytes each will take:
-        trained folds of the experiment, of its stage A, and frames.
+        Folder to fill -> bytes it will take: downstream training, fine-tuning, frames.
     """
 
     row: Row
@@ -50,35 +49,23 @@ class RowPlan:
 
     @property
     def n_bytes(self) -> int:
-        """Disk that the row will take."""
+        """Disk space that the row will take."""
         return sum(sum(w.values()) for w in (self.train, self.finetune, self.encode))
 
 
 def make_plan(rows: Sequence[Row], run_opts: RunOptions) -> list[RowPlan]:
-    """Look at what is there, and list what is missing.
+    """Find out what each row has and what it is missing.
 
-    The model of every experiment that is not finished is built once, so settings that
-    cannot be built are an error here and not after hours of training.
-
-    Arguments
-    ---------
-    rows : Sequence[Row]
-        The chosen rows.
-    run_opts : RunOptions
-        Run options.
-
-    Returns
-    -------
-    list[RowPlan]
-        One for each row.
+    The model of every unfinished experiment is built once, so that invalid settings
+    fail here and not after hours of training.
 
     Raises
     ------
     FileNotFoundError
         If an encoder is missing.
     ValueError
-        If the corpus is unsound, or an experiment reads transcripts and the corpus
-        has none.
+        If the corpus is invalid, or an experiment reads transcripts and the corpus has
+        none.
     """
     corpora = _read_corpora([row.settings for row in rows])
     plans, seen = [], set()
@@ -99,19 +86,7 @@ def make_plan(rows: Sequence[Row], run_opts: RunOptions) -> list[RowPlan]:
 
 
 def plan_table(plans: Sequence[RowPlan]) -> pd.DataFrame:
-    """Make the table of a plan.
-
-    Arguments
-    ---------
-    plans : Sequence[RowPlan]
-        As made by :func:`make_plan`.
-
-    Returns
-    -------
-    pd.DataFrame
-        One row for each row of the table and one for the sum: folds that are finished
-        and to be done, folds to fine-tune, to compute frames of and to train, disk.
-    """
+    """Build the table of a plan: a line per row of the paper's table, then the sum."""
     lines = [
         {
             "row": str(plan.row.number),
@@ -126,10 +101,10 @@ def plan_table(plans: Sequence[RowPlan]) -> pd.DataFrame:
         for plan in plans
     ]
     table = pd.DataFrame(lines).set_index("row")
-    done = sum(len(plan.finished) for plan in plans)
+    n_finished = sum(len(plan.finished) for plan in plans)
     total = {
         "experiment": "all",
-        "finished": f"{done} of {sum(len(plan.folds) for plan in plans)}",
+        "finished": f"{n_finished} of {sum(len(plan.folds) for plan in plans)}",
         "to do": str(sum(len(plan.to_do) for plan in plans)),
         **table[["fine-tune", "frames", "train", "GB"]].sum(),
     }
@@ -139,43 +114,21 @@ def plan_table(plans: Sequence[RowPlan]) -> pd.DataFrame:
 
 
 def disk_text(plans: Sequence[RowPlan]) -> str:
-    """Say how much disk a plan takes, and how that was estimated.
-
-    Arguments
-    ---------
-    plans : Sequence[RowPlan]
-        As made by :func:`make_plan`.
-
-    Returns
-    -------
-    str
-        A sentence or two.
-    """
+    """Describe how much disk space a plan takes, and how that was estimated."""
     folder = plans[0].row.settings["cache_folder"]
     free = free_bytes(folder)
     frames = sum(sum(plan.encode.values()) for plan in plans)
     total = sum(plan.n_bytes for plan in plans)
     return (
         f"Disk: up to {total / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are "
-        f"free: {frames / 1e9:.1f} GB of frames (by the durations; for text, by the "
-        f"letters) and {(total - frames) / 1e9:.1f} GB of checkpoints (the kept ones "
-        f"and the newest, each with two moments for a trained weight, as Adam has)."
+        f"free: {frames / 1e9:.1f} GB of frames (estimated from durations, or from "
+        f"the letters of texts) and {(total - frames) / 1e9:.1f} GB of checkpoints "
+        f"(the kept ones and the latest, including the two moments of Adam)."
     )
 
 
 def check_disk(plans: Sequence[RowPlan]) -> None:
-    """Refuse a plan that does not fit on the disk.
-
-    Arguments
-    ---------
-    plans : Sequence[RowPlan]
-        As made by :func:`make_plan`.
-
-    Raises
-    ------
-    OSError
-        With what is needed and what is free.
-    """
+    """Raise OSError if a plan does not fit on the disk."""
     check_disk_space(
         plans[0].row.settings["cache_folder"],
         sum(plan.n_bytes for plan in plans),
@@ -186,24 +139,24 @@ def check_disk(plans: Sequence[RowPlan]) -> None:
 
 
 def _read_corpora(rows: Sequence[Settings]) -> list[list[Fold]]:
-    """Read the corpus of each row; what is the same is read once."""
-    known: dict[str, list[Fold]] = {}
+    """Return the folds of each row; each corpus is read only once."""
+    read: dict[str, list[Fold]] = {}
     corpora = []
     for settings in rows:
         as_written = settings.unresolved()
         recipe = [as_written["read_corpus"], as_written["make_folds"]]
         key = str([settings["data_folder"], settings["corpus"], recipe])
-        if key not in known:
-            known[key] = prepare(settings)
-        corpora.append(known[key])
+        if key not in read:
+            read[key] = prepare(settings)
+        corpora.append(read[key])
     return corpora
 
 
 def _add_work(plan: RowPlan, runs: Sequence[FoldRun], seen: set[Path]) -> None:
-    """Add what the folds of a row need and no earlier row did."""
+    """Add to a plan what its folds need and no earlier row has planned."""
     settings = plan.row.settings
     model = settings["model"]
-    fold_inputs(settings, model.upstreams.reads, runs[0].fold)  # are there transcripts?
+    fold_inputs(settings, model.upstreams.reads, runs[0].fold)  # checks transcripts
     own_size, stage_sizes = _training_bytes(settings, model), {}
     for run in runs:
         if run.folder not in seen and not run.is_trained:
@@ -217,8 +170,8 @@ def _add_work(plan: RowPlan, runs: Sequence[FoldRun], seen: set[Path]) -> None:
             stage = run.finetuning(name)
             if stage.folder not in seen and not stage.is_trained:
                 if name not in stage_sizes:
-                    of_stage = stage.settings, stage.settings["model"]
-                    stage_sizes[name] = _training_bytes(*of_stage)
+                    stage_model = stage.settings["model"]
+                    stage_sizes[name] = _training_bytes(stage.settings, stage_model)
                 needed = _still_needed(stage_sizes[name], stage.folder)
                 plan.finetune[stage.folder] = needed
     seen.update(plan.train, plan.finetune)
@@ -227,7 +180,7 @@ def _add_work(plan: RowPlan, runs: Sequence[FoldRun], seen: set[Path]) -> None:
 def _has_frames(folder: Path) -> bool:
     try:
         FrameStore(folder)
-    except (FileNotFoundError, ValueError):  # none, or a damaged one
+    except (FileNotFoundError, ValueError):  # missing or damaged
         return False
     return True
 
@@ -240,7 +193,7 @@ def _frames_bytes(
 
 
 def _training_bytes(settings: Settings, model: EmotionModel) -> int:
-    """Estimate what the checkpoints of a fold take when it is trained."""
+    """Estimate the size of the checkpoints of a fold while it is trained."""
     running = model.upstreams.without(settings["finetuned"])
     state = trained = 0
     for module in (model.downstream, running):
@@ -251,6 +204,6 @@ def _training_bytes(settings: Settings, model: EmotionModel) -> int:
 
 
 def _still_needed(n_bytes: int, folder: Path) -> int:
-    """Subtract what an unfinished training has written already."""
+    """Subtract what an unfinished training has already written."""
     written = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
     return max(0, n_bytes - written)

@@ -1,15 +1,16 @@
-"""The rows of a table of experiments, each with its settings.
+"""Read the rows of a table of experiments, each with its settings.
 
-A table file (``recipes/IEMOCAP/table1.yaml``) lists experiments by name. What is given
-on the command line holds for every experiment that has the setting. A file of changes
-can say more::
+A table file (``recipes/IEMOCAP/table1.yaml``) lists experiments by name. A setting on
+the command line applies to every experiment that has it. A file of changes is more
+specific::
 
     all:                      # every experiment that has the setting
         num_workers: 0
-    hubert_finetune:          # this one, also where it is stage A of another
+    hubert_finetune:          # this one, also as the fine-tuning of another
         number_of_epochs: 10
 
-The command line comes before the experiment's own changes, and these before ``all``.
+The command line takes precedence over the changes of an experiment, and these over
+``all``.
 """
 
 import difflib
@@ -24,8 +25,8 @@ from ser_lib.settings import COMMAND_LINE, Settings, naming_settings, read_setti
 from ser_lib.training import PASSED_ON, WITHOUT_EFFECT
 
 TABLE_OPTIONS = ("only", "changes", "plan_only")
-# With one value, all experiments would write to one place, or be the same.
-_OF_ONE_EXPERIMENT = {
+# With one value for all, the experiments would overwrite each other or be the same.
+_PER_EXPERIMENT = {
     "experiment",
     "output_folder",
     "save_folder",
@@ -51,9 +52,9 @@ class Row:
     experiment : str
         Name of the experiment.
     columns : dict[str, str | bool]
-        What the table says about it, by the headings of the columns.
+        The descriptive columns of the table: heading -> cell.
     settings : Settings
-        The experiment's settings, with all that was given.
+        Settings of the experiment, with all overrides.
     """
 
     number: int
@@ -68,10 +69,10 @@ def read_rows(path: str | Path, overrides: str) -> tuple[Settings, list[Row]]:
     Arguments
     ---------
     path : str | Path
-        The table file; the settings files are in ``hparams`` beside it.
+        The table file; the settings files are in the folder ``hparams`` next to it.
     overrides : str
-        YAML text from the command line, as ``arguments.read_arguments`` gives it:
-        options of the table (``TABLE_OPTIONS``) and settings of the experiments.
+        YAML text from the command line: options of the table (``TABLE_OPTIONS``) and
+        settings of the experiments.
 
     Returns
     -------
@@ -83,14 +84,16 @@ def read_rows(path: str | Path, overrides: str) -> tuple[Settings, list[Row]]:
     Raises
     ------
     FileNotFoundError
-        If the file of changes, or a settings file, does not exist.
+        If the file of changes or a settings file does not exist.
     ValueError
-        If the name of an experiment or of a setting is unknown, or a setting is given
-        to all experiments that can only belong to one.
+        If an experiment or a setting is unknown, or the command line has a setting
+        that cannot be the same for all experiments.
     """
     with naming_settings(COMMAND_LINE, overrides):
-        given = dict(YAML().load(overrides) or {})
-    options = {key: given.pop(key) for key in TABLE_OPTIONS if key in given}
+        command_line = dict(YAML().load(overrides) or {})
+    options = {
+        key: command_line.pop(key) for key in TABLE_OPTIONS if key in command_line
+    }
     table = Settings.from_file(path, options)
     names = [row["experiment"] for row in table["rows"]]
     chosen = _chosen(table["only"], names)
@@ -98,12 +101,13 @@ def read_rows(path: str | Path, overrides: str) -> tuple[Settings, list[Row]]:
     # A file of changes may name experiments that are not chosen.
     files = _settings_files(folder, names if table["changes"] else chosen)
     changes = _read_changes(table["changes"], files)
-    _check_given(given, {name: files[name] for name in _with_stages(chosen, files)})
+    read = {name: files[name] for name in _with_stages(chosen, files)}
+    _check_command_line(command_line, read)
     layers = {
         name: _merged(
-            _known(changes.get("all", {}), settings),
+            _applicable(changes.get("all", {}), settings),
             changes.get(name, {}),
-            _known(given, settings),
+            _applicable(command_line, settings),
         )
         for name, settings in files.items()
     }
@@ -113,7 +117,7 @@ def read_rows(path: str | Path, overrides: str) -> tuple[Settings, list[Row]]:
 
 
 def _settings_files(folder: Path, names: Iterable[str]) -> dict[str, Settings]:
-    """Read the settings of experiments and of their stages, without changes."""
+    """Read the settings files of experiments and of their fine-tuning."""
     files: dict[str, Settings] = {}
     names = list(names)
     while names:
@@ -125,7 +129,7 @@ def _settings_files(folder: Path, names: Iterable[str]) -> dict[str, Settings]:
 
 
 def _stages(settings: Settings) -> dict[str, str]:
-    """Upstream -> the experiment that fine-tunes it."""
+    """Return the experiment that fine-tunes each upstream."""
     blocks = settings["finetuned"]
     return {name: Path(block["hparams"]).stem for name, block in blocks.items()}
 
@@ -148,44 +152,44 @@ def _read_changes(path: str | None, files: Mapping[str, Settings]) -> dict[str, 
     if path is None:
         return {}
     if not Path(path).is_file():
-        raise FileNotFoundError(f"There is no file of changes {path}.")
+        raise FileNotFoundError(f"The file of changes {path} does not exist.")
     text = read_settings_text(Path(path))
     with naming_settings(str(path), text):
         changes = YAML().load(text)
     blocks = list(changes.values()) if isinstance(changes, Mapping) else [changes]
     if not all(isinstance(block, Mapping) for block in blocks):
         raise ValueError(
-            f"{path} is to hold, for 'all' or the name of an experiment, the settings "
-            f"to change; found {changes!r}."
+            f"{path}: expected settings to change under 'all' or the name of an "
+            f"experiment, found {changes!r}."
         )
     _check_names(changes, ["all", *files], "experiment", path)
     for name, block in changes.items():
-        holders = files.values() if name == "all" else [files[name]]
-        known = {key for settings in holders for key in settings}
+        affected = files.values() if name == "all" else [files[name]]
+        known = {key for settings in affected for key in settings}
         _check_names(block, known, "setting", f"{path}, {name}")
     return {name: dict(block) for name, block in changes.items()}
 
 
-def _check_given(given: Mapping, files: Mapping[str, Settings]) -> None:
+def _check_command_line(command_line: Mapping, files: Mapping[str, Settings]) -> None:
     """Check the names of the settings from the command line."""
-    for key in given:
-        if key in _OF_ONE_EXPERIMENT:
+    for key in command_line:
+        if key in _PER_EXPERIMENT:
             raise ValueError(
-                f"--{key} cannot hold for all experiments at once. Give it to one of "
+                f"--{key} cannot be the same for all experiments. Set it for one of "
                 f"them under its name in --changes FILE, or use train.py."
             )
     known = {key for settings in files.values() for key in settings}
-    _check_names(given, known, "setting", COMMAND_LINE)
+    _check_names(command_line, known, "setting", COMMAND_LINE)
 
 
 def _check_names(
-    found: Iterable[str], known: Collection[str], what: str, source: str
+    names: Iterable[str], known: Collection[str], kind: str, source: str
 ) -> None:
-    for name in found:
+    for name in names:
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else f"Known: {sorted(known)}."
-            raise ValueError(f"Unknown {what} {name!r} in {source}. {hint}")
+            raise ValueError(f"Unknown {kind} {name!r} in {source}. {hint}")
 
 
 def _row(
@@ -195,7 +199,7 @@ def _row(
     number, name = columns.pop("row"), columns.pop("experiment")
     overrides = layers[name]
     for upstream, stage in _stages(files[name]).items():
-        block = {"overrides": _reaching(layers[stage], overrides)}
+        block = {"overrides": _stage_overrides(layers[stage], overrides)}
         overrides = _merged({"finetuned": {upstream: block}}, overrides)
     settings = files[name]
     if overrides:
@@ -203,11 +207,11 @@ def _row(
     return Row(number, name, columns, settings)
 
 
-def _reaching(stage: Mapping, own: Mapping) -> dict[str, Any]:
-    """Give what a stage-A experiment needs to be told by a stage-B experiment.
+def _stage_overrides(stage: Mapping, own: Mapping) -> dict[str, Any]:
+    """Return the overrides that an experiment must list for its fine-tuning.
 
-    What cannot change a result, or is passed on anyway, is left out: it would only
-    change the key of the stage-B experiment.
+    Settings that cannot change a result, or are passed on anyway, are omitted: they
+    would only change the key of the experiment.
     """
     passed = {k for k in stage if k in PASSED_ON or k.endswith("_source")}
     return {
@@ -218,12 +222,12 @@ def _reaching(stage: Mapping, own: Mapping) -> dict[str, Any]:
     }
 
 
-def _known(layer: Mapping, settings: Settings) -> dict[str, Any]:
+def _applicable(layer: Mapping, settings: Settings) -> dict[str, Any]:
     return {key: value for key, value in layer.items() if key in settings}
 
 
 def _merged(*layers: Mapping) -> dict[str, Any]:
-    """Merge plain mappings, key by key; of other values, the last one counts."""
+    """Merge mappings key by key; of other values, the last one wins."""
     merged: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
@@ -235,6 +239,6 @@ def _merged(*layers: Mapping) -> dict[str, Any]:
 
 
 def _is_plain(node: Any) -> bool:
-    """Say whether a node is a mapping without a tag, such as ``!new:``."""
+    """Return whether a node is a mapping without a tag such as ``!new:``."""
     tag = getattr(node, "tag", None)
     return isinstance(node, Mapping) and not (tag is not None and tag.value)

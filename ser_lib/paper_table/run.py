@@ -1,8 +1,8 @@
-"""A table of experiments: train what is missing, then print ours beside the paper's.
+"""Train what a table of experiments lacks, then print our scores next to the paper's.
 
-``run_table`` is the whole of it: the rows and their settings (``experiment_rows.py``),
-a plan of what is missing (``experiment_plan.py``), the runs, each as ``train.py`` does
-it (``experiment.py``), and the table of the folds that are there.
+``run_table`` reads the rows and their settings (``rows.py``), plans what is missing
+(``plan.py``), runs each experiment as ``train.py`` does (``experiment.py``), and writes
+the table of all finished folds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ from ser_lib.utils.files import atomic_path
 from ser_lib.utils.text_tables import plain_table
 
 _PER_METRIC = ("{0}_mean", "{0}_sd", "{0}", "{0}_low", "{0}_high")
-_FIGURES = ["n", *(name.format(metric) for metric in METRICS for name in _PER_METRIC)]
+_SCORES = ["n", *(name.format(metric) for metric in METRICS for name in _PER_METRIC)]
 
 
 def run_table(path: str | Path, overrides: str, run_opts: RunOptions) -> None:
@@ -44,7 +44,7 @@ def run_table(path: str | Path, overrides: str, run_opts: RunOptions) -> None:
     path : str | Path
         The table file, such as ``recipes/IEMOCAP/table1.yaml``.
     overrides : str
-        YAML text from the command line, see ``experiment_rows.read_rows``.
+        YAML text from the command line, see ``rows.read_rows``.
     run_opts : RunOptions
         SpeechBrain's run options.
     """
@@ -56,20 +56,12 @@ def run_table(path: str | Path, overrides: str, run_opts: RunOptions) -> None:
         check_disk(plans)
         run_missing(plans, run_opts)
     if if_main_process():
-        found = {p.row.experiment: finished_results(p, run_opts) for p in plans}
-        print(write_table(table, plans, found))
+        results = {p.row.experiment: finished_results(p, run_opts) for p in plans}
+        print(write_table(table, plans, results))
 
 
 def run_missing(plans: Sequence[RowPlan], run_opts: RunOptions) -> None:
-    """Run every experiment that has folds to do, as ``train.py`` does.
-
-    Arguments
-    ---------
-    plans : Sequence[RowPlan]
-        The rows.
-    run_opts : RunOptions
-        Run options.
-    """
+    """Run the missing folds of every experiment, as ``train.py`` does."""
     for number, plan in enumerate(plans, start=1):
         settings = plan.row.settings
         if if_main_process():
@@ -82,20 +74,7 @@ def run_missing(plans: Sequence[RowPlan], run_opts: RunOptions) -> None:
 
 
 def finished_results(plan: RowPlan, run_opts: RunOptions) -> list[FoldResult]:
-    """Read the finished folds of a row, whoever computed them.
-
-    Arguments
-    ---------
-    plan : RowPlan
-        The row.
-    run_opts : RunOptions
-        Run options.
-
-    Returns
-    -------
-    list[FoldResult]
-        In the order of the folds; perhaps none.
-    """
+    """Read the finished folds of a row, including those of other runs."""
     settings = plan.row.settings
     if not any(FoldRun(settings, f, run_opts).is_tested for f in plan.folds):
         return []
@@ -109,23 +88,23 @@ def write_table(
     plans: Sequence[RowPlan],
     results: Mapping[str, Sequence[FoldResult]],
 ) -> str:
-    """Write the table, its claims and its figure; give them as text.
+    """Write the table, its claims and its figure; return them as text.
 
     Arguments
     ---------
     table : Settings
         The table file: ``title``, ``claims``.
     plans : Sequence[RowPlan]
-        The rows.
+        All rows of the table.
     results : Mapping[str, Sequence[FoldResult]]
-        The finished folds of each experiment.
+        Experiment -> its finished folds.
 
     Returns
     -------
     str
         For the console.
     """
-    figures = scores_table(plans, results)
+    scores = scores_table(plans, results)
     claims = judge_claims(table["claims"], results)
     settings = [plan.row.settings for plan in plans]
     seeds = ", ".join(map(str, dict.fromkeys(s["seed"] for s in settings)))
@@ -133,45 +112,38 @@ def write_table(
     notes = list(dict.fromkeys(s["note"].strip() for s in settings if s["note"]))
     name = table.path.stem
     folder = Path(settings[0]["results_folder"]) / name
-    _write_csv(folder / f"{name}.csv", figures)
+    _write_csv(folder / f"{name}.csv", scores)
     _write_csv(folder / "claims.csv", claims)
     with atomic_path(folder / f"{name}.png") as unfinished:
-        table_figure(figures, title, " ".join(notes)).savefig(unfinished)
-    text = markdown_text(title, notes, figures, claims)
+        table_figure(scores, title, " ".join(notes)).savefig(unfinished)
+    text = markdown_text(title, notes, scores, claims)
     text += f"\n\n![UA of each row, ours and the paper's]({name}.png)\n"
     with atomic_path(folder / f"{name}.md") as unfinished:
         unfinished.write_text(text, encoding="utf-8")
-    text = console_text(title, notes, figures, claims)
+    text = console_text(title, notes, scores, claims)
     return f"{text}\n\nThe table is in {folder / name}.md"
 
 
 def scores_table(
     plans: Sequence[RowPlan], results: Mapping[str, Sequence[FoldResult]]
 ) -> pd.DataFrame:
-    """Make the rows of the table's CSV file.
-
-    Arguments
-    ---------
-    plans : Sequence[RowPlan]
-        The rows.
-    results : Mapping[str, Sequence[FoldResult]]
-        The finished folds of each experiment.
+    """Build the rows of the table's CSV file.
 
     Returns
     -------
     pd.DataFrame
-        ``row``, ``experiment``, the columns of the table file, ``folds`` that are
-        finished, ``of_folds``, ``n`` utterances; for WA and UA, in percent, mean and
-        sd over folds, the pooled figure and its 95 % interval; the paper's figures,
-        and the difference. What is missing is NaN.
+        ``row``, ``experiment``, the columns of the table file, ``folds`` (finished),
+        ``of_folds``, ``n`` (utterances); for WA and UA, in percent: mean and sd over
+        folds, the pooled score with its 95 % interval, the paper's score and the
+        difference. Missing values are NaN.
     """
     lines = []
     for plan in plans:
-        row, found = plan.row, results[plan.row.experiment]
+        row, folds = plan.row, results[plan.row.experiment]
         line = {"row": row.number, "experiment": row.experiment}
         line |= {name: _yes_or_no(value) for name, value in row.columns.items()}
-        line |= {"folds": len(found), "of_folds": len(plan.folds)}
-        line |= _scores(found)
+        line |= {"folds": len(folds), "of_folds": len(plan.folds)}
+        line |= _scores(folds)
         paper = row.settings["paper"] or {}
         line |= {f"paper_{m}": float(paper.get(m, "nan")) for m in METRICS}
         for m in METRICS:
@@ -184,17 +156,17 @@ def _yes_or_no(value: str | bool) -> str:
     return ("no", "yes")[value] if isinstance(value, bool) else value
 
 
-def _scores(found: Sequence[FoldResult]) -> dict[str, float]:
-    """Mean and sd of the rounded rows of the report, as a reader recomputes them."""
-    if not found:
-        return dict.fromkeys(_FIGURES, float("nan"))
-    rows = result_rows(found)
+def _scores(results: Sequence[FoldResult]) -> dict[str, float]:
+    """Compute the scores of a row, from rounded folds so that readers can reproduce."""
+    if not results:
+        return dict.fromkeys(_SCORES, float("nan"))
+    rows = result_rows(results)
     folds, pooled = rows[rows["fold"] != "pooled"], rows.iloc[-1]
-    figures = {}
+    scores = {}
     for metric in METRICS:
-        figures[f"{metric}_mean"] = round(folds[metric].mean(), 2)
-        figures[f"{metric}_sd"] = round(folds[metric].std(ddof=1), 2)
-    return {name: figures.get(name, pooled.get(name)) for name in _FIGURES}
+        scores[f"{metric}_mean"] = round(folds[metric].mean(), 2)
+        scores[f"{metric}_sd"] = round(folds[metric].std(ddof=1), 2)
+    return {name: scores.get(name, pooled.get(name)) for name in _SCORES}
 
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:

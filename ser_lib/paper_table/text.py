@@ -1,7 +1,7 @@
 """A table of experiments as text, in Markdown and for the console.
 
-Both show the same three tables: ours beside the paper's, the pooled figures with their
-intervals, and the claims. What is missing is shown as missing.
+Both show three tables: our scores next to the paper's, pooled scores with their
+intervals, and the claims. Experiments without a finished fold are shown as missing.
 """
 
 from collections.abc import Sequence
@@ -13,33 +13,20 @@ from ser_lib.utils.text_tables import markdown_table, plain_table, with_interval
 
 METRICS = ("WA", "UA")
 EXPLANATION = (
-    "In percent. Mean and sd are over folds. Pooled figures are of the predictions of "
-    "all folds together. The difference is our mean minus the paper's figure."
+    "In percent. Mean and sd are over folds. Pooled scores are computed from the "
+    "predictions of all folds together. The difference is our mean minus the paper's "
+    "score."
 )
 
 
 def console_text(
-    title: str, notes: Sequence[str], figures: pd.DataFrame, claims: pd.DataFrame
+    title: str, notes: Sequence[str], scores: pd.DataFrame, claims: pd.DataFrame
 ) -> str:
-    """Write a table for the console.
+    """Format the results of ``run.scores_table`` and ``judge_claims`` for the console.
 
-    Arguments
-    ---------
-    title : str
-        The heading.
-    notes : Sequence[str]
-        What a reader must know, for instance that the speech is synthetic.
-    figures : pd.DataFrame
-        As made by ``experiment_table.scores_table``.
-    claims : pd.DataFrame
-        As made by ``claims.judge_claims``.
-
-    Returns
-    -------
-    str
-        Aligned text.
+    The notes are what a reader must know, for example that the speech is synthetic.
     """
-    tables = [_main_part(figures), _pooled_part(figures), _claims_part(claims, figures)]
+    tables = [_main_part(scores), _pooled_part(scores), _claims_part(claims, scores)]
     return "\n\n".join(
         [
             title,
@@ -51,32 +38,15 @@ def console_text(
 
 
 def markdown_text(
-    title: str, notes: Sequence[str], figures: pd.DataFrame, claims: pd.DataFrame
+    title: str, notes: Sequence[str], scores: pd.DataFrame, claims: pd.DataFrame
 ) -> str:
-    """Write a table in Markdown, with the paper's description of each row.
-
-    Arguments
-    ---------
-    title : str
-        The heading.
-    notes : Sequence[str]
-        What a reader must know, for instance that the speech is synthetic.
-    figures : pd.DataFrame
-        As made by ``experiment_table.scores_table``.
-    claims : pd.DataFrame
-        As made by ``claims.judge_claims``.
-
-    Returns
-    -------
-    str
-        Without a last line break.
-    """
-    names = list(figures.columns)
+    """Format the same in Markdown, with the paper's description of each row."""
+    names = list(scores.columns)
     described_by = names[names.index("experiment") + 1 : names.index("folds")]
     tables = {
-        "## Ours and the paper's": _main_part(figures, described_by),
-        "## Pooled over folds": _pooled_part(figures),
-        "## Claims": _claims_part(claims, figures),
+        "## Ours and the paper's": _main_part(scores, described_by),
+        "## Pooled over folds": _pooled_part(scores),
+        "## Claims": _claims_part(claims, scores),
     }
     parts = [f"# {title}", *("> " + note.replace("\n", "\n> ") for note in notes)]
     for heading, table in tables.items():
@@ -85,9 +55,9 @@ def markdown_text(
     return "\n\n".join([*parts, f"{EXPLANATION} {CAVEAT}"])
 
 
-def _main_part(figures: pd.DataFrame, described_by: Sequence[str] = ()) -> pd.DataFrame:
-    """Ours and the paper's, as text."""
-    part = figures.set_index(figures["row"].astype(str))
+def _main_part(scores: pd.DataFrame, described_by: Sequence[str] = ()) -> pd.DataFrame:
+    """Return our scores and the paper's, as text."""
+    part = scores.set_index(scores["row"].astype(str))
     shown = part[["experiment", *described_by]]
     shown = shown.rename(columns=lambda name: name.replace("_", " "))
     shown["folds"] = [
@@ -114,8 +84,8 @@ def _signed(value: float) -> str:
     return "" if pd.isna(value) else f"{value:+.2f}"
 
 
-def _pooled_part(figures: pd.DataFrame) -> pd.DataFrame:
-    part = figures.set_index(figures["row"].astype(str))
+def _pooled_part(scores: pd.DataFrame) -> pd.DataFrame:
+    part = scores.set_index(scores["row"].astype(str))
     part = part[part["folds"] > 0]
     shown = part[["experiment", "n"]].copy()
     for m in METRICS:
@@ -124,9 +94,9 @@ def _pooled_part(figures: pd.DataFrame) -> pd.DataFrame:
     return shown
 
 
-def _claims_part(claims: pd.DataFrame, figures: pd.DataFrame) -> pd.DataFrame:
-    """Claims with the numbers of their rows, as text."""
-    rows = figures.set_index("experiment")
+def _claims_part(claims: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the claims with the numbers of their rows, as text."""
+    rows = scores.set_index("experiment")
     shown = []
     for _, claim in claims.iterrows():
         better, worse = rows.loc[claim["better"]], rows.loc[claim["worse"]]

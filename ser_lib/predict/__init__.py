@@ -1,1 +1,1 @@
-"""The command line of inference: ``python -m ser_lib.predict``."""
+"""Recognise emotions from the command line: ``python -m ser_lib.predict``."""

@@ -5,13 +5,12 @@
     python -m ser_lib.predict MODEL call.wav --timeline --plot pictures
     sox speech.mp3 -t wav - | python -m ser_lib.predict MODEL -
 
-MODEL is a folder that ``python -m ser_lib.export`` wrote, or a hub id. What follows are
-audio files, folders (all audio in and below them), CSV files with a column ``path``
-(relative to the CSV file), or ``-`` for a WAV file on standard input. A file that
-cannot be used gives a row with an error, and the rest go on. The same command started
-again goes on where it stopped; recordings that were changed since are done again. A
-second run with the same --out waits for the first. Exit code: 0, all went well; 1, a
-file or folder failed; 2, wrong usage or no model.
+MODEL is a folder written by ``python -m ser_lib.export``, or a hub id. The inputs are
+audio files, folders (searched recursively), CSV files with a column ``path`` (relative
+to the CSV file), or ``-`` for a WAV file on standard input. A recording that cannot be
+used gets a row with an error. With --out, an interrupted command resumes; recordings
+that have changed are processed again. A second run with the same --out waits for the
+first. Exit code: 0 for success, 1 if an input failed, 2 for wrong usage or no model.
 """
 
 import shutil
@@ -41,55 +40,33 @@ from ser_lib.utils.file_names import on_one_line
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the command line asks for.
-
-    Arguments
-    ---------
-    arguments : Sequence[str]
-        Of the command line.
-
-    Returns
-    -------
-    int
-        The exit code.
-    """
+    """Run the command and return its exit code."""
     options = parse_options(arguments, __doc__)
-    items = list_recordings(options.inputs)
-    check_outputs(options, items)
+    recordings = list_recordings(options.inputs)
+    check_outputs(options, recordings)
     recognizer = load_recognizer(options.model, options.device)
     if options.timeline:
         lengths_s = options.window_s, options.hop_s
         check_lengths(*lengths_s, recognizer.min_duration_s)
-    output = _open_output(recognizer, options, items)
+    output = _open_output(recognizer, options, recordings)
     with closing(output), tempfile.TemporaryDirectory() as folder:
-        items = [_with_standard_input(item, Path(folder)) for item in items]
-        todo = [item for item in items if not output.is_done(item)]
+        recordings = [
+            _with_standard_input(recording, Path(folder)) for recording in recordings
+        ]
+        todo = [recording for recording in recordings if not output.is_done(recording)]
         find = find_timelines if options.timeline else find_labels
         n_failed = _write_all(find(recognizer, todo, options), output, len(todo))
+    n_before = len(recordings) - len(todo)
     print(
-        f"{len(todo) - n_failed} done, {n_failed} failed, {len(items) - len(todo)} "
-        f"were done before.",
+        f"{len(todo) - n_failed} done, {n_failed} failed, {n_before} already done.",
         file=sys.stderr,
     )
     return 1 if n_failed else 0
 
 
 def load_recognizer(source: str, device: str) -> Recognizer:
-    """Load the model.
-
-    Arguments
-    ---------
-    source : str
-        Model folder or hub id.
-    device : str
-        Where it is to run.
-
-    Returns
-    -------
-    Recognizer
-        The model.
-    """
-    # SpeechBrain and transformers take seconds to import; wrong usage is told before.
+    """Load a model folder or a model from the hub."""
+    # SpeechBrain and transformers take seconds to import; report wrong usage first.
     from ser_lib.inference import EmotionRecognizer
     from ser_lib.utils.devices import check_device
 
@@ -98,7 +75,7 @@ def load_recognizer(source: str, device: str) -> Recognizer:
 
 
 def _open_output(
-    recognizer: Recognizer, options: Namespace, items: Sequence[Recording]
+    recognizer: Recognizer, options: Namespace, recordings: Sequence[Recording]
 ) -> RowOutput | FolderOutput:
     model_info = recognizer.model_info
     settings = {
@@ -109,29 +86,31 @@ def _open_output(
     if options.timeline:
         settings |= {name: getattr(options, name) for name in WINDOWING}
     if options.format in TIMELINE_SUFFIXES:
-        return FolderOutput(options.out, options.format, settings, items)
+        return FolderOutput(options.out, options.format, settings, recordings)
     columns = columns_of(recognizer.labels, options.timeline)
-    return RowOutput(options.out, Encoder(columns, options.format), settings, items)
+    return RowOutput(
+        options.out, Encoder(columns, options.format), settings, recordings
+    )
 
 
-def _with_standard_input(item: Recording, folder: Path) -> Recording:
-    """Copy standard input to a file, since WAV readers go back and forth."""
-    if item.name != STANDARD_INPUT:
-        return item
+def _with_standard_input(recording: Recording, folder: Path) -> Recording:
+    """Copy standard input to a file, since WAV readers need to seek."""
+    if recording.name != STANDARD_INPUT:
+        return recording
     path = folder / "standard_input.wav"
     try:
         with open(path, "wb") as f:
             shutil.copyfileobj(sys.stdin.buffer, f)
     except OSError as error:
         message = f"Standard input cannot be copied: {error.strerror or error}"
-        return replace(item, error=message)
-    return replace(item, path=path)
+        return replace(recording, error=message)
+    return replace(recording, path=path)
 
 
 def _write_all(
     results: Iterator[Result], output: RowOutput | FolderOutput, n: int
 ) -> int:
-    """Write results as they come; give the number of those that failed."""
+    """Write results as they arrive; return the number of failed recordings."""
     n_failed = 0
     with tqdm(total=n, unit="file") as bar:
         for result in results:

@@ -20,19 +20,7 @@ _TIMELINE_DEFAULTS = {
 
 
 def parse_options(arguments: Sequence[str], description: str) -> argparse.Namespace:
-    """Read the command line; wrong usage ends the program with exit code 2.
-
-    Arguments
-    ---------
-    arguments : Sequence[str]
-        Of the command line.
-    description : str
-        What the help begins with.
-
-    Returns
-    -------
-    argparse.Namespace
-        ``model``, ``inputs`` and a value for each option.
+    """Parse the command line; wrong usage exits with code 2.
 
     Example
     -------
@@ -44,9 +32,9 @@ def parse_options(arguments: Sequence[str], description: str) -> argparse.Namesp
     _add_arguments(parser)
     _add_timeline_arguments(parser)
     options = parser.parse_args(arguments)
-    wrong = _what_is_wrong(options)
-    if wrong:
-        parser.error(wrong)
+    error = _usage_error(options)
+    if error:
+        parser.error(error)
     for name, default in _TIMELINE_DEFAULTS.items():
         if getattr(options, name) is None:
             setattr(options, name, default)
@@ -62,21 +50,21 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=text_argument,
         metavar="FILE_OR_FOLDER_OR_CSV",
-        help="what to recognise",
+        help="recordings to classify",
     )
     parser.add_argument(
         "--format",
         choices=[*ROW_FORMATS, *TIMELINE_SUFFIXES],
         default="csv",
-        help="of the rows (default: csv); rttm and audacity need --timeline",
+        help="output format (default: csv); rttm and audacity need --timeline",
     )
     parser.add_argument(
         "--out",
         type=path_argument,
-        help="file for the rows, or folder for rttm and audacity (default: print them)",
+        help="output file, or folder for rttm and audacity (default: standard output)",
     )
     parser.add_argument(
-        "--batch_size", type=_positive(int), default=16, help="files in a batch"
+        "--batch_size", type=_positive(int), default=16, help="files per batch"
     )
     parser.add_argument(
         "--max_duration_s",
@@ -88,38 +76,38 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device",
         type=text_argument,
         default="cpu",
-        help="such as cuda (default: cpu)",
+        help="for example cuda (default: cpu)",
     )
 
 
 def _add_timeline_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("timelines of long recordings")
     group.add_argument(
-        "--timeline", action="store_true", help="a row for each segment of one emotion"
+        "--timeline", action="store_true", help="one row per segment of one emotion"
     )
-    group.add_argument("--window_s", type=float, help="window (default: 4)")
-    group.add_argument("--hop_s", type=float, help="from window to window (default: 1)")
+    group.add_argument("--window_s", type=float, help="window length (default: 4)")
+    group.add_argument("--hop_s", type=float, help="window distance (default: 1)")
     group.add_argument(
         "--skip_silence_dbfs",
         type=_level_dbfs,
         metavar="DBFS",
-        help="also count as silent what has an RMS below this, such as -50",
+        help="also treat audio with an RMS below this as silent, for example -50",
     )
     group.add_argument(
         "--min_segment_s",
         type=_number_from_0,
-        help="join shorter ones (default: 0)",
+        help="merge shorter segments into a neighbour (default: 0)",
     )
     group.add_argument(
         "--plot",
         type=path_argument,
         metavar="FOLDER",
-        help="a picture of each recording",
+        help="write a figure of each recording",
     )
 
 
 def _positive(kind: type) -> Callable[[str], float]:
-    """Give a reader of numbers above zero, named for argparse's message."""
+    """Return a parser of numbers above zero, named for argparse's message."""
 
     def number(text: str) -> float:
         value = kind(text)
@@ -134,7 +122,9 @@ def _positive(kind: type) -> Callable[[str], float]:
 def _number_from_0(text: str) -> float:
     value = float(text)
     if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"invalid number from 0 on: {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"invalid number: {text!r}; expected at least 0, and finite"
+        )
     return value
 
 
@@ -142,35 +132,28 @@ def _level_dbfs(text: str) -> float:
     value = float(text)
     if not float("-inf") < value <= 0:
         raise argparse.ArgumentTypeError(
-            f"invalid level: {text!r}; expected at most 0, which is full scale"
+            f"invalid level: {text!r}; expected at most 0 (full scale)"
         )
     return value
 
 
-def _what_is_wrong(options: argparse.Namespace) -> str:
-    needing = [n for n in _TIMELINE_DEFAULTS if getattr(options, n) is not None]
+def _usage_error(options: argparse.Namespace) -> str:
+    used = [n for n in _TIMELINE_DEFAULTS if getattr(options, n) is not None]
     if options.format in TIMELINE_SUFFIXES:
-        needing.append(f"format {options.format}")
-    if needing and not options.timeline:
-        return f"--{needing[0]} needs --timeline"
+        used.append(f"format {options.format}")
+    if used and not options.timeline:
+        return f"--{used[0]} needs --timeline"
     return ""
 
 
-def check_outputs(options: argparse.Namespace, items: Sequence[Recording]) -> None:
-    """Refuse outputs that would overwrite an input or each other.
-
-    Arguments
-    ---------
-    options : argparse.Namespace
-        What :func:`parse_options` gave.
-    items : Sequence[Recording]
-        The recordings in its inputs.
+def check_outputs(options: argparse.Namespace, recordings: Sequence[Recording]) -> None:
+    """Check that outputs would not overwrite an input or each other.
 
     Raises
     ------
     ValueError
-        If a folder is expected and a file is there, or the other way round; if the rows
-        would be written to an input; if files of two recordings would have one name.
+        If an output is a file instead of a folder or the other way round, if the rows
+        would overwrite an input, or if two recordings would have the same output file.
     """
     if options.plot is not None and options.plot.exists() and not options.plot.is_dir():
         raise ValueError(f"--plot {options.plot} is a file; expected a folder.")
@@ -179,17 +162,20 @@ def check_outputs(options: argparse.Namespace, items: Sequence[Recording]) -> No
             raise ValueError(
                 f"--out {options.out} is a folder; expected a file for the rows."
             )
-        if _is_among(options.out, [*options.inputs, *(item.path for item in items)]):
-            raise ValueError(f"--out {options.out} is an input, too.")
-    _check_names(items, options)
+        if _is_among(
+            options.out,
+            [*options.inputs, *(recording.path for recording in recordings)],
+        ):
+            raise ValueError(f"--out {options.out} is also an input.")
+    _check_names(recordings, options)
 
 
 def _is_among(out: Path, inputs: Iterable[str | Path]) -> bool:
-    """Tell whether a file is one of the inputs, by any of its names."""
+    """Return whether a file is one of the inputs, even under another name."""
     absolute, file = os.path.abspath(out), _file_of(out)
     return any(
-        os.path.abspath(given) == absolute or (file and _file_of(given) == file)
-        for given in inputs
+        os.path.abspath(path) == absolute or (file and _file_of(path) == file)
+        for path in inputs
     )
 
 
@@ -201,21 +187,23 @@ def _file_of(path: str | Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _check_names(items: Sequence[Recording], options: argparse.Namespace) -> None:
-    """Refuse to write two recordings to one place."""
-    if options.format == "audacity" and options.out is None and len(items) > 1:
+def _check_names(recordings: Sequence[Recording], options: argparse.Namespace) -> None:
+    """Raise ValueError if two recordings have the same output file."""
+    if options.format == "audacity" and options.out is None and len(recordings) > 1:
         raise ValueError(
-            "--format audacity with several recordings needs --out FOLDER, for a label "
-            "track for each."
+            "--format audacity with several recordings needs --out FOLDER: each gets a "
+            "label track."
         )
     has_files = options.format in TIMELINE_SUFFIXES and options.out is not None
     if not has_files and options.plot is None:
         return
     first: dict[str, Recording] = {}
-    for item in (item for item in items if not item.error):
-        other = first.setdefault(item.short_name, item)
-        if other is not item:
+    for recording in recordings:
+        if recording.error:
+            continue
+        other = first.setdefault(recording.short_name, recording)
+        if other is not recording:
             raise ValueError(
-                f"{other.name} and {item.name} would both be written to files named "
-                f"{item.short_name}. Give their common folder as the input."
+                f"{other.name} and {recording.name} would both be written to files "
+                f"named {recording.short_name}. Use their common folder as the input."
             )

@@ -1,10 +1,9 @@
-"""What ``python -m ser_lib.predict`` writes, and how it goes on where it stopped.
+"""The outputs of ``python -m ser_lib.predict``.
 
-Rows are written as they come. When the same command is started again, what is there is
-kept and not done again, but for errors (the file may have been mended since), files
-that were changed since, the standard input, and rows that a kill left incomplete. What
-is needed for that is in hidden files beside the output (``predict_resume.py``). A
-device, FIFO or standard output takes rows, but cannot be gone on with.
+Results are written as they arrive. When the same command is started again, it keeps
+existing results except errors, incomplete rows, standard input, and recordings that
+have changed since. Hidden files next to the output record what is needed for that
+(``resume.py``). Devices, FIFOs and standard output cannot be resumed.
 """
 
 import csv
@@ -36,21 +35,21 @@ TIMELINE_SUFFIXES = {"rttm": ".rttm", "audacity": ".txt"}
 
 @dataclass(frozen=True)
 class Result:
-    """What was found out about a recording.
+    """The result for a recording.
 
     Arguments
     ---------
-    item : Recording
+    recording : Recording
         The recording.
     rows : list[dict]
-        Its rows: one, or one for each segment.
+        One row, or one per segment.
     timeline : Timeline | None
-        Its timeline, if that was asked for.
+        Its timeline, if requested.
     error : str
-        What went wrong instead.
+        Why there is no result, or empty.
     """
 
-    item: Recording
+    recording: Recording
     rows: list[dict] = field(default_factory=list)
     timeline: Timeline | None = None
     error: str = ""
@@ -66,14 +65,14 @@ class RowOutput:
     encoder : Encoder
         Columns and format.
     settings : Mapping
-        What the rows depend on: model, labels, windows.
-    items : Sequence[Recording]
-        The recordings.
+        Everything that the rows depend on: model, format, windows.
+    recordings : Sequence[Recording]
+        All recordings of the command.
 
     Raises
     ------
     ValueError
-        If the file is there and was not written with the same settings.
+        If the file exists and was not written with the same settings.
     """
 
     def __init__(
@@ -81,35 +80,35 @@ class RowOutput:
         out: Path | None,
         encoder: Encoder,
         settings: Mapping,
-        items: Sequence[Recording],
+        recordings: Sequence[Recording],
     ) -> None:
         self._encoder, self._out = encoder, out or Path("standard output")
         self._progress: Progress | None = None
         self._done: set[str] = set()
         with naming(self._out), ExitStack() as opened:
             if out is not None and not _is_standard_output(out) and not is_special(out):
-                self._stream = self._go_on(out, opened, settings, items)
+                self._stream = self._resume(out, opened, settings, recordings)
             else:
                 self._stream = _open_stream(out, opened)
                 self._write(encoder.begin())
             self._opened = opened.pop_all()
 
-    def _go_on(
+    def _resume(
         self,
         out: Path,
         opened: ExitStack,
         settings: Mapping,
-        items: Sequence[Recording],
+        recordings: Sequence[Recording],
     ) -> TextIO:
-        """Begin a file with the rows in it that stay; give it to add to."""
-        target = Path(os.path.realpath(out))  # the same by way of any link
-        recordings = {i.name: i.path for i in items if i.name != STANDARD_INPUT}
+        """Rewrite a file with the rows to keep; return it, open for appending."""
+        target = Path(os.path.realpath(out))  # the same through any link
+        paths = {i.name: i.path for i in recordings if i.name != STANDARD_INPUT}
         hidden = f"{target.parent}/.{shortened(target.name)}."
-        self._progress = Progress(out, hidden, recordings)
+        self._progress = Progress(out, hidden, paths)
         opened.callback(self._progress.close)
-        is_there = out.is_file() and out.stat().st_size > 0
-        self._progress.check_settings(settings, is_there)
-        rows = _complete(_read_rows(out, self._encoder)) if is_there else []
+        has_rows = out.is_file() and out.stat().st_size > 0
+        self._progress.check_settings(settings, has_rows)
+        rows = _complete(_read_rows(out, self._encoder)) if has_rows else []
         self._done = self._progress.unchanged({row["path"] for row in rows})
         kept = [row for row in rows if row["path"] in self._done]
         with atomic_path(out) as unfinished:
@@ -117,18 +116,18 @@ class RowOutput:
             unfinished.write_text(text, encoding="utf-8", newline="\n")
         return opened.enter_context(open(out, "a", encoding="utf-8", newline="\n"))
 
-    def is_done(self, item: Recording) -> bool:
-        """Tell whether the rows of a recording are there already."""
-        return item.name in self._done
+    def is_done(self, recording: Recording) -> bool:
+        """Return whether the file already has the rows of a recording."""
+        return recording.name in self._done
 
     def write(self, result: Result) -> None:
         """Add the rows of a recording."""
         rows = result.rows
         if result.error:
-            rows = [{"path": result.item.name, "error": printable(result.error)}]
+            rows = [{"path": result.recording.name, "error": printable(result.error)}]
         self._write(self._encoder.rows(rows))
         if self._progress is not None:
-            self._progress.note(result.item.name)
+            self._progress.note(result.recording.name)
 
     def close(self) -> None:
         """Finish the file."""
@@ -142,7 +141,7 @@ class RowOutput:
 
 
 def _is_standard_output(out: Path) -> bool:
-    """Tell whether a path such as /dev/stdout leads there."""
+    """Return whether a path, such as /dev/stdout, is standard output."""
     try:
         return os.path.samestat(os.stat(out), os.fstat(sys.stdout.fileno()))
     except (FileNotFoundError, AttributeError, UnsupportedOperation):
@@ -158,13 +157,13 @@ def _open_stream(out: Path | None, opened: ExitStack) -> TextIO:
 
 def _standard_output() -> TextIO:
     if isinstance(sys.stdout, TextIOWrapper):
-        # Not every terminal has the letters of every name.
+        # A terminal may not be able to show all characters of a name.
         sys.stdout.reconfigure(errors="backslashreplace")
     return sys.stdout
 
 
 def _read_rows(out: Path, encoder: Encoder) -> list[dict]:
-    # A kill may cut a letter of several bytes; its row is done again.
+    # An interrupted write can split a character; that row is processed again.
     with open(out, encoding="utf-8", errors="replace", newline="") as f:
         text = f.read()
     try:
@@ -176,22 +175,22 @@ def _read_rows(out: Path, encoder: Encoder) -> list[dict]:
 
 
 def _complete(rows: Sequence[dict]) -> list[dict]:
-    """Leave out errors, standard input, and recordings that lack some of their rows."""
+    """Return the rows without errors, standard input and incomplete recordings."""
     counts = Counter(row["path"] for row in rows)
     return [
         row
         for row in rows
         if not row["error"]
         and row["path"] != STANDARD_INPUT
-        and str(row["score"]) != "nan"  # as an earlier version wrote it
+        and str(row["score"]) != "nan"  # written by an older version
         and str(row.get("n_segments", 1)) == str(counts[row["path"]])
     ]
 
 
 class FolderOutput:
-    """A file for each recording, or the same text on standard output.
+    """One file per recording, or the same text on standard output.
 
-    Errors are not written; the console has them.
+    Errors are only printed to the console.
 
     Arguments
     ---------
@@ -199,15 +198,13 @@ class FolderOutput:
         The folder; None for standard output.
     file_format : str
         ``rttm`` or ``audacity``.
-    settings : Mapping
-        As for :class:`RowOutput`.
-    items : Sequence[Recording]
-        The recordings.
+    settings, recordings
+        See :class:`RowOutput`.
 
     Raises
     ------
     ValueError
-        If the folder holds files that were not written with the same settings.
+        If the folder contains files that were not written with the same settings.
     """
 
     def __init__(
@@ -215,7 +212,7 @@ class FolderOutput:
         out: Path | None,
         file_format: str,
         settings: Mapping,
-        items: Sequence[Recording],
+        recordings: Sequence[Recording],
     ) -> None:
         self._out, self._format = out, file_format
         self._progress: Progress | None = None
@@ -225,22 +222,24 @@ class FolderOutput:
             return
         if out.exists() and not out.is_dir():
             raise ValueError(
-                f"{out} is a file; {file_format} needs a folder, for a file for each "
-                f"recording."
+                f"{out} is a file; --format {file_format} needs a folder, since it "
+                f"writes one file per recording."
             )
-        files = [item for item in items if item.name != STANDARD_INPUT]
+        files = [
+            recording for recording in recordings if recording.name != STANDARD_INPUT
+        ]
         with ExitStack() as opened:
-            recordings = {item.short_name: item.path for item in files}
-            self._progress = Progress(out, f"{out}/.", recordings)
+            paths = {recording.short_name: recording.path for recording in files}
+            self._progress = Progress(out, f"{out}/.", paths)
             opened.callback(self._progress.close)
             self._progress.check_settings(settings, _holds_files(out))
             done = {i.short_name for i in files if self._path(i).is_file()}
             self._done = self._progress.unchanged(done)
             self._opened = opened.pop_all()
 
-    def is_done(self, item: Recording) -> bool:
-        """Tell whether the file of a recording is there already."""
-        return item.short_name in self._done and item.name != STANDARD_INPUT
+    def is_done(self, recording: Recording) -> bool:
+        """Return whether the file of a recording has been written."""
+        return recording.short_name in self._done and recording.name != STANDARD_INPUT
 
     def write(self, result: Result) -> None:
         """Write the file of a recording."""
@@ -250,16 +249,16 @@ class FolderOutput:
             self._stream.write(FORMATS[self._format](result.timeline))
             self._stream.flush()
         else:
-            write_timeline(self._path(result.item), result.timeline, self._format)
-            self._progress.note(result.item.short_name)
+            write_timeline(self._path(result.recording), result.timeline, self._format)
+            self._progress.note(result.recording.short_name)
 
     def close(self) -> None:
-        """Let the next run in; each file is complete."""
+        """Release the folder for the next run."""
         if self._progress is not None:
             self._opened.close()
 
-    def _path(self, item: Recording) -> Path:
-        return self._out / f"{item.short_name}{TIMELINE_SUFFIXES[self._format]}"
+    def _path(self, recording: Recording) -> Path:
+        return self._out / f"{recording.short_name}{TIMELINE_SUFFIXES[self._format]}"
 
 
 def _holds_files(folder: Path) -> bool:

@@ -1,11 +1,9 @@
-"""How ``python -m ser_lib.predict`` goes on where it stopped.
+"""Resume an interrupted ``python -m ser_lib.predict``, with hidden files:
 
-Hidden files beside an output hold what is needed for that:
-
-- ``settings.json``: model and settings that the results are from. A command with others
-  must not add to them.
-- ``files.jsonl``: size and time of the last change of each recording that is done. If
-  they differ now, it is done again. A line is added for each result.
+- ``settings.json``: model and settings of the results. A command with others must not
+  add to them.
+- ``files.jsonl``: size and modification time of each finished recording. If they have
+  changed, it is processed again. Each result adds a line.
 - ``lock``: held by the run that writes.
 """
 
@@ -26,21 +24,21 @@ from ser_lib.utils.files import (
 
 
 class Progress:
-    """What an output that may have been begun before is from.
+    """The progress of an output, which an earlier run may have started.
 
-    One run at a time holds it, until it is closed; others wait.
+    Only one run at a time has it open; others wait until it is closed.
 
     Arguments
     ---------
     out : Path
-        The output, as messages name it.
+        The output.
     hidden : str
-        What the paths of the hidden files begin with.
-    recordings : Mapping[str, Path]
-        The recordings that are to be done, by the names that they have in the output.
+        Beginning of the paths of the hidden files.
+    paths : Mapping[str, Path]
+        Name in the output -> path of each recording to process.
     """
 
-    def __init__(self, out: Path, hidden: str, recordings: Mapping[str, Path]) -> None:
+    def __init__(self, out: Path, hidden: str, paths: Mapping[str, Path]) -> None:
         self._out = out
         self._settings_path = Path(f"{hidden}settings.json")
         self._stamps_path = Path(f"{hidden}files.jsonl")
@@ -48,33 +46,33 @@ class Progress:
         self._held = ExitStack()
         make_folder(self._stamps_path.parent)
         self._held.enter_context(one_at_a_time(Path(f"{hidden}lock"), out))
-        stamps = {name: _stamp(path) for name, path in recordings.items()}
+        stamps = {name: _stamp(path) for name, path in paths.items()}
         self._now = {name: stamp for name, stamp in stamps.items() if stamp}
 
-    def check_settings(self, settings: Mapping, is_there: bool) -> None:
-        """Compare with the settings of results that are there, or write them down.
+    def check_settings(self, settings: Mapping, has_results: bool) -> None:
+        """Compare the settings with those of existing results, then write them.
 
         Arguments
         ---------
         settings : Mapping
-            What the results depend on.
-        is_there : bool
-            Whether the output holds anything.
+            Everything that the results depend on.
+        has_results : bool
+            Whether the output has any results.
 
         Raises
         ------
         ValueError
-            If what is there is from other settings, or not from this command.
+            If the results are from other settings, or from another program.
         """
-        # As they will be read: a tuple, for instance, becomes a list.
+        # As they will be read: for example, a tuple becomes a list.
         settings = json.loads(json.dumps(settings))
-        if is_there:
+        if has_results:
             before = self._read_settings()
             keys = before.keys() | settings.keys()
             changed = sorted(k for k in keys if before.get(k) != settings.get(k))
             if changed:
                 raise ValueError(
-                    f"{self._out} was begun with another "
+                    f"{self._out} was started with another "
                     f"{' and another '.join(changed)}. Choose another --out, or remove "
                     f"it to start again."
                 )
@@ -83,28 +81,19 @@ class Progress:
             unfinished.write_text(text, encoding="utf-8")
 
     def unchanged(self, done: Collection[str]) -> set[str]:
-        """Leave out the recordings that have changed since they were done.
+        """Return the finished recordings that have not changed since.
 
-        A recording that is not to be done now, or was removed, counts as unchanged.
-
-        Arguments
-        ---------
-        done : Collection[str]
-            The recordings whose results are there.
-
-        Returns
-        -------
-        set[str]
-            The others.
+        Those that this command does not process, or that were removed, count as
+        unchanged.
         """
         before = self._read_stamps()
         if before is None:
             before = {name: self._now[name] for name in done if name in self._now}
             if before:
                 print(
-                    f"{self._out} is from a version that did not note when recordings "
-                    f"were changed: the {len(before)} results in it are kept. Remove "
-                    f"it to do them again.",
+                    f"{self._out} is from a version that did not record changes of "
+                    f"recordings: its {len(before)} results are kept. Remove it to "
+                    f"compute them again.",
                     file=sys.stderr,
                 )
         kept = {
@@ -116,27 +105,21 @@ class Progress:
         return kept
 
     def note(self, name: str) -> None:
-        """Write down what a result that is now in the output is from.
-
-        Arguments
-        ---------
-        name : str
-            The recording.
-        """
+        """Record that the output now has the result of a recording."""
         if name in self._now:
             with naming(self._stamps_path):
                 self._stamps_file.write(_line(name, self._now[name]))
                 self._stamps_file.flush()
 
     def close(self) -> None:
-        """Let the next run in."""
+        """Release the output for the next run."""
         self._held.close()
 
     def _read_settings(self) -> dict:
         hidden = self._settings_path
         if not hidden.is_file():
             raise ValueError(
-                f"{self._out} is there already and was not written by this command "
+                f"{self._out} exists and was not written by this command "
                 f"({hidden.name} is missing). Choose another --out."
             )
         try:
@@ -145,8 +128,8 @@ class Progress:
             settings = error
         if not isinstance(settings, dict):
             raise ValueError(
-                f"{hidden} is damaged: expected the settings that {self._out} was "
-                f"begun with, found {str(settings)[:100]!r}. Choose another --out."
+                f"{hidden} is damaged: expected the settings of {self._out}, found "
+                f"{str(settings)[:100]!r}. Choose another --out."
             )
         return settings
 
@@ -159,7 +142,7 @@ class Progress:
             try:
                 name, *stamp = json.loads(line)
                 stamps[name] = stamp
-            except (ValueError, TypeError):  # the last line before a kill
+            except (ValueError, TypeError):  # an interrupted write
                 continue
         return stamps
 
@@ -172,7 +155,7 @@ class Progress:
 
 
 def _stamp(path: Path) -> list[int]:
-    """Size and time of the last change; nothing for what is not there."""
+    """Return size and modification time of a file; an empty list if missing."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):  # ValueError: NUL in its name

@@ -1,4 +1,4 @@
-"""The rows of ``python -m ser_lib.predict`` as CSV, JSON or JSON lines, and back."""
+"""Write and read the rows of ``python -m ser_lib.predict``: CSV, JSON, JSON lines."""
 
 import csv
 import io
@@ -10,19 +10,7 @@ _TIMELINE_COLUMNS = "path segment n_segments start_s end_s label score error".sp
 
 
 def columns_of(labels: Sequence[str], is_timeline: bool) -> list[str]:
-    """Name the columns of the rows.
-
-    Arguments
-    ---------
-    labels : Sequence[str]
-        The labels of the model.
-    is_timeline : bool
-        Whether a row stands for a segment; otherwise, for a file.
-
-    Returns
-    -------
-    list[str]
-        The names.
+    """Return the columns of the rows, which are segments or (by default) files.
 
     Example
     -------
@@ -42,7 +30,7 @@ class Encoder:
     columns : Sequence[str]
         Columns of the rows; a row may lack some.
     row_format : str
-        ``csv``; ``json``, an array with a line for each row; or ``jsonl``.
+        ``csv``; ``json``, an array with a line per row; or ``jsonl``.
 
     Example
     -------
@@ -60,24 +48,13 @@ class Encoder:
         self._n_rows = 0
 
     def begin(self) -> str:
-        """Give what stands before the first row."""
+        """Return the text before the first row."""
         if self.row_format == "csv":
             return self._csv_line(self.columns)
         return "[\n" if self.row_format == "json" else ""
 
     def rows(self, rows: Sequence[Mapping]) -> str:
-        """Give the text of rows; those that came before count.
-
-        Arguments
-        ---------
-        rows : Sequence[Mapping]
-            The next rows.
-
-        Returns
-        -------
-        str
-            To be put behind what is there.
-        """
+        """Return the text of the next rows, to be appended."""
         return "".join(
             self._row([row.get(name) for name in self.columns]) for row in rows
         )
@@ -96,33 +73,20 @@ class Encoder:
         return text if self._n_rows == 1 else f",\n{text}"
 
     def end(self) -> str:
-        """Give what stands after the last row."""
+        """Return the text after the last row."""
         if self.row_format != "json":
             return ""
         return "\n]\n" if self._n_rows else "]\n"
 
     def read(self, text: str) -> list[dict]:
-        """Read rows back; a last one that is incomplete is left out.
+        """Read rows from text, except an incomplete last one.
 
-        Arguments
-        ---------
-        text : str
-            What was written, perhaps not to the end.
-
-        Returns
-        -------
-        list[dict]
-            The rows; in CSV, all values are text.
-
-        Raises
-        ------
-        ValueError
-            If the columns are others.
+        In CSV, all values are text. ValueError if the columns differ.
         """
-        whole, _, half = text.rpartition("\n")
+        complete, _, last = text.rpartition("\n")
         if self.row_format == "csv":
-            return self._read_csv(whole)
-        lines = [line.rstrip(",") for line in [*whole.split("\n"), half]]
+            return self._read_csv(complete)
+        lines = [line.rstrip(",") for line in [*complete.split("\n"), last]]
         rows = [row for row in map(_object, lines) if row is not None]
         for row in rows:
             self._check_columns(list(row))
@@ -147,13 +111,13 @@ class Encoder:
     @staticmethod
     def _csv_line(values: list) -> str:
         line = io.StringIO()
-        # Names may hold both characters; the module quotes those of its line ends only.
+        # Names may contain \r and \n; csv quotes only those of its line terminator.
         csv.writer(line, lineterminator="\r\n").writerow(values)
         return line.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _object(line: str) -> dict | None:
-    # A row is one line, and only the whole of it ends with the brace that began it.
+    # A row is one line; an incomplete line is not valid JSON.
     try:
         row = json.loads(line, parse_constant=_refuse_constant)
     except ValueError:
@@ -162,4 +126,4 @@ def _object(line: str) -> dict | None:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")  # an earlier version wrote it
+    raise ValueError(f"{name} is not JSON")  # written by an older version

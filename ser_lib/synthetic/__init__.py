@@ -1,4 +1,4 @@
-"""Made-up speech, stand-ins for corpora, and tiny encoders."""
+"""Synthetic speech, stand-ins for corpora, and tiny encoders."""
 
 import lazy_loader
 

@@ -1,9 +1,9 @@
-"""Stand-ins for corpora: made-up speech under the official names.
+"""Write a stand-in for a corpus: synthetic speech with the file names of the corpus.
 
     python -m ser_lib.synthetic.corpora {savee,ravdess,table} FOLDER [--small]
 
-writes one. It takes the place of the recordings in tests, and lets one see a recipe run
-before the corpus is there. Results on it say nothing about real speech.
+Tests use stand-ins, and a recipe can be tried on one without the corpus. The results
+say nothing about real speech.
 """
 
 import csv
@@ -35,7 +35,7 @@ _SAVEE_VOICES = {
     "surprise": "surprised",
 }
 _TABLE_LABELS = ("angry", "happy", "sad")
-# Names and formats as they come with people's own recordings.
+# Names and formats that users' own recordings may have.
 _TABLE_FILES = ("{} 1.wav", "Büro, {}.flac", "${}.ogg", "{{{}}}.mp3")
 
 
@@ -45,17 +45,12 @@ def write_savee(folder: str | Path, sentences: int = 15, seed: int = 0) -> Path:
     Arguments
     ---------
     folder : str | Path
-        Where ``AudioData`` is to stand.
+        Parent of ``AudioData``.
     sentences : int
-        Recordings of each speaker and emotion; of neutral twice as many. 15 are
-        those of the release; with fewer, give ``savee_counts`` as the counts.
+        Recordings per speaker and emotion; twice as many of neutral. The release has
+        15; with fewer, the recipe needs the counts of :func:`savee_counts`.
     seed : int
         For the speakers and the audio.
-
-    Returns
-    -------
-    Path
-        The folder.
 
     Example
     -------
@@ -75,17 +70,7 @@ def write_savee(folder: str | Path, sentences: int = 15, seed: int = 0) -> Path:
 
 
 def savee_counts(sentences: int = 15) -> dict[str, int]:
-    """Count the recordings of each emotion that :func:`write_savee` writes.
-
-    Arguments
-    ---------
-    sentences : int
-        As given to it.
-
-    Returns
-    -------
-    dict[str, int]
-        Label to number, over all speakers.
+    """Return the number of recordings per label that :func:`write_savee` writes.
 
     Example
     -------
@@ -103,22 +88,17 @@ def _savee_takes(label: str, sentences: int) -> int:
 
 
 def write_ravdess(folder: str | Path, small: bool = False, seed: int = 0) -> Path:
-    """Write a stand-in for RAVDESS: all its 1,440 names.
+    """Write a stand-in for RAVDESS with all 1,440 recordings.
 
     Arguments
     ---------
     folder : str | Path
-        Where ``Actor_01`` to ``Actor_24`` are to stand.
+        Parent of ``Actor_01`` to ``Actor_24``.
     small : bool
-        Speak each emotion of an actor once, and move the speech in time for the
-        other takes: eight times as quick.
+        Synthesise each emotion of an actor once and shift it in time for the other
+        takes, which is eight times as fast.
     seed : int
         For the speakers and the audio.
-
-    Returns
-    -------
-    Path
-        The folder.
     """
     for actor, (code, emotion) in product(ravdess.ACTORS, ravdess.EMOTIONS.items()):
         gender = "M" if int(actor) % 2 else "F"
@@ -139,23 +119,23 @@ def write_ravdess(folder: str | Path, small: bool = False, seed: int = 0) -> Pat
 def write_table(
     folder: str | Path, speakers: int = 4, utterances: int = 4, seed: int = 0
 ) -> Path:
-    """Write recordings of all formats and a table of them, as people have their own.
+    """Write recordings in various formats, with a table of them, for recipes/Custom.
 
     Arguments
     ---------
     folder : str | Path
-        Where the table is to stand, with one folder for each speaker.
+        Gets ``table.csv`` and one folder per speaker.
     speakers : int
         Number of speakers.
     utterances : int
-        Of each speaker and label; the labels are angry, happy and sad.
+        Per speaker and label; the labels are angry, happy and sad.
     seed : int
         For the speakers and the audio.
 
     Returns
     -------
     Path
-        The table, ``table.csv``.
+        The file ``table.csv``.
 
     Example
     -------
@@ -190,13 +170,7 @@ def _write(path: Path, wav: np.ndarray, sample_rate_hz: int = SAMPLE_RATE_HZ) ->
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write a stand-in; see the head of this file.
-
-    Arguments
-    ---------
-    arguments : Sequence[str]
-        Of the command line.
-    """
+    """Run the command."""
     parser = CommandParser("ser_lib.synthetic.corpora", __doc__)
     parser.add_argument("corpus", choices=["savee", "ravdess", "table"])
     parser.add_argument("folder", type=path_argument)
@@ -208,7 +182,7 @@ def main(arguments: Sequence[str]) -> None:
         path = write_ravdess(args.folder, small=args.small)
     else:
         path = write_table(args.folder, utterances=2 if args.small else 12)
-    print(f"Wrote made-up speech to {path}")
+    print(f"Wrote synthetic speech to {path}")
     if args.corpus == "savee" and args.small:
         counts = ", ".join(f"{label}: {n}" for label, n in savee_counts(2).items())
         print(f'Run it with --corpus "{{counts: {{{counts}}}}}"')

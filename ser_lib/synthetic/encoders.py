@@ -1,4 +1,4 @@
-"""Encoders small enough to train in seconds, for the quickstart and the tests.
+"""Write untrained encoders small enough to train in seconds, for quickstart and tests.
 
 python -m ser_lib.synthetic.encoders hubert FOLDER
 python -m ser_lib.synthetic.encoders wav2vec2 FOLDER
@@ -36,7 +36,7 @@ _SPEECH_MODELS = {
     "hubert": (HubertConfig, HubertModel),
     "wav2vec2": (Wav2Vec2Config, Wav2Vec2Model),
 }
-# They are trained for a few hundred steps only: dropout would slow them down.
+# Trained for only a few hundred steps, so there is no dropout.
 _TRANSFORMER = {
     "hidden_size": 64,
     "num_hidden_layers": 2,
@@ -46,18 +46,12 @@ _TRANSFORMER = {
 
 
 def tiny_speech_settings(feat_extract_norm: str = "group") -> dict[str, Any]:
-    """Give the settings of the network that all tiny speech encoders have.
+    """Return arguments for a configuration such as ``HubertConfig``.
 
     Arguments
     ---------
     feat_extract_norm : str
-        As for :func:`write_tiny_hubert`.
-
-    Returns
-    -------
-    dict[str, Any]
-        Arguments for a configuration of the wav2vec 2.0 family, such as
-        ``HubertConfig``.
+        See :func:`write_tiny_hubert`.
 
     Example
     -------
@@ -67,7 +61,7 @@ def tiny_speech_settings(feat_extract_norm: str = "group") -> dict[str, Any]:
     large = feat_extract_norm == "layer"
     return dict(
         **_TRANSFORMER,
-        # Four convolutions in place of seven: untrained, the seven lose the signal.
+        # Four convolutions instead of seven, which lose the signal if untrained.
         conv_dim=(16, 32, 32, 64),
         conv_kernel=(10, 8, 4, 4),
         conv_stride=(5, 4, 4, 4),
@@ -90,25 +84,19 @@ def write_tiny_hubert(
 ) -> Path:
     """Write an untrained HuBERT with random weights in Hugging Face's format.
 
-    It has every part of the real models (https://arxiv.org/abs/2106.07447) and their
+    It has all parts of the real models (https://arxiv.org/abs/2106.07447) and their
     20 ms frames, but fewer and faster convolutions and about a thousandth of the
-    weights. Dropout is off: there is too little to regularise.
+    weights.
 
     Arguments
     ---------
     folder : str | Path
-        Where the configuration, the weights and the feature extractor's settings
-        go; it is made where it is missing.
+        Gets the configuration, the weights and the settings of the feature extractor.
     feat_extract_norm : str
-        ``"group"`` as in the base models, which take the waveform as it is, or
-        ``"layer"`` as in the large ones, which want it normalised.
+        ``"group"`` as in the base models, which take the raw waveform, or ``"layer"``
+        as in the large ones, which take a normalised waveform.
     seed : int
-        For the weights; the global random state is left alone.
-
-    Returns
-    -------
-    Path
-        The folder.
+        For the weights; the global random state does not change.
 
     Example
     -------
@@ -122,24 +110,7 @@ def write_tiny_hubert(
 def write_tiny_speech_encoder(
     folder: str | Path, kind: str, feat_extract_norm: str = "group", seed: int = 0
 ) -> Path:
-    """Write an untrained encoder of the wav2vec 2.0 family.
-
-    Arguments
-    ---------
-    folder : str | Path
-        As for :func:`write_tiny_hubert`.
-    kind : str
-        ``hubert`` or ``wav2vec2`` (https://arxiv.org/abs/2006.11477).
-    feat_extract_norm : str
-        ``"group"`` or ``"layer"``.
-    seed : int
-        For the weights.
-
-    Returns
-    -------
-    Path
-        The folder.
-    """
+    """Write an untrained ``hubert`` or ``wav2vec2``; see :func:`write_tiny_hubert`."""
     make_config, make_model = _SPEECH_MODELS[kind]
     config = make_config(**tiny_speech_settings(feat_extract_norm))
     return _write_speech_model(folder, make_model, config, seed)
@@ -156,21 +127,12 @@ def write_tiny_classifier(
 
     Arguments
     ---------
-    folder : str | Path
-        As for :func:`write_tiny_hubert`.
+    folder, feat_extract_norm, seed
+        See :func:`write_tiny_hubert`.
     labels : Sequence[str]
-        Its classes, in the order of its logits.
-    feat_extract_norm : str
-        ``"group"`` or ``"layer"``.
+        Classes in the order of the logits.
     use_weighted_layer_sum : bool
         Whether it classifies a weighted sum of its layers, or the last one.
-    seed : int
-        For the weights.
-
-    Returns
-    -------
-    Path
-        The folder.
     """
     config = HubertConfig(
         **tiny_speech_settings(feat_extract_norm),
@@ -197,22 +159,9 @@ def _write_speech_model(
 
 
 def write_tiny_bert(folder: str | Path, texts: Iterable[str], seed: int = 0) -> Path:
-    """Write an untrained BERT whose vocabulary is the words of some texts.
+    """Write an untrained BERT with a vocabulary of the lower-case words of some texts.
 
-    Arguments
-    ---------
-    folder : str | Path
-        Where the configuration, the weights and the tokenizer go.
-    texts : Iterable[str]
-        Their words, in lower case, the most frequent first, make the vocabulary;
-        other words become ``[UNK]``.
-    seed : int
-        For the weights.
-
-    Returns
-    -------
-    Path
-        The folder.
+    Other words become ``[UNK]``.
 
     Example
     -------
@@ -248,13 +197,7 @@ def _write_untrained(
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write a tiny untrained encoder; see the head of this file.
-
-    Arguments
-    ---------
-    arguments : Sequence[str]
-        Of the command line.
-    """
+    """Run the command."""
     parser = CommandParser("ser_lib.synthetic.encoders", __doc__)
     parser.add_argument("kind", choices=[*_SPEECH_MODELS, "classifier", "bert"])
     parser.add_argument("folder", type=path_argument)
@@ -276,7 +219,7 @@ def main(arguments: Sequence[str]) -> None:
     else:
         texts = [u.text for u in read_manifest(options.manifest) if u.text]
         if not texts:
-            parser.error(f"{options.manifest} holds no texts")
+            parser.error(f"{options.manifest} has no texts")
         write_tiny_bert(options.folder, texts)
     print(f"Wrote a tiny untrained {options.kind} to {options.folder}")
 

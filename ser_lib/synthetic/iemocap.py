@@ -1,8 +1,8 @@
-"""A miniature corpus of made-up speech in IEMOCAP's folder layout.
+"""Write a miniature corpus of synthetic speech in the folder layout of IEMOCAP.
 
-It stands in for IEMOCAP in the quickstart and in the tests: the same files, with
-the same oddities, ten speakers, four emotions that can be heard but overlap.
-Results on it say that the machinery works, and nothing about real speech.
+It replaces IEMOCAP in the quickstart and in tests: the same kinds of files with the
+same irregularities, ten speakers, and four emotions that are audible but overlap.
+Results on it show that the code works; they say nothing about real speech.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,8 +27,8 @@ _SESSIONS = (1, 2, 3, 4, 5)
 _DIALOGS = ("F_impro01", "M_impro02", "F_script01_1", "M_script02_1")
 
 _VOICES = {"neu": "neutral", "hap": "happy", "ang": "angry", "sad": "sad"}
-# Official labels that the four-class protocol merges (exc) or leaves out, and whose
-# voice they are spoken in here.
+# Official labels that the four-class protocol merges (exc) or leaves out, each with the
+# class whose voice is used for it.
 _SPOKEN_LIKE = {
     "exc": "hap",
     "fru": "ang",
@@ -63,22 +63,17 @@ class _Turn(NamedTuple):
 def write_miniature_iemocap(
     folder: str | Path, utterances_per_class_and_session: int = 16, seed: int = 0
 ) -> Path:
-    """Write the miniature corpus; the same seed gives the same corpus.
+    """Write the miniature corpus, which depends only on the arguments.
 
     Arguments
     ---------
     folder : str | Path
-        Where ``Session1`` to ``Session5`` are to stand.
+        Parent of ``Session1`` to ``Session5``.
     utterances_per_class_and_session : int
-        See :func:`miniature_counts`; about half of ``hap`` is labelled ``exc``.
-        Some utterances with labels outside the four classes are added.
+        About half of ``hap`` is labelled ``exc``. A few utterances with labels outside
+        the four classes are added.
     seed : int
         For the speakers, the words and the audio.
-
-    Returns
-    -------
-    Path
-        The folder.
 
     Example
     -------
@@ -96,17 +91,7 @@ def write_miniature_iemocap(
 
 
 def miniature_counts(utterances_per_class_and_session: int = 16) -> dict[str, int]:
-    """Utterances of each class in the miniature corpus, ``exc`` merged into ``hap``.
-
-    Arguments
-    ---------
-    utterances_per_class_and_session : int
-        As given to :func:`write_miniature_iemocap`.
-
-    Returns
-    -------
-    dict[str, int]
-        Class to number of utterances over all sessions.
+    """Return the number of utterances per class, with ``exc`` merged into ``hap``.
 
     Example
     -------
@@ -117,7 +102,7 @@ def miniature_counts(utterances_per_class_and_session: int = 16) -> dict[str, in
 
 
 def _turns(session: int, n_per_class: int, seed: int) -> Iterator[_Turn]:
-    """All turns of a session, dealt evenly to its dialogs and speakers."""
+    """Yield the turns of a session, spread evenly over its dialogs and speakers."""
     sizes = dict.fromkeys(_SPOKEN_LIKE, _LEFT_OUT_PER_SESSION)
     sizes |= dict.fromkeys(_VOICES, n_per_class)
     sizes |= {"hap": n_per_class - n_per_class // 2, "exc": n_per_class // 2}
@@ -150,7 +135,7 @@ def _sentence(emotion: str, rng: Generator) -> str:
 
 
 def _write_dialog(session_folder: Path, dialog: str, turns: list[_Turn]) -> None:
-    """Write the files of a dialog, and those beside them that nobody needs."""
+    """Write the files of a dialog, and the unneeded files that the release also has."""
     wavs = session_folder / "sentences" / "wav" / dialog
     labels = session_folder / "dialog" / "EmoEvaluation"
     transcripts = session_folder / "dialog" / "transcriptions"
@@ -181,17 +166,11 @@ def _write_dialog(session_folder: Path, dialog: str, turns: list[_Turn]) -> None
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write the miniature corpus.
-
-    Arguments
-    ---------
-    arguments : Sequence[str]
-        Of the command line.
-    """
+    """Run the command."""
     parser = CommandParser("ser_lib.synthetic.iemocap", __doc__)
     parser.add_argument("folder", type=path_argument, help="folder to write")
     folder = parser.parse_args(arguments).folder
-    print(f"Wrote made-up speech to {write_miniature_iemocap(folder)}")
+    print(f"Wrote synthetic speech to {write_miniature_iemocap(folder)}")
 
 
 if __name__ == "__main__":

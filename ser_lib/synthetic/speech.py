@@ -1,7 +1,7 @@
-"""Made-up speech: voices that differ by speaker and by emotion, and overlap.
+"""Synthetic speech whose voices differ by speaker and emotion, and overlap.
 
-It stands in for recordings in the quickstart and in the tests. Source and filter as
-in Fant (1960), "Acoustic Theory of Speech Production".
+It replaces recordings in the quickstart and in tests. Source-filter model of Fant
+(1960), "Acoustic Theory of Speech Production".
 """
 
 from typing import NamedTuple
@@ -14,22 +14,22 @@ SAMPLE_RATE_HZ = 16000
 
 
 class Voice(NamedTuple):
-    """What an emotion moves in the voice.
+    """The voice of an emotion.
 
     Arguments
     ---------
     f0_shift_st : float
-        Semitones above the speaker's own pitch.
+        Pitch, in semitones above the speaker's mean.
     f0_range_st : float
-        Standard deviation of the pitch accents.
+        Standard deviation of the pitch accents, in semitones.
     f0_rise_st : float
-        From the beginning to the end.
+        Rise of the pitch over the utterance, in semitones.
     level_db : float
-        Loudness, relative to neutral speech.
+        Level relative to neutral speech.
     syllables_per_s : float
         Tempo.
     tilt_octaves : float
-        Above 900 Hz: where the glottal source begins to fall.
+        Frequency above which the glottal source falls, in octaves above 900 Hz.
     """
 
     f0_shift_st: float
@@ -40,10 +40,10 @@ class Voice(NamedTuple):
     tilt_octaves: float
 
 
-# Directions as in Scherer (2003), "Vocal communication of emotion: a review of
-# research paradigms", Speech Communication 40, Table 2. Sizes of the first four chosen
-# so that a linear classifier of log mel statistics gets 86 to 92 % of unseen sessions
-# of the miniature IEMOCAP right; those of the last four are rough.
+# Signs as in Scherer (2003), "Vocal communication of emotion: a review of research
+# paradigms", Speech Communication 40, Table 2. Sizes of the first four are chosen so
+# that a linear classifier of log mel statistics gets 86 to 92 % of unseen sessions of
+# the miniature IEMOCAP right; those of the last four are rough.
 VOICES = {
     "neutral": Voice(0, 1.5, -1, 0, 4.6, 0),
     "happy": Voice(7, 4.0, 3, 3, 5.4, 1.1),
@@ -56,7 +56,7 @@ VOICES = {
 }
 _SPREAD = Voice(0.8, 0.3, 1.0, 1.5, 0.4, 0.2)  # between utterances of one speaker
 
-# First three formants of seven vowels, men's means: Peterson and Barney (1952),
+# First three formants of seven vowels, means of men: Peterson and Barney (1952),
 # "Control methods used in a study of the vowels", JASA 24, Table II.
 _FORMANTS_HZ = (
     (270, 2290, 3010),
@@ -72,14 +72,14 @@ _BANDWIDTHS_HZ = (70, 100, 140, 250, 300)
 
 
 class Speaker(NamedTuple):
-    """What stays the same over the emotions of a speaker.
+    """Properties of a speaker that do not depend on emotion.
 
     Arguments
     ---------
     f0_hz : float
         Mean pitch of neutral speech.
     formant_scale : float
-        Formants relative to a man's; the shorter the vocal tract, the higher.
+        Formants relative to the means of men.
     tilt_octaves, level_db : float
         Added to those of the voice.
     """
@@ -91,40 +91,12 @@ class Speaker(NamedTuple):
 
 
 def random_numbers(seed: int, number: int, purpose: str) -> Generator:
-    """Give random numbers of their own to each purpose, whatever else is drawn.
-
-    Arguments
-    ---------
-    seed : int
-        Seed of the corpus.
-    number : int
-        Session or speaker.
-    purpose : str
-        What the numbers are for.
-
-    Returns
-    -------
-    Generator
-        The same one for the same arguments.
-    """
+    """Return a random generator that depends only on the arguments."""
     return default_rng([seed, number, *purpose.encode()])
 
 
 def make_speaker(gender: str, rng: Generator) -> Speaker:
-    """Draw a speaker.
-
-    Arguments
-    ---------
-    gender : str
-        ``F`` or ``M``.
-    rng : Generator
-        Random numbers of this speaker.
-
-    Returns
-    -------
-    Speaker
-        A speaker.
-    """
+    """Draw a speaker of gender ``F`` or ``M``."""
     f0_hz, formant_scale = (205, 1.16) if gender == "F" else (118, 1.0)
     return Speaker(
         f0_hz=f0_hz * 2 ** rng.normal(0, 0.125),
@@ -135,16 +107,7 @@ def make_speaker(gender: str, rng: Generator) -> Speaker:
 
 
 def speak(emotion: str, speaker: Speaker, rng: Generator) -> np.ndarray:
-    """Make up one utterance.
-
-    Arguments
-    ---------
-    emotion : str
-        One of ``VOICES``.
-    speaker : Speaker
-        Who speaks.
-    rng : Generator
-        Random numbers of this utterance.
+    """Synthesise one utterance with an emotion of ``VOICES``.
 
     Returns
     -------
@@ -159,8 +122,8 @@ def speak(emotion: str, speaker: Speaker, rng: Generator) -> np.ndarray:
     True
     """
     voice = _vary(emotion, rng)
-    # Whole tenths of a second: convolutions are set up anew for every new length,
-    # which would take as long as training does.
+    # Whole tenths of a second, since convolutions are set up again for every new
+    # length, which would take as long as the training.
     duration_s = rng.integers(7, 15) / 10
     position = np.linspace(0, 1, round(duration_s * SAMPLE_RATE_HZ))
     syllables = max(2, round(duration_s * voice.syllables_per_s))
@@ -174,11 +137,11 @@ def speak(emotion: str, speaker: Speaker, rng: Generator) -> np.ndarray:
 
 
 def _vary(emotion: str, rng: Generator) -> Voice:
-    """One utterance's voice: more or less emotional, and off in every respect."""
+    """Draw the voice of an utterance: random strength of the emotion, plus noise."""
     neutral, typical = np.array(VOICES["neutral"]), np.array(VOICES[emotion])
     strength = rng.uniform(0.8, 1.2)
-    own = np.array(_SPREAD) * rng.normal(size=len(_SPREAD))
-    return Voice(*(neutral + strength * (typical - neutral) + own))
+    noise = np.array(_SPREAD) * rng.normal(size=len(_SPREAD))
+    return Voice(*(neutral + strength * (typical - neutral) + noise))
 
 
 def _glottal_source(
@@ -188,7 +151,7 @@ def _glottal_source(
     syllables: int,
     rng: Generator,
 ) -> np.ndarray:
-    """Pulses along a pitch contour, with breath, falling above the tilt frequency."""
+    """Return pulses with a pitch contour, plus breath noise, low-pass filtered."""
     accents_st = np.interp(
         position,
         np.linspace(0, 1, syllables),
@@ -207,9 +170,9 @@ def _glottal_source(
 def _vocal_tract(
     source: np.ndarray, syllables: int, formant_scale: float, rng: Generator
 ) -> np.ndarray:
-    """A random vowel for each syllable: resonators in a row.
+    """Filter each syllable with the formants of a random vowel.
 
-    The resonator is that of Klatt (1980), https://doi.org/10.1121/1.383940, eq. 1-2.
+    The resonators are those of Klatt (1980), https://doi.org/10.1121/1.383940, eq. 1-2.
     """
     radii = np.exp(-np.pi * np.array(_BANDWIDTHS_HZ) / SAMPLE_RATE_HZ)
     states = np.zeros((len(radii), 2))
