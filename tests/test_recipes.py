@@ -101,6 +101,12 @@ def test_the_table_of_a_readme_is_that_of_its_results_file(path, tmp_path):
     )
 
 
+def test_the_table_of_the_top_readme_is_that_of_ravdess(tmp_path):
+    copy = tmp_path / "README.md"
+    copy.write_text((ROOT / "README.md").read_text())
+    assert not update_readme(copy, RECIPES / "RAVDESS" / "results.csv", False)
+
+
 READMES = [
     path
     for pattern in (

@@ -1,10 +1,12 @@
 """Write the results tables of a recipe's README, from its ``results.csv`` alone:
 
     python -m ser_lib.evaluation.readme_table recipes/RAVDESS
-    python -m ser_lib.evaluation.readme_table --check recipes/RAVDESS
+    python -m ser_lib.evaluation.readme_table recipes/RAVDESS --check
+    python -m ser_lib.evaluation.readme_table recipes/RAVDESS --readme README.md
 
 The folder contains ``README.md`` and ``results.csv``. Only the block between the two
 markers is changed. ``--check`` changes nothing and fails if the block is out of date.
+``--readme`` writes the first table, without the UA of each fold, into another file.
 The markers of this README are:
 
     <!-- results: begin (python -m ser_lib.evaluation.readme_table recipes/RAVDESS) -->
@@ -31,8 +33,19 @@ _BEGIN = (
 _END = r"<!-- results: end -->"
 
 
-def update_readme(readme_path: str | Path, results_csv: str | Path) -> bool:
+def update_readme(
+    readme_path: str | Path, results_csv: str | Path, of_each_fold: bool = True
+) -> bool:
     """Rewrite the results block of a README.
+
+    Arguments
+    ---------
+    readme_path : str | Path
+        The README with the markers.
+    results_csv : str | Path
+        The results of a corpus.
+    of_each_fold : bool
+        Whether the second table is written, too.
 
     Returns
     -------
@@ -45,7 +58,7 @@ def update_readme(readme_path: str | Path, results_csv: str | Path) -> bool:
         If the README does not contain the two markers once each, in order.
     """
     readme_path = Path(readme_path)
-    updated = _updated_text(readme_path, results_csv)
+    updated = _updated_text(readme_path, results_csv, of_each_fold)
     if updated == readme_path.read_text(encoding="utf-8"):
         return False
     with atomic_path(readme_path) as unfinished:
@@ -53,13 +66,15 @@ def update_readme(readme_path: str | Path, results_csv: str | Path) -> bool:
     return True
 
 
-def results_block(results: pd.DataFrame) -> str:
+def results_block(results: pd.DataFrame, of_each_fold: bool = True) -> str:
     """Format the tables of a README.
 
     Arguments
     ---------
     results : pd.DataFrame
         The rows of ``results.csv``.
+    of_each_fold : bool
+        Whether the second table is included.
 
     Returns
     -------
@@ -86,10 +101,10 @@ def results_block(results: pd.DataFrame) -> str:
         run = {"experiment": experiment, "seed": seed}
         lines.append({**run, **_scores_of_run(folds, pooled.iloc[0])})
     runs = markdown_table(pd.DataFrame(lines).set_index("experiment"))
-    return (
-        f"{runs}\n\nPercent; sd over folds; 95 % intervals by drawing test speakers. "
-        f"UA of each fold:\n\n{markdown_table(_ua_of_each_fold(results))}"
-    )
+    text = f"{runs}\n\nPercent; sd over folds; 95 % intervals by drawing test speakers."
+    if not of_each_fold:
+        return text
+    return f"{text} UA of each fold:\n\n{markdown_table(_ua_of_each_fold(results))}"
 
 
 def _scores_of_run(folds: pd.DataFrame, pooled: pd.Series) -> dict[str, object]:
@@ -108,7 +123,9 @@ def _ua_of_each_fold(results: pd.DataFrame) -> pd.DataFrame:
     return table.add_prefix("fold ").reset_index("seed")
 
 
-def _updated_text(readme_path: Path, results_csv: str | Path) -> str:
+def _updated_text(
+    readme_path: Path, results_csv: str | Path, of_each_fold: bool
+) -> str:
     try:
         readme = readme_path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -122,7 +139,8 @@ def _updated_text(readme_path: Path, results_csv: str | Path) -> str:
             f"wrong order. Add them where the tables belong."
         )
     before, after = readme[: begins[0].end()], readme[ends[0].start() :]
-    return f"{before}\n{results_block(read_results(results_csv))}\n\n{after}"
+    block = results_block(read_results(results_csv), of_each_fold)
+    return f"{before}\n{block}\n\n{after}"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -138,18 +156,23 @@ def main(arguments: Sequence[str]) -> int:
         "folder", type=path_argument, help="folder of README.md and results.csv"
     )
     parser.add_argument("--check", action="store_true", help="change nothing")
+    parser.add_argument(
+        "--readme", type=path_argument, help="another file, for the first table alone"
+    )
     options = parser.parse_args(arguments)
-    readme_path = options.folder / "README.md"
+    readme_path = options.readme or options.folder / "README.md"
     results_csv = options.folder / "results.csv"
+    of_each_fold = options.readme is None
     if not options.check:
-        changed = update_readme(readme_path, results_csv)
+        changed = update_readme(readme_path, results_csv, of_each_fold)
         print(f"{readme_path}: {'updated' if changed else 'already up to date'}.")
         return 0
-    if _updated_text(readme_path, results_csv) == readme_path.read_text("utf-8"):
+    updated = _updated_text(readme_path, results_csv, of_each_fold)
+    if updated == readme_path.read_text("utf-8"):
         return 0
     print(
-        f"{readme_path} differs from {results_csv}. To update it, run: "
-        f"python -m ser_lib.evaluation.readme_table {options.folder}",
+        f"{readme_path} differs from {results_csv}. Run the same command without "
+        f"--check to update it.",
         file=sys.stderr,
     )
     return 1
