@@ -72,7 +72,7 @@ def test_what_does_not_fit_is_encoded_each_time(upstream, encoded):
 
 def test_an_encoder_that_is_trained_keeps_nothing(tmp_path):
     upstream = HuggingFaceUpstream(str(write_tiny_hubert(tmp_path)), False, False)
-    with pytest.raises(ValueError, match="Only what is frozen"):
+    with pytest.raises(ValueError, match="frozen encoder"):
         upstream.keep_states(1)
 
 
