@@ -26,7 +26,7 @@ from ser_lib.dataio import FrameStore, LengthBucketSampler, encode_all, write_fr
 from ser_lib.model import EmotionModel
 from ser_lib.settings import Settings
 from ser_lib.synthetic.encoders import write_tiny_hubert
-from ser_lib.training import stage_settings
+from ser_lib.training import finetuning_settings
 from ser_lib.upstreams import Frames, HuggingFaceUpstream
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "IEMOCAP"
@@ -114,7 +114,7 @@ def encoder_passes(shared: bool) -> int:
     passes: dict[str, int] = {}
     for row in _rows():
         for upstream in row["finetuned"]:
-            stage = stage_settings(row, upstream)
+            stage = finetuning_settings(row, upstream)
             name = stage["experiment"]
             if shared:
                 passes[name] = stage["number_of_epochs"] + 1

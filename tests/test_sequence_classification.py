@@ -168,7 +168,7 @@ def test_a_classifier_of_other_embeddings_is_refused(classifier):
 def test_a_model_that_starts_from_an_upstream_it_does_not_have_is_refused(classifier):
     upstream = SequenceClassificationUpstream(classifier, NAMES)
     branches = [{"upstreams": ["upstream"], "aggregator": MeanPooling}]
-    with pytest.raises(ValueError, match=r"The classifier asks for .*\['hubert'\]"):
+    with pytest.raises(ValueError, match=r"The classifier uses .*\['hubert'\]"):
         EmotionModel(
             list(NAMES), {"upstream": upstream}, branches, classifier_from="hubert"
         )
