@@ -61,8 +61,6 @@ class FoldRun:
 
     Arguments
     ---------
-    settings : Settings
-        Settings of the experiment.
     fold : Fold
         The fold; its digest is part of every key.
     run_opts : RunOptions

@@ -56,10 +56,6 @@ class Downstream(nn.Module):
     ---------
     branches : Sequence[Branch]
         The branches; their embeddings are concatenated in this order.
-    n_labels : int
-        Number of classes.
-    dropout : float
-        Dropout rate of the embedding.
     """
 
     def __init__(

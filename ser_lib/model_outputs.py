@@ -12,8 +12,6 @@ def check_outputs(values: torch.Tensor, names: Sequence[str], what: str) -> None
     ---------
     values : (..., batch, size) torch.Tensor
         Logits or embeddings.
-    names : Sequence[str]
-        The utterances of the batch.
     what : str
         Name of the values in the message.
 

@@ -26,10 +26,6 @@ class EcapaTdnn(nn.Module):
 
     Arguments
     ---------
-    input_size : int
-        Size of a frame.
-    embedding_size : int
-        Size of the embedding.
     input_norm : str
         Normalisation of the frames: ``none``; ``batch`` (a batch norm over all frames,
         which keeps level differences between utterances); ``sentence`` (each

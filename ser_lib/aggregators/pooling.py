@@ -12,11 +12,6 @@ class MeanPooling(nn.Module):
     SpeechBrain's ``StatisticsPooling`` adds random noise to the mean, also in
     evaluation.
 
-    Arguments
-    ---------
-    input_size : int
-        Size of a frame.
-
     Example
     -------
     >>> pooling = MeanPooling(input_size=1)
@@ -47,8 +42,6 @@ class ProjectedMean(nn.Module):
 
     Arguments
     ---------
-    input_size : int
-        Size of a frame.
     size : int
         Size of a projected frame.
 

@@ -100,12 +100,6 @@ def cut(
 
     Arguments
     ---------
-    data_folder : str | Path
-        The folder that paths are relative to.
-    paths : Sequence[str]
-        Recordings in it.
-    sample_rate_hz : int
-        Rate at which they will be read.
     min_duration_s, max_duration_s : float
         A shorter recording is left out; a longer one is cut into the fewest equal
         parts that are not too long.
@@ -152,12 +146,8 @@ def hold_out(
 
     Arguments
     ---------
-    segments : Sequence[Segment]
-        Segments of all recordings.
     share : float
         Share of the recordings that is held out; at least one is.
-    seed : int
-        Seed of the split.
 
     Raises
     ------
@@ -212,10 +202,6 @@ class SegmentReader:
 
     Arguments
     ---------
-    data_folder : str | Path
-        The folder that paths are relative to.
-    sample_rate_hz : int
-        Files at other rates are resampled.
     keep_in_memory : bool
         Cache waveforms for later epochs (4 MB per minute, in each worker).
     """

@@ -69,8 +69,8 @@ class LayerFeatures:
     def __call__(self, wav: torch.Tensor) -> torch.Tensor:
         """Compute the (time, dim) frames of one (samples,) utterance."""
         self._upstream.to(wav.device)
-        alone = torch.ones(1, device=wav.device)
-        states, _ = self._upstream.hidden_states(wav[None], alone)
+        full_length = torch.ones(1, device=wav.device)
+        states, _ = self._upstream.hidden_states(wav[None], full_length)
         return states[self.layer][0].float()
 
 
@@ -83,10 +83,6 @@ def fit_centroids(
     ---------
     features : Iterable[np.ndarray]
         Features of each utterance, (time, dim).
-    n_clusters : int
-        Number of clusters.
-    seed : int
-        Seed of the initial centroids and the batches.
 
     Returns
     -------

@@ -149,8 +149,6 @@ def barlow_twins(
     ---------
     first, second : (batch, dim) torch.Tensor
         Projections of the two views.
-    off_diagonal_weight : float
-        Lambda.
 
     Example
     -------

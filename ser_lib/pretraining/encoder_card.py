@@ -38,8 +38,6 @@ def write_encoder_card(settings: Settings, run_folder: str | Path) -> None:
 
     Arguments
     ---------
-    settings : Settings
-        Settings of the pre-training.
     run_folder : str | Path
         Its output folder, with ``pretraining.json`` and ``encoder``.
     """
@@ -50,15 +48,7 @@ def write_encoder_card(settings: Settings, run_folder: str | Path) -> None:
 
 
 def encoder_card(settings: Settings, info: Mapping[str, Any]) -> str:
-    """Return the card of an encoder in Markdown, with front matter for the hub.
-
-    Arguments
-    ---------
-    settings : Settings
-        Settings of the pre-training.
-    info : Mapping[str, Any]
-        Content of its ``pretraining.json``.
-    """
+    """Return the card as Markdown; ``info`` is the content of ``pretraining.json``."""
     data = settings["data_name"] or "unnamed audio"
     hours = info["train_hours"] + info["valid_hours"]
     sections = [

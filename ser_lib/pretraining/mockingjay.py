@@ -31,10 +31,6 @@ class MockingjayObjective(Objective):
     transformer : Mapping
         Settings of the network that differ from the published ones (768 dimensions,
         12 layers ...), see ``published_config``.
-    mask_share : float
-        Share of the frames that are chosen.
-    span_frames : int
-        Frames of a span.
 
     Example
     -------
@@ -92,8 +88,6 @@ def alter(
         The spectrogram, ``(batch, time, mels)``.
     mask_share : float
         Maximum share of each utterance that is chosen; spans may overlap.
-    span_frames : int
-        Frames of a span.
 
     Returns
     -------

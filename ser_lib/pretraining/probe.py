@@ -98,8 +98,6 @@ class Probe:
             Settings of a pre-training, ``hparams/<method>.yaml``.
         fold : Fold
             Its test speakers are excluded from the pre-training.
-        run_opts : RunOptions
-            SpeechBrain's run options.
 
         Returns
         -------
@@ -147,8 +145,6 @@ def excluded_by(fold: Fold, pattern: str) -> list[str]:
 
     Arguments
     ---------
-    fold : Fold
-        The fold.
     pattern : str
         Pattern of the files of ``{speaker}``, such as ``Actor_{speaker}/*``.
     """
@@ -163,15 +159,6 @@ def encoder_settings(
 
     These are ``family`` and ``upstream_source``, as in ``superb.yaml``, or the one of
     ``SOURCES`` that the experiment has.
-
-    Arguments
-    ---------
-    experiment : Settings
-        Settings of the experiment.
-    family : str
-        Family of the encoder, a key of ``FAMILIES``.
-    encoder : Path
-        Its folder.
 
     Raises
     ------
@@ -207,14 +194,8 @@ def probe_row(
 
     Arguments
     ---------
-    pretrained : Path
-        Output folder of the pre-training.
     outputs : Mapping[str, Path]
         Output folders of the experiment ``before`` and ``after`` it.
-    fold : int
-        Number of the fold.
-    experiment : Settings
-        Settings of the experiment.
     """
     info = json.loads((pretrained / "pretraining.json").read_text(encoding="utf-8"))
     labels = list(experiment["corpus"]["labels"])

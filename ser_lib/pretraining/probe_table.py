@@ -50,15 +50,7 @@ def record(row: dict, folder: Path) -> None:
 
 
 def merge_row(path: Path, row: dict) -> None:
-    """Add a row to ``probe.csv``, replacing an older one of the same run.
-
-    Arguments
-    ---------
-    path : Path
-        The file; it may not exist yet.
-    row : dict
-        As returned by ``Probe.run``.
-    """
+    """Add a row of ``Probe.run`` to ``probe.csv``, replacing one of the same run."""
     rows = pd.DataFrame([row])
     if path.is_file():
         older = _read(path)
@@ -73,13 +65,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def probe_block(path: Path) -> str:
-    """Return the two tables of the README with their notes, in Markdown.
-
-    Arguments
-    ---------
-    path : Path
-        ``probe.csv``; it may not exist yet.
-    """
+    """Return the two tables of ``probe.csv``, if it exists, with their notes."""
     rows = _read(path) if path.is_file() else pd.DataFrame(columns=KEYS)
     first_folds = rows[(rows["experiment"] == "superb") & (rows["fold"] == 1)]
     n_folds = rows.groupby(KEYS[:3])["fold"].transform("size")

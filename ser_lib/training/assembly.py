@@ -31,19 +31,10 @@ def make_brain(
 
     Arguments
     ---------
-    hparams : dict
-        Built settings.
     stores : Mapping[str, FrameStore]
         Stored frames by upstream; the other upstreams run during training.
-    run_opts : RunOptions
-        SpeechBrain's run options.
     folder : Path
         Parent folder of the checkpoints.
-
-    Returns
-    -------
-    EmotionBrain
-        Ready to fit, or to load the average of its checkpoints.
     """
     model = hparams["model"]
     modules = {"downstream": model.downstream}

@@ -128,8 +128,8 @@ def encoder_digest(source: str | None) -> str:
         path = local_checkpoint(source)
         return digest(_file_digest(path, path.stat().st_mtime_ns))
     folder = local_encoder(source, needed=["config.json"])
-    wanted = {*NEEDED_FILES, *TOKENIZER_FILES, *WEIGHT_FILES}
-    found = [p for p in folder.iterdir() if p.name in wanted or p.suffix == ".bin"]
+    names = {*NEEDED_FILES, *TOKENIZER_FILES, *WEIGHT_FILES}
+    found = [p for p in folder.iterdir() if p.name in names or p.suffix == ".bin"]
     shards = [p for p in folder.glob("*.safetensors") if p not in found]
     return digest(
         {p.name: _file_digest(p, p.stat().st_mtime_ns) for p in [*found, *shards]}

@@ -52,12 +52,8 @@ class AtomicCheckpointer(Checkpointer):
         ---------
         meta : dict
             Plain Python values stored with the checkpoint.
-        end_of_epoch : bool
-            Whether an epoch has just ended.
         name : str
             Name of the checkpoint; required, because it is the name of a folder.
-        verbosity : int
-            Level of the log message.
 
         Raises
         ------
@@ -118,8 +114,6 @@ def best_checkpoints(checkpointer: Checkpointer, k: int) -> list[Checkpoint]:
     checkpointer : Checkpointer
         The meta of its checkpoints has ``valid_accuracy``, ``epoch`` and ``is_ranked``
         (False ranks an early epoch below all later candidates).
-    k : int
-        Number of checkpoints, or fewer if there are fewer.
     """
     return sorted(
         checkpointer.list_checkpoints(),
@@ -152,12 +146,8 @@ def load_average(
 
     Arguments
     ---------
-    checkpointer : Checkpointer
-        Holder of the checkpoints.
     modules : dict[str, torch.nn.Module]
         Modules by the name of their recoverable. Weights are loaded strictly.
-    k : int
-        Number of checkpoints.
 
     Returns
     -------

@@ -21,16 +21,12 @@ Step = tuple[torch.Tensor, torch.Tensor, int]  # loss, correct, utterances
 
 
 def log_steps(path: str | Path, epoch: int, steps: Sequence[Step]) -> float:
-    """Append the steps of an epoch to the file; every process must call it.
+    """Append the steps of an epoch to a CSV file; every process must call it.
 
     An epoch that is repeated after a kill replaces its earlier rows.
 
     Arguments
     ---------
-    path : str | Path
-        The file; it is created if missing.
-    epoch : int
-        Number of the epoch.
     steps : Sequence[Step]
         For each step of this process, the loss, the number of correctly classified
         utterances, and the number of utterances.

@@ -8,7 +8,7 @@ is ``"text"`` is called with a list of transcripts, and its ``hop_samples`` is N
 output for an utterance does not depend on the other utterances in the batch.
 
 An upstream whose models can be exported also has ``without_weights()``, which returns
-plain values that its class accepts in place of ``source``.
+plain values that its class accepts as ``source``.
 
 Classes are imported on first use: some need transformers, which takes longer to import
 than PyTorch.

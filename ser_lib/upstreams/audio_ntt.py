@@ -97,8 +97,6 @@ class AudioNtt2020(nn.Module):
     ---------
     dim : int
         Size of a frame: 2048, 512 or 256 in the papers.
-    dropout : float
-        Dropout between the linear layers.
 
     Example
     -------

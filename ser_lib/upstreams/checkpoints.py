@@ -215,15 +215,6 @@ def _read(path: str | Path) -> object:
 def entries(content: Mapping, names: tuple[str, ...], source: str | Path) -> list:
     """Return some entries of a checkpoint, each of which must be a dictionary.
 
-    Arguments
-    ---------
-    content : Mapping
-        A checkpoint or a part of it.
-    names : tuple[str, ...]
-        Keys that it must have.
-    source : str | Path
-        The file, for the message.
-
     Raises
     ------
     ValueError

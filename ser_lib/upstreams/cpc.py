@@ -40,11 +40,6 @@ class ChannelNorm(nn.Module):
 
     ``torch.nn.LayerNorm`` divides by the number of channels, this norm by one less.
 
-    Arguments
-    ---------
-    n_channels : int
-        Channels of a frame.
-
     Example
     -------
     >>> ChannelNorm(2)(torch.tensor([[[1.0], [3.0]]])).flatten().detach()

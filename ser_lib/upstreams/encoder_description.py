@@ -87,13 +87,6 @@ KEYS = {
 def describe_encoder(config: Mapping, preprocessor: Mapping) -> dict[str, dict]:
     """Describe an encoder from the contents of its two settings files.
 
-    Arguments
-    ---------
-    config : Mapping
-        Content of ``config.json``.
-    preprocessor : Mapping
-        Content of ``preprocessor_config.json``.
-
     Returns
     -------
     dict[str, dict]
@@ -113,12 +106,7 @@ def describe_encoder(config: Mapping, preprocessor: Mapping) -> dict[str, dict]:
 
 
 def check_encoder(description: Mapping) -> None:
-    """Check that a description has only the allowed keys and a supported encoder.
-
-    Arguments
-    ---------
-    description : Mapping
-        As returned by :func:`describe_encoder`.
+    """Check that :func:`describe_encoder` could have returned a description.
 
     Raises
     ------

@@ -24,6 +24,7 @@ from ser_lib.upstreams.encoder import SpeechEncoder
 from ser_lib.upstreams.encoder_description import check_encoder, describe_encoder
 from ser_lib.upstreams.frames import time_mask
 from ser_lib.upstreams.layers import LayerSum
+from ser_lib.upstreams.native import shortest_input
 from ser_lib.upstreams.padding import (
     Convolved,
     PaddedWaveforms,
@@ -164,7 +165,8 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
         self.layer_sum = self._make_layer_sum() if layer == "sum" else None
         self.dim = config.hidden_size
         self.hop_samples = math.prod(config.conv_stride)
-        self.min_samples = _receptive_field(config.conv_kernel, config.conv_stride)
+        layers = zip(config.conv_kernel, config.conv_stride, strict=True)
+        self.min_samples = shortest_input([(*layer, 0) for layer in layers])
         # Used only by SpecAugment, which is off. Distributed training fails on
         # trainable parameters that get no gradient.
         if hasattr(self.model, "masked_spec_embed"):
@@ -260,12 +262,3 @@ def _encoder_folder(source: str | Mapping[str, dict]) -> Iterator[Path]:
             Path(folder, name).write_text(json.dumps(source[name]), encoding="utf-8")
         with named_settings("the description of the encoder"):
             yield Path(folder)
-
-
-def _receptive_field(kernels: list[int], strides: list[int]) -> int:
-    """Return the samples that one frame sees: 400 for the published encoders."""
-    field, hop = 1, 1
-    for kernel, stride in zip(kernels, strides, strict=True):
-        field += (kernel - 1) * hop
-        hop *= stride
-    return field

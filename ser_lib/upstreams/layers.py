@@ -11,11 +11,6 @@ class LayerSum(nn.Module):
     3.3): a softmax over one learnable number per layer, all initially zero, so that
     training starts from the plain mean. The layers are not normalised.
 
-    Arguments
-    ---------
-    n_layers : int
-        Number of hidden states.
-
     Example
     -------
     >>> layer_sum = LayerSum(2)

@@ -141,8 +141,6 @@ def check_options(
         Training options in the checkpoint.
     supported : Mapping[str, tuple]
         The supported values of each option; the first is the default.
-    path : str | Path
-        The file, for the message.
 
     Raises
     ------

@@ -34,13 +34,7 @@ class PaddedWaveforms(NamedTuple):
 
 
 class Convolved(NamedTuple):
-    """Cached output of the convolutions, which they return unchanged.
-
-    Arguments
-    ---------
-    frames : (batch, channels, time) torch.Tensor
-        Frames.
-    """
+    """Cached (batch, channels, time) output of the convolutions, returned unchanged."""
 
     frames: torch.Tensor
 
@@ -50,11 +44,6 @@ class PaddedConvolutions(nn.Module):
 
     Replaces the module of transformers, whose layers it takes over under their own
     names. That module also computes the gradient of the waveform, which is not needed.
-
-    Arguments
-    ---------
-    feature_extractor : nn.Module
-        The module of transformers.
     """
 
     def __init__(self, feature_extractor: nn.Module) -> None:
@@ -126,11 +115,6 @@ class PaddedPositions(nn.Module):
     would take for speech. The transformer sets the padding to zero before it computes
     positions, so frames of zeros are padding. Replaces the module of transformers,
     whose layers it takes over under their own names.
-
-    Arguments
-    ---------
-    positions : nn.Module
-        The module of transformers (data2vec).
     """
 
     def __init__(self, positions: nn.Module) -> None:

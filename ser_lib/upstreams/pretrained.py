@@ -49,11 +49,6 @@ _WRONG_SETTINGS = (
 def named_settings(folder: str | Path) -> Iterator[None]:
     """Name the folder in errors that transformers raises for invalid settings.
 
-    Arguments
-    ---------
-    folder : str | Path
-        The folder of ``config.json`` and the other settings.
-
     Raises
     ------
     ValueError
@@ -91,12 +86,6 @@ def load_pretrained(
 
     Arguments
     ---------
-    auto_class : type
-        Such as ``AutoModel``.
-    folder : str | Path
-        Folder of the weights.
-    config : PreTrainedConfig
-        Configuration of the model.
     heads : Sequence[str]
         Prefixes of weights that the files may hold in addition to the model's own:
         heads of other tasks, which are not loaded.

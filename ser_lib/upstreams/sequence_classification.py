@@ -110,11 +110,11 @@ class SequenceClassificationUpstream(HuggingFaceUpstream):
         if not self._is_loaded:
             return
         names = [name for _, name in sorted(self.model.config.id2label.items())]
-        wanted = [self.label_names.get(label, label) for label in labels]
-        if sorted(names) != sorted(wanted):
+        needed = [self.label_names.get(label, label) for label in labels]
+        if sorted(names) != sorted(needed):
             raise ValueError(
                 f"The classifier of {self.model.config.name_or_path} has the labels "
-                f"{names} (id2label in its config.json), but the model needs {wanted}. "
+                f"{names} (id2label in its config.json), but the model needs {needed}. "
                 f"Set label_names (our label: the name there) for each of {labels}."
             )
         if classifier.in_features != self.dim:
@@ -123,7 +123,7 @@ class SequenceClassificationUpstream(HuggingFaceUpstream):
                 f"{self.dim}, that of the model {classifier.in_features}. Use only "
                 f"this upstream, with the mean over time as aggregator."
             )
-        rows = [names.index(name) for name in wanted]
+        rows = [names.index(name) for name in needed]
         classifier.load_state_dict(
             {key: value[rows] for key, value in self._classifier.items()}
         )

@@ -16,12 +16,8 @@ def load_strictly(
 
     Arguments
     ---------
-    module : torch.nn.Module
-        The network.
     state : Mapping[str, torch.Tensor]
         Weights by the names in the module's ``state_dict``.
-    source : str | Path
-        The file they come from, for the message.
 
     Raises
     ------
@@ -69,10 +65,6 @@ def check_shapes(
     ---------
     module : torch.nn.Module
         The network; it may be on the device "meta", where weights take no memory.
-    shapes : Mapping[str, tuple[int, ...]]
-        The shape of each weight in the file.
-    source : str | Path
-        The file, for the message.
 
     Raises
     ------
