@@ -121,7 +121,7 @@ class FoldRun:
         return FoldRun(settings, self.fold, self.run_opts)
 
     def frames_folder(self, upstream: str) -> Path:
-        """Return the folder of a fine-tuned upstream's frames, shared likewise."""
+        """Return the folder of the frames of a fine-tuned upstream."""
         finetuning = self.finetuning(upstream)
         parts = [
             settings_key(finetuning.settings, self.run_opts),
