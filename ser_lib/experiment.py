@@ -1,8 +1,7 @@
 """One experiment, from corpus files to a report: the main path of the recipes.
 
-``run`` is the whole of it: the corpus is read and split (``prepare``), each fold is
-trained and tested unless it has been (``FoldRun.evaluate``), and the folds make a
-report.
+``run`` reads and splits the corpus (``prepare``), trains and tests each fold that is
+not finished (``FoldRun.evaluate``), and reports on the folds.
 """
 
 from pathlib import Path
@@ -64,14 +63,10 @@ def run_folds(
 
     Arguments
     ---------
-    settings : Settings
-        Settings of the experiment.
     folds : list[Fold]
-        All folds of the corpus, as :func:`prepare` gives them.
-    run_opts : RunOptions
-        Run options.
+        All folds of the corpus, as returned by :func:`prepare`.
     progress : str
-        What the line that announces a fold begins with.
+        Prefix of the line that announces a fold.
     """
     output_folder = Path(settings["output_folder"])
     create_experiment_directory(output_folder)
@@ -80,21 +75,13 @@ def run_folds(
             unfinished.write_text(settings.text, encoding="utf-8")
     for fold in chosen_folds(folds, settings["folds"]):
         if if_main_process():
-            what = f"{settings['experiment']}, fold {fold.number} of {len(folds)}"
-            print(f"{progress}{what}", flush=True)
+            name = settings["experiment"]
+            print(f"{progress}{name}, fold {fold.number} of {len(folds)}", flush=True)
         FoldRun(settings, fold, run_opts).evaluate()
 
 
 def report(settings: Settings, run_opts: RunOptions) -> None:
-    """Write the report of the finished folds and print their table.
-
-    Arguments
-    ---------
-    settings : Settings
-        Settings of the experiment.
-    run_opts : RunOptions
-        Run options.
-    """
+    """Write the report of the finished folds and print their table."""
     output_folder = Path(settings["output_folder"])
     path = write_report(
         output_folder,
@@ -113,24 +100,15 @@ def report(settings: Settings, run_opts: RunOptions) -> None:
 
 
 def prepare(settings: Settings) -> list[Fold]:
-    """Read a corpus, check it, split it, audit the folds and write them down.
+    """Read a corpus, check it, split it, audit the folds and write them.
 
-    Arguments
-    ---------
-    settings : Settings
-        Settings with a corpus, its reader and splitter. Each part is written
-        to ``fold_<k>/{train,valid,test}.csv`` in their ``output_folder``.
-
-    Returns
-    -------
-    list[Fold]
-        The folds.
+    Each part is written to ``fold_<k>/{train,valid,test}.csv`` in ``output_folder``.
 
     Raises
     ------
     ValueError
-        If the corpus is not as ``corpus.yaml`` says, or if the parts of a fold have
-        something in common that its protocol forbids.
+        If the corpus does not match ``corpus.yaml``, or the parts of a fold share
+        something that the protocol forbids.
     """
     corpus = settings["corpus"]
     utterances = settings["read_corpus"]()

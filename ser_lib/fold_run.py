@@ -1,9 +1,9 @@
-"""One fold of one experiment: where it is kept, what of it is done, and how it is done.
+"""One fold of one experiment: where it is stored, what is finished, how it is run.
 
 The two stages of Morais et al. (2022), section 2, in the order in which they run::
 
     run = FoldRun(settings, fold, run_opts)
-    run.evaluate()              # does what is missing of all this:
+    run.evaluate()              # runs those of the following steps that are missing:
         run.frames(upstream)    #   fine-tune the upstream, average, compute its frames
         run.train(stores)       #   train on the frames
                                 #   average, read the test part once, write the results
@@ -43,10 +43,10 @@ from ser_lib.settings import Settings
 from ser_lib.training import (
     EmotionBrain,
     copy_steps,
+    finetuning_settings,
     make_brain,
     result_key,
     settings_key,
-    stage_settings,
 )
 from ser_lib.utils.digests import digest
 from ser_lib.utils.distributed import locked
@@ -61,8 +61,6 @@ class FoldRun:
 
     Arguments
     ---------
-    settings : Settings
-        Of the experiment.
     fold : Fold
         The fold; its digest is part of every key.
     run_opts : RunOptions
@@ -74,27 +72,27 @@ class FoldRun:
         self.fold = fold
         self.run_opts = run_opts
 
-    # ---- where it is kept, and what is done
+    # ---- where it is stored, what is finished
 
     @cached_property
     def key(self) -> str:
-        """Digest of all that can change the trained fold."""
+        """Digest of everything that can change the trained fold."""
         parts = [settings_key(self.settings, self.run_opts), fold_digest(self.fold)]
         return digest(parts)
 
     @property
     def folder(self) -> Path:
-        """Holds the checkpoints, and a file ``finished`` once the fold is trained."""
+        """Folder of the checkpoints; a file ``finished`` marks a trained fold."""
         return self._cached("trained", self.key)
 
     @property
     def output_folder(self) -> Path:
-        """Gets predictions.csv, history.csv and, last, fold.json."""
+        """Folder of predictions.csv, history.csv and, written last, fold.json."""
         return Path(self.settings["output_folder"]) / f"fold_{self.fold.number}"
 
     @property
     def info(self) -> dict:
-        """What the results depend on: the first entries of fold.json."""
+        """The first entries of fold.json, on which the results depend."""
         return {
             "experiment": self.settings["experiment"],
             "corpus": self.settings["corpus"]["name"],
@@ -106,49 +104,41 @@ class FoldRun:
 
     @property
     def is_trained(self) -> bool:
-        """Whether all epochs are done."""
+        """Whether all epochs are finished."""
         return (self.folder / "finished").is_file()
 
     @property
     def is_tested(self) -> bool:
-        """Whether the results of these settings on this data are there."""
+        """Whether results of these settings on this data exist."""
         return not fold_fault(self.output_folder, self.info)
 
     def finetuning(self, upstream: str) -> "FoldRun":
         """Return the run that fine-tunes an upstream on this fold.
 
-        Arguments
-        ---------
-        upstream : str
-            A key of the block ``finetuned``.
-
-        Returns
-        -------
-        FoldRun
-            Experiments that fine-tune alike share it.
+        Experiments that fine-tune with the same settings share it.
         """
-        settings = stage_settings(self.settings, upstream)
+        settings = finetuning_settings(self.settings, upstream)
         return FoldRun(settings, self.fold, self.run_opts)
 
     def frames_folder(self, upstream: str) -> Path:
-        """Return the folder of the frames of a fine-tuned upstream, shared likewise."""
-        stage = self.finetuning(upstream)
+        """Return the folder of the frames of a fine-tuned upstream."""
+        finetuning = self.finetuning(upstream)
         parts = [
-            settings_key(stage.settings, self.run_opts),
+            settings_key(finetuning.settings, self.run_opts),
             self._n_averaged(upstream),
             fold_digest(self.fold),
         ]
-        return stage._cached("frames", digest(parts))
+        return finetuning._cached("frames", digest(parts))
 
-    # ---- how it is done
+    # ---- how it is run
 
     def evaluate(self) -> None:
-        """Train the fold if need be, read its test part once, and write the results."""
+        """Train the fold if needed, read its test part once, and write the results."""
         fault = fold_fault(self.output_folder, self.info)
         if not fault:
             logger.info("Fold %d is finished: nothing to do.", self.fold.number)
             return
-        ddp_barrier()  # all have looked
+        ddp_barrier()  # all processes have read the results
         self._discard_results(fault)
         stores = {name: self.frames(name) for name in self.settings["finetuned"]}
         brain, loaders = self.train(stores)
@@ -158,7 +148,7 @@ class FoldRun:
             self._write_results(brain, predictions)
 
     def frames(self, upstream: str) -> FrameStore:
-        """Find the frames of a fine-tuned upstream, or fine-tune it and compute them.
+        """Return the frames of a fine-tuned upstream, computing missing ones.
 
         Arguments
         ---------
@@ -177,12 +167,12 @@ class FoldRun:
             except FileNotFoundError:
                 pass
             except ValueError as error:
-                logger.warning("%s It is computed again.", error)
-            ddp_barrier()  # all have looked before anything is written
-            stage = self.finetuning(upstream)
-            brain, _ = stage.train()
+                logger.warning("%s Computing the frames again.", error)
+            ddp_barrier()  # all processes have checked before anything is written
+            finetuning = self.finetuning(upstream)
+            brain, _ = finetuning.train()
             brain.load_average(self._n_averaged(upstream))
-            stage._write_frames(brain, folder)
+            finetuning._write_frames(brain, folder)
         del brain
         gc.collect()
         torch.cuda.empty_cache()
@@ -191,17 +181,17 @@ class FoldRun:
     def train(
         self, stores: Mapping[str, FrameStore] | None = None
     ) -> tuple[EmotionBrain, dict[str, DataLoader]]:
-        """Train the fold, resume its training, or find it trained.
+        """Train the fold, or resume its training, unless it is trained.
 
         Arguments
         ---------
         stores : Mapping[str, FrameStore] | None
-            The frames of each fine-tuned upstream; None if there is none.
+            The frames of each fine-tuned upstream; None if there are none.
 
         Returns
         -------
         EmotionBrain
-            Its checkpoints hold the training.
+            Its checkpointer holds the checkpoints of the training.
         dict[str, DataLoader]
             Loaders of the parts: train, valid, test.
 
@@ -223,9 +213,9 @@ class FoldRun:
             loaders = make_loaders(hparams, self.fold, inputs)
             brain.train_sampler = loaders["train"].batch_sampler
             if not self.is_trained:
-                what = self.fold.number, self.settings["experiment"]
-                logger.info("Training fold %d of %s.", *what)
-                valid = loaders.get("valid")  # None: the fold validates nothing
+                name = self.settings["experiment"]
+                logger.info("Training fold %d of %s.", self.fold.number, name)
+                valid = loaders.get("valid")  # None if the fold has no such part
                 brain.fit(hparams["epoch_counter"], loaders["train"], valid)
                 (self.folder / "finished").touch()
         return brain, loaders
@@ -240,13 +230,13 @@ class FoldRun:
         return self.settings["finetuned"][upstream]["averaged_checkpoints"]
 
     def _save_settings(self) -> None:
-        """Write the settings beside the checkpoints, where an export reads them."""
+        """Write the settings next to the checkpoints, where an export reads them."""
         if if_main_process():
             with atomic_path(self.folder / "hyperparams.yaml") as unfinished:
                 unfinished.write_text(self.settings.text, encoding="utf-8")
 
     def _write_frames(self, brain: EmotionBrain, folder: Path) -> None:
-        """Write the frames of the one upstream that was fine-tuned."""
+        """Write the frames of the fine-tuned upstream."""
         ((_, encoder),) = brain.upstreams.items()
         utterances = [*self.fold.train, *self.fold.valid, *self.fold.test]
         check_space(folder, utterances, encoder, self.settings["sample_rate_hz"])
@@ -263,15 +253,16 @@ class FoldRun:
         write_shared_frames(folder, encoder.dim, frames)
 
     def _discard_results(self, fault: str) -> None:
-        """Remove fold.json before anything changes: it ends a finished fold."""
+        """Remove fold.json, which marks a finished fold, before anything changes."""
         path = self.output_folder / "fold.json"
         if if_main_process() and path.is_file():
-            number = self.fold.number
-            logger.warning("The results of fold %d are replaced: %s", number, fault)
+            logger.warning(
+                "Replacing the results of fold %d: %s", self.fold.number, fault
+            )
             path.unlink()
 
     def _write_results(self, brain: EmotionBrain, predictions: pd.DataFrame) -> None:
-        """Write predictions and learning curves and, when they are there, fold.json."""
+        """Write predictions and learning curves, then fold.json."""
         folder, truth = self.output_folder, {u.id: u for u in self.fold.test}
         speakers = [truth[i].speaker for i in predictions["id"]]
         predictions.insert(1, "speaker", speakers)

@@ -1,9 +1,9 @@
-"""The model: upstreams, branches of aggregated frames, one linear classifier.
+"""The model: upstreams, branches that aggregate their frames, one linear classifier.
 
-Morais et al. (2022), section 2: an upstream gives frames, an aggregator turns them
-into one embedding, a linear layer classifies. A **branch** joins the frames of its
-upstreams (early fusion) and aggregates them; the embeddings of all branches are
-joined (late fusion) and classified.
+Morais et al. (2022), section 2: an upstream computes frames, an aggregator turns them
+into one embedding, a linear layer classifies it. A **branch** concatenates the frames
+of its upstreams (early fusion) and aggregates them; the embeddings of all branches are
+concatenated (late fusion) and classified.
 """
 
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -15,14 +15,14 @@ from ser_lib.upstreams import Frames, align_frames, frame_ratios
 
 
 class Branch(nn.Module):
-    """Frames of one or more upstreams, joined and aggregated to one embedding.
+    """Frames of one or more upstreams, concatenated and aggregated to one embedding.
 
     Arguments
     ---------
     upstreams : Mapping[str, nn.Module]
-        The upstreams whose frames are joined, in this order.
+        The upstreams whose frames are concatenated, in this order.
     aggregator : Callable
-        Called with ``input_size``, gives the aggregator module.
+        Called with ``input_size``, returns the aggregator module.
 
     Raises
     ------
@@ -42,19 +42,7 @@ class Branch(nn.Module):
         self.output_size = self.aggregator.output_size
 
     def forward(self, frames: Mapping[str, Frames]) -> torch.Tensor:
-        """Join and aggregate.
-
-        Arguments
-        ---------
-        frames : Mapping[str, Frames]
-            Frames of each upstream.
-
-        Returns
-        -------
-        (batch, output_size) torch.Tensor
-            One embedding an utterance.
-
-        """
+        """Return (batch, output_size) embeddings from the frames of each upstream."""
         streams = {name: frames[name] for name in self.upstreams}
         if len(streams) == 1:
             return self.aggregator(*streams.values())
@@ -62,16 +50,12 @@ class Branch(nn.Module):
 
 
 class Downstream(nn.Module):
-    """Branches and classifier: all of the model but its upstreams.
+    """Branches and classifier: everything in the model except its upstreams.
 
     Arguments
     ---------
     branches : Sequence[Branch]
-        The branches; their embeddings are joined in this order.
-    n_labels : int
-        Number of classes.
-    dropout : float
-        Share of the embedding that is dropped in training.
+        The branches; their embeddings are concatenated in this order.
     """
 
     def __init__(
@@ -84,54 +68,21 @@ class Downstream(nn.Module):
         self.classifier = nn.Linear(embedding_size, n_labels)
 
     def embed(self, frames: Mapping[str, Frames]) -> torch.Tensor:
-        """Give the utterance embedding that the classifier sees.
-
-        Arguments
-        ---------
-        frames : Mapping[str, Frames]
-            Frames of each upstream.
-
-        Returns
-        -------
-        (batch, embedding_size) torch.Tensor
-            Embeddings of all branches, side by side.
-        """
+        """Return the (batch, embedding_size) embeddings that the classifier reads."""
         return torch.cat([branch(frames) for branch in self.branches], dim=-1)
 
     def forward(self, frames: Mapping[str, Frames]) -> torch.Tensor:
-        """Classify.
-
-        Arguments
-        ---------
-        frames : Mapping[str, Frames]
-            Frames of each upstream.
-
-        Returns
-        -------
-        (batch, n_labels) torch.Tensor
-            Logits.
-        """
+        """Return (batch, n_labels) logits."""
         return self.classifier(self.dropout(self.embed(frames)))
 
 
 class Upstreams(nn.ModuleDict):
-    """All upstreams of a model, run on the same utterances.
-
-    Takes a mapping from names to upstreams.
-    """
+    """All upstreams of a model by name, run on the same utterances."""
 
     def without(self, names: Container[str]) -> "Upstreams":
-        """Give the upstreams but for some, as when their frames are stored.
+        """Return the upstreams except some, such as those whose frames are stored.
 
-        Arguments
-        ---------
-        names : Container[str]
-            Names of those to leave out.
-
-        Returns
-        -------
-        Upstreams
-            The others; they are shared, not copied.
+        The modules are shared, not copied.
         """
         return Upstreams({n: u for n, u in self.items() if n not in names})
 
@@ -146,16 +97,16 @@ class Upstreams(nn.ModuleDict):
         wav_lens: torch.Tensor | None,
         texts: list[str] | None = None,
     ) -> dict[str, Frames]:
-        """Run every upstream on what it reads.
+        """Run every upstream on its input.
 
         Arguments
         ---------
         wavs : (batch, samples) torch.Tensor
-            Padded waveforms; None where no upstream reads them.
+            Padded waveforms; None if no upstream reads them.
         wav_lens : (batch,) torch.Tensor
-            Relative lengths.
+            Lengths as fractions of the padded length.
         texts : list[str]
-            Transcripts; None where no upstream reads them.
+            Transcripts; None if no upstream reads them.
 
         Returns
         -------
@@ -185,7 +136,7 @@ class EmotionModel(nn.Module):
     dropout : float
         Dropout before the classifier.
     classifier_from : str | None
-        Name of an upstream whose checkpoint holds a classifier to start from; None
+        Name of an upstream whose checkpoint contains a classifier to start from; None
         starts from random weights.
 
     Example
@@ -216,19 +167,19 @@ class EmotionModel(nn.Module):
             [self._branch(**branch) for branch in branches], len(self.labels), dropout
         )
         if classifier_from is not None:
-            self._check_known([classifier_from], "The classifier")
+            self._check_upstreams([classifier_from], "The classifier")
             source = self.upstreams[classifier_from]
             source.initialise_classifier(self.downstream.classifier, self.labels)
 
     def _branch(self, upstreams: list[str], aggregator: Callable) -> Branch:
-        self._check_known(upstreams, "A branch")
+        self._check_upstreams(upstreams, "A branch")
         return Branch({name: self.upstreams[name] for name in upstreams}, aggregator)
 
-    def _check_known(self, names: Sequence[str], who: str) -> None:
+    def _check_upstreams(self, names: Sequence[str], user: str) -> None:
         unknown = [name for name in names if name not in self.upstreams]
         if unknown:
             raise ValueError(
-                f"{who} asks for the upstreams {unknown}; the model has "
+                f"{user} uses the upstreams {unknown}; the model has "
                 f"{list(self.upstreams)}."
             )
 
@@ -238,20 +189,5 @@ class EmotionModel(nn.Module):
         wav_lens: torch.Tensor | None,
         texts: list[str] | None = None,
     ) -> torch.Tensor:
-        """Classify utterances.
-
-        Arguments
-        ---------
-        wavs : (batch, samples) torch.Tensor
-            Padded waveforms; None for a model of text alone.
-        wav_lens : (batch,) torch.Tensor
-            Relative lengths.
-        texts : list[str]
-            Transcripts, where an upstream reads them.
-
-        Returns
-        -------
-        (batch, n_labels) torch.Tensor
-            Logits in the order of ``labels``.
-        """
+        """Return (batch, n_labels) logits in the order of ``labels``; see Upstreams."""
         return self.downstream(self.upstreams(wavs, wav_lens, texts))

@@ -1,4 +1,4 @@
-"""What a model gives: finite numbers, or an error that names the utterances."""
+"""Check that the outputs of a model are finite."""
 
 from collections.abc import Sequence
 
@@ -6,21 +6,19 @@ import torch
 
 
 def check_outputs(values: torch.Tensor, names: Sequence[str], what: str) -> None:
-    """Refuse outputs with NaN or infinity: no label can be read from them.
+    """Refuse outputs with NaN or infinity, naming their utterances.
 
     Arguments
     ---------
     values : (..., batch, size) torch.Tensor
         Logits or embeddings.
-    names : Sequence[str]
-        The utterances of the batch.
     what : str
-        What the message calls the values.
+        Name of the values in the message.
 
     Raises
     ------
     ValueError
-        If those of an utterance are not all finite.
+        If the values of an utterance are not all finite.
 
     Example
     -------
@@ -38,8 +36,8 @@ def check_outputs(values: torch.Tensor, names: Sequence[str], what: str) -> None
     bad = [name for name, is_finite in zip(names, rows, strict=True) if not is_finite]
     more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
     raise ValueError(
-        f"The model gives {what} that are not finite (NaN or infinity) for {len(bad)} "
-        f"of {len(names)} utterances: {', '.join(bad[:5])}{more}. The samples are "
-        f"finite; a weight is not, or training has diverged (lower its learning "
-        f"rates), or numbers grow too large for the precision."
+        f"The model computed {what} that are not finite (NaN or infinity) for "
+        f"{len(bad)} of {len(names)} utterances: {', '.join(bad[:5])}{more}. The "
+        f"samples are finite, so a weight is not, training diverged (lower the "
+        f"learning rates), or values overflow the precision."
     )

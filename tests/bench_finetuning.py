@@ -1,14 +1,13 @@
-"""What an epoch of fine-tuning costs. Run by hand, on a GPU:
+"""The cost of an epoch of fine-tuning. Run by hand, on a GPU:
 
     python tests/bench_finetuning.py                        (base and large)
-    python tests/bench_finetuning.py --utterances 200       (a part of the epoch)
+    python tests/bench_finetuning.py --utterances 200       (part of an epoch)
 
-Encoders in the shapes of HuBERT-base and -large with random weights (time does not
-depend on them), in bf16, on made-up audio whose durations are drawn like those of
-IEMOCAP's fold 1 (3,556 training utterances). Prints seconds an epoch, utterances a
-second, peak memory, and the share of the chip's rate of matrix products, which is
-measured in the same run. SpeechBrain's own recipe reports 194 s an epoch for the base
-size on a V100.
+Encoders in the shapes of HuBERT-base and -large with random weights (which do not
+affect the time), in bf16, on synthetic audio with durations like those of IEMOCAP's
+fold 1 (3,556 training utterances). Prints seconds per epoch, utterances per second,
+peak memory, and the share of the chip's matrix product rate, which is measured in the
+same run. SpeechBrain's own recipe reports 194 s per epoch for the base size on a V100.
 
 Against that recipe, on a GPU or a CPU, from a checkout of SpeechBrain
 (https://github.com/speechbrain/speechbrain):
@@ -16,15 +15,15 @@ Against that recipe, on a GPU or a CPU, from a checkout of SpeechBrain
     python tests/bench_finetuning.py --speechbrain_script \\
         speechbrain/recipes/IEMOCAP/emotion_recognition/train_with_wav2vec2.py
     ... --durations manifest.csv                            (column duration_s)
-    ... --batch_size 4                                      (as theirs, in place of 16)
+    ... --batch_size 4                                      (like theirs, not 16)
     ... --frozen_cache_gb 4                                (frozen convolutions once)
     ... --precision bf16                                    (ours; theirs stays fp32)
 
-Both train the same encoder on the same noise, each with its own settings, on a CPU with
-one thread and with two: epochs in turns, after one of each that is not counted. Without
-``--durations`` they are drawn as above. Prints the utterances a second and the ratio of
-ours to theirs, by the clock and by CPU time (workers included), which other programs on
-the machine disturb less.
+Both train the same encoder on the same noise, each with its own settings; on a CPU,
+with one thread and with two. Epochs alternate, after an untimed one of each. Without
+``--durations``, durations are drawn as above. Prints utterances per second and the
+ratio of ours to theirs, in wall-clock time and in CPU time (including workers), which
+other programs on the machine disturb less.
 """
 
 import argparse
@@ -69,7 +68,7 @@ SHAPES = {
 
 @contextmanager
 def encoder_folder(shape: str) -> Iterator[Path]:
-    """Write an encoder with random weights, and remove it at the end."""
+    """Write an encoder with random weights, and delete it at the end."""
     is_large = SHAPES[shape].feat_extract_norm == "layer"
     with tempfile.TemporaryDirectory() as folder:
         HubertModel(SHAPES[shape]).save_pretrained(folder)
@@ -80,7 +79,7 @@ def encoder_folder(shape: str) -> Iterator[Path]:
 
 
 def matrix_rate(device: str, size: int = 8192) -> float:
-    """Measure multiply-adds a second of a square bf16 product."""
+    """Measure multiply-adds per second of a square bf16 product."""
     a = torch.randn(size, size, device=device, dtype=torch.bfloat16)
     for _ in range(3):
         a @ a
@@ -98,7 +97,7 @@ def _wait(device: str) -> None:
 
 
 def multiply_adds(upstream: HuggingFaceUpstream, seconds: float) -> float:
-    """Count those of the transformer's linear layers, forward and backward."""
+    """Count multiply-adds of the transformer's linear layers, forward and backward."""
     weights = sum(
         m.weight.numel()
         for m in upstream.model.encoder.modules()
@@ -108,7 +107,7 @@ def multiply_adds(upstream: HuggingFaceUpstream, seconds: float) -> float:
 
 
 def time_epoch(model: EmotionModel, durations_s: np.ndarray, device: str) -> float:
-    """Time fine-tuning over all batches."""
+    """Time fine-tuning on all batches."""
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-5)
     model.train().to(device)
@@ -130,7 +129,7 @@ def time_epoch(model: EmotionModel, durations_s: np.ndarray, device: str) -> flo
 
 
 def time_on_gpu(shape: str, durations_s: np.ndarray, device: str, rate: float) -> None:
-    """Print what an epoch costs."""
+    """Print the cost of an epoch."""
     with encoder_folder(shape) as folder:
         upstream = HuggingFaceUpstream(str(folder))
     branch = {"upstreams": ["upstream"], "aggregator": MeanPooling}
@@ -154,7 +153,7 @@ def time_on_gpu(shape: str, durations_s: np.ndarray, device: str, rate: float) -
 
 
 def clock_and_cpu_s() -> np.ndarray:
-    """Read the clock, and the CPU time of this process and its past workers."""
+    """Return wall-clock time, and CPU time of this process and its past workers."""
     used = [getrusage(who) for who in (RUSAGE_SELF, RUSAGE_CHILDREN)]
     cpu_s = sum(u.ru_utime + u.ru_stime for u in used)
     return np.array([time.perf_counter(), cpu_s])
@@ -201,7 +200,7 @@ def compare(
 def drawn_durations_s(options: argparse.Namespace, n: int) -> np.ndarray:
     """Draw durations from a file or, without one, from a distribution like IEMOCAP's.
 
-    That is lognormal, with a median of 3.5 s, a mean of 4.2 s and limits of 0.6 s and
+    It is lognormal, with a median of 3.5 s, a mean of 4.2 s and limits of 0.6 s and
     34.1 s.
     """
     generator = np.random.default_rng(0)
@@ -212,7 +211,7 @@ def drawn_durations_s(options: argparse.Namespace, n: int) -> np.ndarray:
 
 
 def main() -> None:
-    """Print a line for each shape."""
+    """Print one line per shape."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--utterances", type=int, help="default: 3556, or 256 on a CPU")
     parser.add_argument("--durations", type=Path, help="CSV with a column duration_s")

@@ -1,23 +1,23 @@
-"""How fast files are recognised, as ratios within one run. Run by hand:
+"""The speed of classifying files, as ratios within one run. Run by hand:
 
     python tests/bench_inference.py            (some minutes on two cores)
-    python tests/bench_inference.py --quick    (no base-shaped encoder, few files)
+    python tests/bench_inference.py --quick    (no base-sized encoder, few files)
     python tests/bench_inference.py --models shipped --files 500
 
-Four ways, on files of made-up speech of 1 to 10 s, reading included:
+Four ways, on files of synthetic speech of 1 to 10 s, reading included:
 
-1. a loop over ``classify_file`` of a model that SpeechBrain's ``foreign_class`` loaded;
+1. a loop over ``classify_file`` of a model loaded by SpeechBrain's ``foreign_class``;
 2. ``EmotionRecognizer.classify_files``;
-3. onnxruntime. The graph takes no padding, so it is given one file at a time;
+3. onnxruntime. The graph takes no padding, so it gets one file at a time;
 4. ``classify_files`` with the linear layers in int8, quantised dynamically. Their
-   scales are those of a whole batch, so results depend a little on the batch.
+   scales are computed over a batch, so results depend slightly on the batch.
 
-Three models: HuBERT tiny and in the shape of base, with random weights (time does not
-depend on them; where labels agree in int8 does), and the one in the tree, whose layers
-are convolutions but for the last. "Same labels" are those that the loop gives.
+Three models: HuBERT in a tiny and in the base size, with random weights (which do not
+affect the time, but affect where int8 labels agree), and the one in ``pretrained``,
+whose layers are convolutions except for the last. "Same labels" compares with the loop.
 
-Expected on two cores: 2 for the small models. An encoder of base size keeps both cores
-at their products of matrices with one file already, so there is little to gain.
+Expected on two cores: a ratio of 2 for the small models. A base-sized encoder already
+keeps both cores busy with one file, so there is little to gain.
 """
 
 import argparse
@@ -56,7 +56,7 @@ Way = Callable[[list[Path]], list[str]]  # from files to labels
 
 
 def write_model(name: str, folder: Path) -> Path:
-    """Give the folder of a model, which is written unless it is the shipped one."""
+    """Return the folder of a model, writing it unless it is the shipped one."""
     if name == "shipped":
         return SHIPPED
     if name == "tiny":
@@ -69,7 +69,7 @@ def write_model(name: str, folder: Path) -> Path:
 
 
 def write_files(folder: Path, durations_s: np.ndarray) -> list[Path]:
-    """Write made-up speech: what four speakers say in all emotions, end to end."""
+    """Write synthetic speech: four speakers, all emotions, concatenated."""
     rng = np.random.default_rng(0)
     speakers = [make_speaker(gender, rng) for gender in "FMFM"]
     paths = []
@@ -88,7 +88,7 @@ def write_files(folder: Path, durations_s: np.ndarray) -> list[Path]:
 
 
 def ways_of(model: Path, folder: Path, files: list[Path]) -> dict[str, Way]:
-    """Give the four ways by name, the loop first; models are adapted to the files."""
+    """Return the four ways by name, the loop first; models are adapted to the files."""
     plain = foreign_class(
         source=str(model),
         pymodule_file="custom_interface.py",
@@ -114,7 +114,7 @@ def ways_of(model: Path, folder: Path, files: list[Path]) -> dict[str, Way]:
 
 
 def spread_labels(recognizers: list[EmotionRecognizer], files: list[Path]) -> None:
-    """Move the classifier to where embeddings are, or all files would get one label."""
+    """Center the classifier on the embeddings, so that files get different labels."""
     first = recognizers[0]
     wavs = [first.load_audio(path) for path in files]
     mean = torch.cat([first.encode_batch(wav) for wav in wavs]).mean(0)
@@ -124,14 +124,14 @@ def spread_labels(recognizers: list[EmotionRecognizer], files: list[Path]) -> No
 
 
 def in_batches(recognizer: EmotionRecognizer) -> Way:
-    """Give the way through our batches."""
+    """Return the way that uses our batches."""
     return lambda paths: [
         labels[0] for *_, labels in recognizer.classify_files(paths, progressbar=False)
     ]
 
 
 def with_onnx(recognizer: EmotionRecognizer, path: Path) -> Way:
-    """Give the way through onnxruntime; files are read as for the others."""
+    """Return the way that uses onnxruntime; files are read as for the others."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(
@@ -150,7 +150,7 @@ def with_onnx(recognizer: EmotionRecognizer, path: Path) -> Way:
 
 
 def print_times(ways: dict[str, Way], warm_up: list[Path], paths: list[Path]) -> None:
-    """Time each way over all files, and compare it with the first."""
+    """Time each way on all files, and compare it with the first."""
     audio_s = sum(soundfile.info(path).duration for path in paths)
     print(
         f"{'':36}{'files/s':>9}{'real-time factor':>18}{'ratio':>8}{'same labels':>13}"
@@ -171,13 +171,13 @@ def print_times(ways: dict[str, Way], warm_up: list[Path], paths: list[Path]) ->
 
 
 def main() -> None:
-    """Print a table for each model."""
+    """Print one table per model."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--models", nargs="+", choices=["tiny", "base", "shipped"])
     parser.add_argument("--files", type=int, help="how many (base: an eighth of them)")
     options = parser.parse_args()
-    warnings.simplefilter("ignore")  # what torch is about to rename
+    warnings.simplefilter("ignore")  # deprecations in torch
     torch.manual_seed(0)
     models = options.models or ["tiny", "shipped"] + ["base"] * (not options.quick)
     n_files = options.files or (16 if options.quick else 128)

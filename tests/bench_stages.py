@@ -1,14 +1,14 @@
-"""What the two stages cost, as ratios within one run. Run by hand:
+"""The cost of the two stages, as ratios within one run. Run by hand:
 
     python tests/bench_stages.py            (some minutes on two cores)
     python tests/bench_stages.py --quick    (smaller encoder and fewer utterances)
     python tests/bench_stages.py --durations manifest.csv    (column duration_s)
 
 1. An epoch of the downstream model on stored frames against one through the frozen
-   encoder (random weights in the shape of HuBERT-base: time does not depend on them).
+   encoder (random weights in the shape of HuBERT-base, which do not affect the time).
 2. Padding of length-bucketed batches against random ones.
-3. Seconds of speech that encoders must run over for the eleven rows of Table 1, with
-   shared stages against each row by itself.
+3. Encoder passes over a fold for the eleven rows of Table 1, with shared stages against
+   each row on its own.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from ser_lib.dataio import FrameStore, LengthBucketSampler, encode_all, write_fr
 from ser_lib.model import EmotionModel
 from ser_lib.settings import Settings
 from ser_lib.synthetic.encoders import write_tiny_hubert
-from ser_lib.training import stage_settings
+from ser_lib.training import finetuning_settings
 from ser_lib.upstreams import Frames, HuggingFaceUpstream
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "IEMOCAP"
@@ -34,7 +34,7 @@ RATE_HZ = 16000
 
 
 class Batch:
-    """What a loader gives: ids and padded waveforms."""
+    """Ids and padded waveforms, like a batch of a loader."""
 
     def __init__(self, indices: list[int], durations_s: np.ndarray) -> None:
         n_samples = (durations_s[indices] * RATE_HZ).astype(int)
@@ -60,7 +60,7 @@ def downstream_epoch_s(model: EmotionModel, batches: list, frames_of) -> float:
 
 
 def stored_against_frozen(durations_s: np.ndarray, quick: bool) -> float:
-    """How many times quicker an epoch is on stored frames."""
+    """Return how many times faster an epoch is on stored frames."""
     with tempfile.TemporaryDirectory() as folder:
         if quick:
             write_tiny_hubert(folder)
@@ -99,29 +99,29 @@ def stored_against_frozen(durations_s: np.ndarray, quick: bool) -> float:
 
 
 def padding_share(durations_s: np.ndarray, batches: list[list[int]]) -> float:
-    """Share of the padded seconds that is padding."""
+    """Return the share of the padded seconds that is padding."""
     padded_s = sum(len(b) * durations_s[b].max() for b in batches)
     return 1 - sum(durations_s[b].sum() for b in batches) / padded_s
 
 
 def encoder_passes(shared: bool) -> int:
-    """Passes of speech or text encoders over a fold, for the rows of Table 1.
+    """Count the encoder passes over a fold for the rows of Table 1.
 
-    A fine-tuning epoch counts as one pass and so does a downstream epoch through a
-    frozen encoder; early stops are left out. Shared, each encoder is fine-tuned once
-    and its frames are computed once.
+    A fine-tuning epoch counts as one pass, and so does a downstream epoch through a
+    frozen encoder; early stopping is ignored. If shared, each encoder is fine-tuned
+    once and its frames are computed once.
     """
     passes: dict[str, int] = {}
     for row in _rows():
         for upstream in row["finetuned"]:
-            stage = stage_settings(row, upstream)
+            stage = finetuning_settings(row, upstream)
             name = stage["experiment"]
             if shared:
                 passes[name] = stage["number_of_epochs"] + 1
             else:
                 both = stage["number_of_epochs"] + row["number_of_epochs"]
                 passes[f"{row['experiment']} {name}"] = both
-        if row["experiment"].endswith("_finetune"):  # rows 1 and 2 are stage A itself
+        if row["experiment"].endswith("_finetune"):  # rows 1 and 2
             passes.setdefault(row["experiment"], row["number_of_epochs"])
     return sum(passes.values())
 

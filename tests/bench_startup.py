@@ -1,11 +1,12 @@
-"""What classifying one file costs, beside importing PyTorch. Run by hand:
+"""The cost of classifying one file, relative to importing PyTorch. Run by hand:
 
     python tests/bench_startup.py
     python tests/bench_startup.py --runs 10 --model my_model
 
-Each command runs in a new interpreter on one thread, in turns, after one run of each
-that warms the disk cache. Prints the median CPU time (user and system) of each, and the
-ratio of the medians. The aim for the filter-bank model of the tree is at most 2.
+Each command runs in a new interpreter on one thread. Commands take turns, after one run
+of each that warms the disk cache. Prints the median CPU time (user and system) of each,
+and the ratio of the medians. The aim for the filter-bank model in ``pretrained`` is at
+most 2.
 """
 
 import argparse
@@ -24,7 +25,7 @@ MODEL = ROOT / "pretrained" / "ravdess_fbank_ecapa"
 
 
 def cpu_s(*arguments: str) -> float:
-    """Measure the CPU time of a command of the interpreter."""
+    """Measure the CPU time of a Python command."""
     before = getrusage(RUSAGE_CHILDREN)
     subprocess.run(
         [sys.executable, *arguments],

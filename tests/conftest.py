@@ -1,4 +1,4 @@
-"""Fixtures that several test files use."""
+"""Fixtures shared by several test files."""
 
 import signal
 from pathlib import Path
@@ -9,7 +9,7 @@ import torch
 
 @pytest.fixture(autouse=True)
 def _one_thread_and_a_fixed_seed():
-    """Make sums independent of the number of cores, and every test of the others."""
+    """Make sums independent of the number of cores, and tests of each other."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored under nohup
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -17,7 +17,7 @@ def _one_thread_and_a_fixed_seed():
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Real development data beside the checkout: not part of the project."""
+    """Return the folder of real development data, which is not in the project."""
     folder = Path(__file__).resolve().parents[2] / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"needs the development data (RAVDESS, SUPERB digests) in {folder}")

@@ -87,7 +87,7 @@ def test_a_save_that_fails_leaves_the_earlier_checkpoints_and_says_the_disk_is_f
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(OSError, match="No space for a checkpoint.*start the same com"):
+    with pytest.raises(OSError, match="No space for a checkpoint.*same command"):
         checkpointer.save_checkpoint(name="epoch002", meta={"epoch": 2})
     assert [p.name for p in tmp_path.iterdir()] == ["CKPT+epoch001"]
     assert epochs(checkpointer.list_checkpoints()) == [1]

@@ -13,7 +13,7 @@ from ser_lib.corpora import read_csv_table
 from ser_lib.folds.from_csv import make_folds, parts_sharing_speakers
 from ser_lib.settings import Settings
 from ser_lib.synthetic.corpora import write_table
-from ser_lib.training import settings_key, stage_settings
+from ser_lib.training import finetuning_settings, settings_key
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "Custom"
 
@@ -186,7 +186,7 @@ def test_labels_on_the_command_line_hold_everywhere(tmp_path):
 def test_the_first_stage_gets_the_table_and_the_labels(tmp_path):
     given = {"csv": str(_table(tmp_path, 2)), "labels": ["sad", "calm"]}
     settings = Settings.from_file(RECIPE / "hparams" / "hubert_ecapa.yaml", given)
-    stage = stage_settings(settings, "upstream")
+    stage = finetuning_settings(settings, "upstream")
     assert stage["csv"] == given["csv"]
     assert stage["labels"] == stage["corpus"]["labels"] == given["labels"]
     assert stage["corpus"] == settings["corpus"]

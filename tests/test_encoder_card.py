@@ -45,14 +45,14 @@ def test_the_card_says_what_was_done_and_what_the_data_allow():
     assert front["library_name"] == "transformers"
     assert "# hubert_tiny, pre-trained on RAVDESS\n" in card
     for text in (
-        "learned from 1.23 hours",
-        "Left out (patterns of files): `Actor_01/*`, `Actor_11/*`",
+        "pre-trained on 1.23 hours",
+        "Excluded files (patterns): `Actor_01/*`, `Actor_11/*`",
         "Training loss: 4.5000 in the first epoch, 3.2500 in the last",
         "Epochs: 60; seed 1986",
         "Device: cpu, 1 process(es), precision fp32",
-        "Licence of the data: CC BY-NC-SA 4.0. The weights are made from that data",
+        "Licence of the data: CC BY-NC-SA 4.0. The weights are derived from this data",
         "--hubert_source FOLDER",
-        "this one from 1.23",
+        "this one on 1.23",
     ):
         assert text in card, text
 
@@ -60,9 +60,9 @@ def test_the_card_says_what_was_done_and_what_the_data_allow():
 def test_what_nobody_stated_is_not_stated():
     info = {**INFO, "method": "apc", "excluded": []}
     card = encoder_card(settings_of("apc"), info)
-    assert "Data: not stated.\n\nLicence of the data: not stated. Find out" in card
+    assert "Data: not stated.\n\nLicence of the data: not stated. Check" in card
     assert "license: other" in card
-    assert "Left out (patterns of files): nothing" in card
+    assert "Excluded files (patterns): none" in card
     assert "hubert_source" not in card and "transformers" not in card
     assert "--family apc --upstream_source FOLDER" in card
 

@@ -9,7 +9,7 @@ from toy_table import OPTIONS, RECIPES, read_settings_once
 from ser_lib.paper_table.rows import read_rows
 from ser_lib.settings import Settings
 from ser_lib.synthetic.encoders import write_tiny_hubert
-from ser_lib.training import settings_key, stage_settings
+from ser_lib.training import finetuning_settings, settings_key
 
 pytestmark = pytest.mark.slow
 
@@ -124,11 +124,11 @@ def test_a_changed_fine_tuning_is_shared_by_its_row_and_the_rows_that_build_on_i
     key = settings_key(settings["hubert_finetune"], OPTIONS)
     stages = {"hubert_mean": "upstream", "hubert_w2v2_early": "hubert"}
     for name, upstream in stages.items():
-        stage = stage_settings(settings[name], upstream)
+        stage = finetuning_settings(settings[name], upstream)
         assert (stage["number_of_epochs"], stage["batch_size"]) == (3, 4)
         assert settings_key(stage, OPTIONS) == key, name
     assert settings["hubert_mean"]["number_of_epochs"] == 20
-    w2v2 = stage_settings(settings["hubert_w2v2_early"], "w2v2")
+    w2v2 = finetuning_settings(settings["hubert_w2v2_early"], "w2v2")
     assert w2v2["number_of_epochs"] == 15
 
 

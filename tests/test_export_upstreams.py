@@ -180,6 +180,6 @@ def test_a_description_is_plain_and_holds_nothing_of_the_training(tmp_path):
 
 
 def test_a_description_of_another_network_is_refused_by_name():
-    message = r"The description of the encoder is not that of Cpc \(TypeError: .*width"
+    message = r"description of the encoder does not fit Cpc \(TypeError: .*width"
     with pytest.raises(ValueError, match=message):
         CpcUpstream({"dim": 8, "width": 3})

@@ -49,7 +49,7 @@ def test_rates_that_do_not_fit_are_refused_with_both_hops():
 
 
 def test_tokens_cannot_stand_beside_frames():
-    with pytest.raises(ValueError, match="bert gives tokens, which have no times"):
+    with pytest.raises(ValueError, match="bert .* tokens.*hubert"):
         frame_ratios({"hubert": 320, "bert": None})
 
 

@@ -223,7 +223,7 @@ def test_two_clouds_have_two_centroids_and_too_few_frames_are_refused():
         atol=0.1,
         rtol=0,
     )
-    with pytest.raises(ValueError, match="100 frames cannot make 101 clusters"):
+    with pytest.raises(ValueError, match="100 frames .* 101 clusters"):
         fit_centroids(clouds, n_clusters=101, seed=1)
 
 

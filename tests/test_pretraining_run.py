@@ -10,7 +10,7 @@ from tiny_objectives import write_noise
 from transformers import HubertConfig
 
 from ser_lib.pretraining import HubertObjective, run
-from ser_lib.pretraining.audio_folder import read_stretches
+from ser_lib.pretraining.audio_folder import read_segments
 from ser_lib.pretraining.brain import PretrainingBrain
 from ser_lib.settings import Settings
 from ser_lib.synthetic import tiny_speech_settings
@@ -70,7 +70,7 @@ def test_a_run_leaves_two_encoders_and_says_what_it_did(data, tmp_path):
     assert info["excluded"] == ["a/*"]
     history = (folder / "history.csv").read_text().splitlines()
     assert history[0] == "epoch,train_loss,valid_loss,lr" and len(history) == 4
-    train, valid = read_stretches(folder / "recordings.csv")
+    train, valid = read_segments(folder / "recordings.csv")
     assert {s.path[0] for s in [*train, *valid]} == {"b"}
     untrained = encoder_state(folder / "encoder_untrained")
     trained = encoder_state(encoder)

@@ -11,7 +11,7 @@ import readme_parts
 
 from ser_lib.evaluation.readme_table import update_readme
 from ser_lib.settings import Settings
-from ser_lib.training import WITHOUT_EFFECT, stage_settings
+from ser_lib.training import WITHOUT_EFFECT, finetuning_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = ROOT / "recipes"
@@ -56,7 +56,7 @@ def test_an_experiment_is_named_after_its_file_and_its_stages_exist(path, tmp_pa
     settings = Settings.from_file(path, given)
     assert settings["experiment"] == path.stem
     for upstream in settings["finetuned"]:
-        assert stage_settings(settings, upstream)["data_folder"] == "DATA"
+        assert finetuning_settings(settings, upstream)["data_folder"] == "DATA"
 
 
 def test_settings_without_effect_exist():

@@ -85,9 +85,9 @@ def refused(upstream: type, content: dict, folder, message: str) -> None:
 
 def test_a_checkpoint_of_another_encoder_is_refused(tmp_path):
     apc, mockingjay = apc_checkpoint(), mockingjay_checkpoint(small_config())
-    missing = r"states.ckpt has no Config, no Transformer; it holds config, model"
+    missing = r"states.ckpt has no Config, no Transformer; .* config, model"
     refused(MockingjayUpstream, apc, tmp_path, missing)
-    refused(ApcUpstream, mockingjay, tmp_path, "has no config, no model; it holds Opt")
+    refused(ApcUpstream, mockingjay, tmp_path, "has no config, no model; .* Opt")
 
 
 def test_weights_of_another_depth_or_width_are_named(tmp_path):
@@ -99,7 +99,7 @@ def test_weights_of_another_depth_or_width_are_named(tmp_path):
     surplus = "unexpected encoder.layer.1.attention.self.query.weight, .* and 13 more"
     refused(MockingjayUpstream, content, tmp_path, surplus)
     content = mockingjay_checkpoint(small_config(), n_inputs=40)
-    shape = r"another shape input_.*weight \(24, 40\) in place of \(24, 80\)"
+    shape = r"another shape input_.*weight \(24, 40\) instead of \(24, 80\)"
     refused(MockingjayUpstream, content, tmp_path, shape)
     content = apc_checkpoint()
     content["model"]["vq_layers.0.codebook"] = torch.ones(2)
@@ -109,7 +109,7 @@ def test_weights_of_another_depth_or_width_are_named(tmp_path):
 def test_a_variant_of_the_architecture_is_refused(tmp_path):
     content = mockingjay_checkpoint(small_config())
     content["Upstream_Config"]["transformer"]["pre_layer_norm"] = True
-    refused(MockingjayUpstream, content, tmp_path, "pre_layer_norm: True, which is an")
+    refused(MockingjayUpstream, content, tmp_path, "pre_layer_norm: True")
 
 
 @pytest.mark.parametrize("name", ["transformer", "task", "audio"])

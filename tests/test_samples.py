@@ -13,7 +13,7 @@ from ser_lib.dataio.audio_reader import AudioReader
 from ser_lib.experiment import prepare
 from ser_lib.inference import EmotionRecognizer
 from ser_lib.model_outputs import check_outputs
-from ser_lib.pretraining.audio_folder import Stretch, StretchReader
+from ser_lib.pretraining.audio_folder import Segment, SegmentReader
 from ser_lib.settings import Settings
 from ser_lib.synthetic.corpora import write_table
 
@@ -74,9 +74,9 @@ def _train(_recognizer, path):
 
 
 def _pretrain(_recognizer, path):
-    reader = StretchReader(path.parent, RATE_HZ)
+    reader = SegmentReader(path.parent, RATE_HZ)
     # The second half of a second; what is wrong lies in both halves.
-    return reader(Stretch(path.name, 0.5, 0.5, False))
+    return reader(Segment(path.name, 0.5, 0.5, False))
 
 
 def _prepare(_recognizer, path):
@@ -154,7 +154,7 @@ def test_outputs_that_are_not_finite_are_refused_with_the_file(tmp_path, way):
     with torch.no_grad():
         next(recognizer.parameters()).flatten()[0] = torch.nan
     path = write_wav(tmp_path / "a.wav", speech())
-    message = f"gives logits that are not finite .* for 1 of 1 utterances: {path}"
+    message = f"logits that are not finite .* for 1 of 1 utterances: {path}"
     with pytest.raises(ValueError, match=message):
         FROM_FILES[way](recognizer, path)
 

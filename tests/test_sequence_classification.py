@@ -161,14 +161,14 @@ def test_a_label_that_is_not_ours_is_refused_with_both_lists(tmp_path, names):
 
 def test_a_classifier_of_other_embeddings_is_refused(classifier):
     upstream = SequenceClassificationUpstream(classifier, NAMES)
-    with pytest.raises(ValueError, match="takes 32 numbers, that of the model 192"):
+    with pytest.raises(ValueError, match="size 32, that of the model 192"):
         upstream.initialise_classifier(nn.Linear(192, 4), list(NAMES))
 
 
 def test_a_model_that_starts_from_an_upstream_it_does_not_have_is_refused(classifier):
     upstream = SequenceClassificationUpstream(classifier, NAMES)
     branches = [{"upstreams": ["upstream"], "aggregator": MeanPooling}]
-    with pytest.raises(ValueError, match=r"The classifier asks for .*\['hubert'\]"):
+    with pytest.raises(ValueError, match=r"The classifier uses .*\['hubert'\]"):
         EmotionModel(
             list(NAMES), {"upstream": upstream}, branches, classifier_from="hubert"
         )

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ser_lib.settings import Settings
 from ser_lib.settings.checks import check_values, values_of
 from ser_lib.settings.ranges import RANGES, Range, range_of
-from ser_lib.training import stage_settings
+from ser_lib.training import finetuning_settings
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 FILES = sorted({*RECIPES.glob("*/hparams/*.yaml"), *RECIPES.glob("*/*.yaml")})
@@ -151,14 +151,14 @@ def test_a_wrong_value_in_a_file_is_refused_with_the_file(tmp_path):
         Settings.from_file(tmp_path / "mine.yaml")
 
 
-def test_what_is_passed_on_to_stage_a_is_checked_by_the_same_ranges():
+def test_what_is_passed_on_to_fine_tuning_is_checked_by_the_same_ranges():
     file = RECIPES / "IEMOCAP/hparams/hubert_ecapa.yaml"
     passed = "finetuned: {upstream: {overrides: {batch_size: 0}}}"
     with pytest.raises(ValueError, match="batch_size on the command line is 0"):
         Settings.from_file(file, passed)
     averaged = "data_folder: d\nfinetuned: {upstream: {averaged_checkpoints: 6}}"
-    with pytest.raises(ValueError, match="is 6, and kept_checkpoints of hubert_finet"):
-        stage_settings(Settings.from_file(file, averaged), "upstream")
+    with pytest.raises(ValueError, match="is 6, but hubert_finetune keeps only 5"):
+        finetuning_settings(Settings.from_file(file, averaged), "upstream")
 
 
 def test_a_setting_of_ones_own_is_not_checked(tmp_path):

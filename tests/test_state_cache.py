@@ -72,7 +72,7 @@ def test_what_does_not_fit_is_encoded_each_time(upstream, encoded):
 
 def test_an_encoder_that_is_trained_keeps_nothing(tmp_path):
     upstream = HuggingFaceUpstream(str(write_tiny_hubert(tmp_path)), False, False)
-    with pytest.raises(ValueError, match="Only what is frozen"):
+    with pytest.raises(ValueError, match="frozen encoder"):
         upstream.keep_states(1)
 
 
@@ -144,5 +144,5 @@ def test_audio_that_changes_in_every_epoch_is_refused(changing, tmp_path):
 
     hparams = {"model": Model(), "frozen_cache_gb": 1}
     hparams |= {"crop_s": None, "wav_augment": None, changing: 1.5}
-    with pytest.raises(ValueError, match="Give one or the other"):
+    with pytest.raises(ValueError, match="frozen_cache_gb .* crop_s or wav_augment"):
         make_brain(hparams, {}, {}, tmp_path)

@@ -16,7 +16,7 @@ from ser_lib.export.finished_fold import load_trained
 from ser_lib.fold_run import FoldRun
 from ser_lib.folds import Fold, write_folds
 from ser_lib.settings import Settings
-from ser_lib.training import stage_settings
+from ser_lib.training import finetuning_settings
 
 pytestmark = pytest.mark.slow
 
@@ -85,7 +85,7 @@ def test_an_upstream_is_fine_tuned_averaged_and_aggregated(name, data, tmp_path)
 
 def test_what_chooses_the_encoder_holds_for_both_stages(data, tmp_path):
     settings = settings_of("apc", "folder/apc.ckpt", data, tmp_path)
-    stage = stage_settings(settings, "upstream")
+    stage = finetuning_settings(settings, "upstream")
     for key in ("family", "upstream_source", "layer", "data_folder"):
         assert stage[key] == settings[key]
     assert (stage["freeze"], settings["freeze"]) == (False, True)

@@ -173,19 +173,19 @@ def test_a_file_of_text_is_refused_by_name(tmp_path):
 
 
 def test_a_file_that_holds_a_tensor_alone_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="holds a Tensor; expected a dictionary"):
+    with pytest.raises(ValueError, match="Tensor; expected a dictionary"):
         load_legacy(save(tmp_path, torch.ones(2)))
 
 
 def test_a_missing_entry_is_named_with_what_there_is():
-    with pytest.raises(ValueError, match="cpc.pt has no model; it holds config, weig"):
+    with pytest.raises(ValueError, match="cpc.pt has no model; .* config, weights"):
         entries({"config": {}, "weights": {}}, ("config", "model"), "cpc.pt")
 
 
 @pytest.mark.parametrize("value", [None, [1], "text", 3])
 def test_an_entry_that_is_no_dictionary_is_named_with_what_it_is(value):
     kind = type(value).__name__
-    with pytest.raises(ValueError, match=f"cpc.pt holds a {kind} as config; expected"):
+    with pytest.raises(ValueError, match=f"config in cpc.pt is a {kind}"):
         entries({"config": value}, ("config",), "cpc.pt")
 
 
@@ -195,7 +195,7 @@ def test_keys_that_do_not_fit_are_named_by_kind_and_the_rest_counted():
     state = {"0.weight": torch.ones(2, 3), "0.bias": torch.ones(2), "x": torch.ones(1)}
     expected = (
         "old.ckpt does not fit the Sequential: missing 1.weight, 1.bias, 2.weight and "
-        "3 more; unexpected x; of another shape 0.weight (2, 3) in place of (2, 2)."
+        "3 more; unexpected x; of another shape 0.weight (2, 3) instead of (2, 2)."
     )
     with pytest.raises(ValueError) as refusal:
         load_strictly(network, state, "old.ckpt")
@@ -209,9 +209,9 @@ def test_keys_that_do_not_fit_are_named_by_kind_and_the_rest_counted():
         ([0.5, torch.nan], "not finite bias"),
         ([torch.inf, 0.5], "not finite bias"),
         ([1e300, 0.5], "not finite bias"),  # double precision: infinite in single
-        ([1, 2], "of another kind bias torch.int64 in place of torch.float32"),
-        ([True, False], "of another kind bias torch.bool in place of torch.float32"),
-        ([1j, 2], "of another kind bias torch.complex64 in place of torch.float32"),
+        ([1, 2], "of another kind bias torch.int64 instead of torch.float32"),
+        ([True, False], "of another kind bias torch.bool instead of torch.float32"),
+        ([1j, 2], "of another kind bias torch.complex64 instead of torch.float32"),
     ],
     ids=str,
 )
@@ -242,7 +242,7 @@ def test_a_folder_with_one_checkpoint_is_enough(tmp_path):
 def test_a_folder_with_two_checkpoints_asks_for_one(tmp_path):
     for name in ("a.ckpt", "b.pt"):
         (tmp_path / name).touch()
-    with pytest.raises(ValueError, match=r"holds 2 checkpoints \(a.ckpt, b.pt\)"):
+    with pytest.raises(ValueError, match=r"2 checkpoints \(a.ckpt, b.pt\)"):
         local_checkpoint(str(tmp_path))
 
 
@@ -272,5 +272,5 @@ def test_a_file_that_the_hub_does_not_have_is_named(monkeypatch, tmp_path):
     )
     (tmp_path / "apc.ckpt").touch()
     assert local_checkpoint("some/encoders/apc.ckpt") == tmp_path / "apc.ckpt"
-    with pytest.raises(FileNotFoundError, match="some/encoders on .* has no cpc.pt"):
+    with pytest.raises(FileNotFoundError, match="some/encoders .* no file cpc.pt"):
         local_checkpoint("some/encoders/cpc.pt")

@@ -122,9 +122,9 @@ def test_a_weight_that_the_network_does_not_have_is_refused(tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "other", "message"),
     [
-        ("cpc", "wav2vec", "has no config, no weights; it holds args, model"),
-        ("wav2vec", "cpc", "holds .'config', 'weights'.; a checkpoint of wav2vec"),
-        ("delores", "cpc", "no network of DeLoRes.*encoder_q.encoder.features"),
+        ("cpc", "wav2vec", "has no config, no weights; .* args, model"),
+        ("wav2vec", "cpc", "has .'config', 'weights'.; .* args and model"),
+        ("delores", "cpc", "no DeLoRes network.*encoder_q.encoder.features"),
     ],
 )
 def test_a_checkpoint_of_another_encoder_is_refused(tmp_path, name, other, message):
@@ -333,14 +333,14 @@ def test_layer_lists_are_read_as_fairseq_writes_them():
     ],
 )
 def test_anything_else_than_a_layer_list_is_refused_unrun(text):
-    with pytest.raises(ValueError, match=r"is no list of layers; expected \(size"):
+    with pytest.raises(ValueError, match=r"expected \(size"):
         parse_layers(text)
 
 
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ("open('x')", r"is no list of layers; expected \(size"),
+        ("open('x')", r"expected \(size"),
         ("[(8, 3, 2)]", "strides of the aggregator must be 1"),
     ],
 )

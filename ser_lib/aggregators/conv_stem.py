@@ -7,15 +7,16 @@ from ser_lib.upstreams import Frames, time_mask
 
 
 class ConvStem(nn.Module):
-    """See patterns of a spectrogram wherever they stand on the frequency axis.
+    """Convolutions that see spectral patterns independently of their frequency.
 
     After the stem of ECAPA CNN-TDNN (Thienpondt et al., 2021,
     https://doi.org/10.21437/Interspeech.2021-1570). ECAPA-TDNN reads every band of a
-    filter bank as a channel of its own, so what it learns of one voice does not carry
-    over to a voice whose harmonics and formants lie a few bands higher. Convolutions
-    over time and frequency share their weights between bands. Four of them, 3 x 3,
-    each with batch norm and ReLU; the first and the last halve the number of bands,
-    and the second and the third are a residual block. The number of frames stays.
+    filter bank as a separate channel, so what it learns from one voice does not
+    transfer to a voice whose harmonics and formants are a few bands higher.
+    Convolutions over time and frequency share their weights between bands. There are
+    four of them, 3 x 3, each with batch norm and ReLU. The first and the last halve the
+    number of bands, the second and the third form a residual block. The number of
+    frames does not change.
 
     Arguments
     ---------
@@ -51,30 +52,19 @@ class ConvStem(nn.Module):
         self.output_size = channels * n_bands
 
     def forward(self, frames: Frames) -> Frames:
-        """Filter spectrograms.
-
-        Arguments
-        ---------
-        frames : Frames
-            Padded frames ``(batch, time, input_size)``.
-
-        Returns
-        -------
-        Frames
-            ``(batch, time, output_size)``.
-        """
+        """Filter (batch, time, input_size) frames to (batch, time, output_size)."""
         inside = time_mask(frames.counts, frames.values.shape[1])
         return Frames(self.filter(frames.values, inside), frames.counts)
 
     def filter(
         self, spectrograms: torch.Tensor, inside: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Filter spectrograms, of one length if ``inside`` is None.
+        """Filter spectrograms, of equal length if ``inside`` is None.
 
         Arguments
         ---------
         spectrograms : (batch, time, input_size) torch.Tensor
-            Filter bank, as it is or normalised.
+            Filter bank, raw or normalised.
         inside : (batch, time) torch.BoolTensor
             False in the padding.
 
@@ -85,7 +75,7 @@ class ConvStem(nn.Module):
         """
 
         def silenced(x: torch.Tensor) -> torch.Tensor:
-            # Every convolution finds zeros behind an utterance, padded or not.
+            # Every convolution sees zeros after an utterance, padded or not.
             return x if inside is None else x.masked_fill(~inside[:, None, :, None], 0)
 
         x = silenced(spectrograms[:, None])  # (batch, 1, time, bands)

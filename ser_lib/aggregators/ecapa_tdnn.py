@@ -1,4 +1,4 @@
-"""Aggregators: from the frames of an utterance to one embedding."""
+"""ECAPA-TDNN as aggregator."""
 
 import torch
 import torch.nn.functional as F
@@ -19,23 +19,20 @@ class EcapaTdnn(nn.Module):
     """SpeechBrain's ECAPA-TDNN with embeddings that do not depend on the batch.
 
     Desplanques et al., 2020, https://arxiv.org/abs/2005.07143, used as aggregator by
-    Morais et al., 2022 (rows 5 to 11). At its ends, the network pads an utterance
-    with its own mirror image. In a padded batch, the stock convolutions see padding
-    there instead, which moves an embedding by 1 to 4 %; here the mirror image is
-    put behind each utterance before every convolution.
+    Morais et al., 2022 (rows 5 to 11). The network pads an utterance with its own
+    mirror image at both ends. In a padded batch, the stock convolutions see padding
+    instead, which changes an embedding by 1 to 4 %. Here the mirror image is put after
+    each utterance before every convolution.
 
     Arguments
     ---------
-    input_size : int
-        Size of a frame.
-    embedding_size : int
-        Size of the embedding.
     input_norm : str
-        What happens to the frames first: ``none``; ``batch`` (a batch norm over
-        all frames: levels between utterances are kept); ``sentence`` (each
-        utterance's mean is taken off).
+        Normalisation of the frames: ``none``; ``batch`` (a batch norm over all frames,
+        which keeps level differences between utterances); ``sentence`` (each
+        utterance's mean is subtracted).
     stem_channels : int
-        Channels of a ``ConvStem`` between the two, for filter banks; 0 is none.
+        Channels of a ``ConvStem`` after the normalisation, for filter banks; 0 for
+        none.
     **ecapa : dict
         Arguments of SpeechBrain's ``ECAPA_TDNN``: channels, kernel_sizes,
         dilations, attention_channels, res2net_scale, se_channels, dropout.
@@ -72,23 +69,11 @@ class EcapaTdnn(nn.Module):
             for module in self.ecapa.modules()
             if isinstance(module, Conv1d)
         ]
-        # A mirror image needs that many frames; fewer are repeated.
+        # A mirror image needs this many frames; shorter utterances are repeated.
         self.min_frames = max(reaches)
 
     def forward(self, frames: Frames) -> torch.Tensor:
-        """Embed a padded batch.
-
-        Arguments
-        ---------
-        frames : Frames
-            Padded frames ``(batch, time, dim)``.
-
-        Returns
-        -------
-        (batch, embedding_size) torch.Tensor
-            One embedding an utterance.
-
-        """
+        """Embed (batch, time, dim) frames to (batch, embedding_size)."""
         if frames.counts.min() < self.min_frames:
             frames = _repeat_short(frames, self.min_frames)
         values = self._normalise(frames)
@@ -97,14 +82,14 @@ class EcapaTdnn(nn.Module):
         return self._embed(Frames(values, frames.counts))
 
     def _embed(self, frames: Frames) -> torch.Tensor:
-        """Do what the forward pass of SpeechBrain's network does, ends mirrored."""
+        """Run the forward pass of SpeechBrain's network, with mirrored ends."""
         values, counts = frames
         x = values.transpose(1, 2)  # (batch, channels, time)
         source = _mirrored_steps(counts, x.shape[-1], self.min_frames - 1)
         if source is not None:
-            # Room for the mirror image of the longest, as of all others.
+            # Room for the mirror image of the longest utterance.
             x = F.pad(x, (0, self.min_frames - 1))
-        # Half a frame less, so that rounding never lets a padded frame in: the
+        # Half a frame less, so that rounding never includes a padded frame: the
         # network compares t < length * n_steps.
         lengths = (counts - 0.5) / x.shape[-1]
         first, *others = self.ecapa.blocks
@@ -133,7 +118,7 @@ class EcapaTdnn(nn.Module):
 def _mirrored_steps(
     counts: torch.Tensor, n_steps: int, n_mirrored: int
 ) -> torch.Tensor | None:
-    """Say which step stands at each step, (batch, 1, time), when ends are mirrored.
+    """Return the source of each step, (batch, 1, time), when ends are mirrored.
 
     None if nothing is padded: the network then mirrors the ends itself.
     """
@@ -147,7 +132,7 @@ def _mirrored_steps(
 def _tdnn(
     block: TDNNBlock, x: torch.Tensor, source: torch.Tensor | None
 ) -> torch.Tensor:
-    """Run a TDNN block on (batch, channels, time), every utterance's end mirrored."""
+    """Run a TDNN block on (batch, channels, time), mirroring every utterance's end."""
     if source is not None and block.conv.kernel_size > 1:
         x = x.gather(2, source.expand_as(x))
     return block(x)
@@ -176,7 +161,7 @@ def _se_res2net(
 
 
 def _repeat_short(frames: Frames, min_frames: int) -> Frames:
-    """Repeat the frames of utterances that have too few; a word has three tokens."""
+    """Repeat the frames of utterances that have too few: a word has three tokens."""
     values, counts = frames
     if values.shape[1] < min_frames:
         values = F.pad(values, (0, 0, 0, min_frames - values.shape[1]))

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Mean pooling, with and without a projection."""
 
 import torch
 from torch import nn
@@ -9,13 +9,8 @@ from ser_lib.upstreams import Frames, time_mask
 class MeanPooling(nn.Module):
     """The mean over an utterance's frames (Morais et al., 2022, rows 1 to 4).
 
-    SpeechBrain's ``StatisticsPooling`` adds random noise to the mean, in evaluation
-    too; a mean needs none.
-
-    Arguments
-    ---------
-    input_size : int
-        Size of a frame.
+    SpeechBrain's ``StatisticsPooling`` adds random noise to the mean, also in
+    evaluation.
 
     Example
     -------
@@ -32,18 +27,7 @@ class MeanPooling(nn.Module):
         self.output_size = input_size
 
     def forward(self, frames: Frames) -> torch.Tensor:
-        """Average over time.
-
-        Arguments
-        ---------
-        frames : Frames
-            Padded frames ``(batch, time, dim)``.
-
-        Returns
-        -------
-        (batch, dim) torch.Tensor
-            One embedding an utterance.
-        """
+        """Average (batch, time, dim) frames over time, to (batch, dim)."""
         inside = time_mask(frames.counts, frames.values.shape[1])[..., None]
         total = frames.values.float().masked_fill(~inside, 0.0).sum(1)  # (batch, dim)
         return total / frames.counts[:, None]
@@ -58,8 +42,6 @@ class ProjectedMean(nn.Module):
 
     Arguments
     ---------
-    input_size : int
-        Size of a frame.
     size : int
         Size of a projected frame.
 
@@ -79,16 +61,5 @@ class ProjectedMean(nn.Module):
         self.projection = nn.Linear(input_size, size)
 
     def forward(self, frames: Frames) -> torch.Tensor:
-        """Project and average over time.
-
-        Arguments
-        ---------
-        frames : Frames
-            Padded frames ``(batch, time, dim)``.
-
-        Returns
-        -------
-        (batch, size) torch.Tensor
-            One embedding an utterance.
-        """
+        """Average (batch, time, dim) frames and project them, to (batch, size)."""
         return self.projection(self.mean(frames))

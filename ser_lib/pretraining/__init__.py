@@ -1,7 +1,7 @@
-"""Pre-training without labels: eight objectives, from a folder of audio to an encoder.
+"""Self-supervised pre-training: eight objectives, from a folder of audio to an encoder.
 
-Each module is one method, each class an encoder with its loss; ``run.py`` is the way
-from files to an encoder that an experiment takes as its ``upstream_source``.
+Each module is one method, each class an encoder with its loss. ``run.py`` goes from
+files to an encoder that an experiment can use as its ``upstream_source``.
 """
 
 import lazy_loader

@@ -1,7 +1,7 @@
-"""APC: a frame some steps ahead is predicted from the past.
+"""APC: predicting a frame some steps ahead from the past.
 
 Chung et al. (Interspeech 2019), https://arxiv.org/abs/1904.03240, equation 1: the loss
-is the sum over t of |x_(t+n) - y_t|; here its mean over frames and mel bands.
+is the sum over t of |x_(t+n) - y_t|; here it is the mean over frames and mel bands.
 """
 
 from pathlib import Path
@@ -21,10 +21,10 @@ class ApcObjective(Objective):
     hidden_size, num_layers : int
         Units and number of the GRUs, 512 and 3 in the published model.
     dropout : float
-        Behind each of them.
+        Dropout after each GRU.
     steps_ahead : int
-        How far ahead it predicts: 3 is best for phones in the paper, 5 is what the
-        published model was trained with.
+        Prediction distance: 3 is best for phones in the paper; the published model was
+        trained with 5.
 
     Example
     -------

@@ -1,4 +1,4 @@
-"""The Brain of pre-training: crops, the loss of an objective, an epoch at a time."""
+"""The Brain of pre-training: random crops and the loss of an objective."""
 
 from collections.abc import Mapping
 
@@ -18,15 +18,15 @@ logger = get_logger(__name__)
 
 
 class PretrainingBrain(ResumableBrain):
-    """Trains an ``Objective``, its one module, which is called ``objective``.
+    """Trains an ``Objective``, its only module, named ``objective``.
 
-    Settings it reads from ``hparams``, beside those of :class:`ResumableBrain`: lr,
-    crop_s and sample_rate_hz.
+    In addition to the settings of :class:`ResumableBrain`, it reads lr, crop_s and
+    sample_rate_hz from ``hparams``.
     """
 
     @property
     def objective(self) -> Objective:
-        """The objective, without a wrapper for several processes."""
+        """The objective, without the wrapper for distributed training."""
         return unwrapped(self.modules.objective)
 
     @property
@@ -35,20 +35,7 @@ class PretrainingBrain(ResumableBrain):
         return {"objective": self.hparams.lr}
 
     def compute_forward(self, batch: PaddedBatch, stage: Stage) -> torch.Tensor:
-        """Compute the loss of random crops.
-
-        Arguments
-        ---------
-        batch : PaddedBatch
-            Has ``wav``.
-        stage : Stage
-            Training or validation.
-
-        Returns
-        -------
-        () torch.Tensor
-            The loss.
-        """
+        """Compute the loss of random crops of a batch with ``wav``."""
         wavs, wav_lens = batch.to(self.device).wav
         crop_samples = round(self.hparams.crop_s * self.hparams.sample_rate_hz)
         wavs, wav_lens = random_crop(wavs, wav_lens, crop_samples)
@@ -59,28 +46,13 @@ class PretrainingBrain(ResumableBrain):
     def compute_objectives(
         self, predictions: torch.Tensor, batch: PaddedBatch, stage: Stage
     ) -> torch.Tensor:
-        """Give the loss, which was computed with the rest.
-
-        Arguments
-        ---------
-        predictions : () torch.Tensor
-            The loss.
-        batch : PaddedBatch
-            Has ``id``.
-        stage : Stage
-            In validation, the loss is kept for the end of the stage.
-
-        Returns
-        -------
-        () torch.Tensor
-            The loss.
-        """
+        """Return the loss; in validation, also keep it for the end of the stage."""
         if stage == Stage.VALID:
             self._valid_losses.append((predictions.item(), len(batch.id)))
         return predictions
 
     def on_stage_start(self, stage: Stage, epoch: int | None = None) -> None:
-        """Seed an epoch; crops and masks of validation are the same in all epochs."""
+        """Seed an epoch; validation uses the same crops and masks in all epochs."""
         if stage == Stage.TRAIN:
             self.start_epoch(epoch)
             return
@@ -89,7 +61,7 @@ class PretrainingBrain(ResumableBrain):
         share_buffers(self.objective)
 
     def on_fit_batch_start(self, batch: PaddedBatch, should_step: bool) -> None:
-        """Set the learning rate and what else changes in the course of training."""
+        """Set the learning rate and the objective's progress."""
         super().on_fit_batch_start(batch, should_step)
         self.objective.set_progress(self.progress)
 
@@ -100,7 +72,7 @@ class PretrainingBrain(ResumableBrain):
         loss: torch.Tensor,
         should_step: bool,
     ) -> None:
-        """Let the objective follow a step, as the teacher of data2vec does."""
+        """Update the objective after a step, such as the teacher of data2vec."""
         if should_step:
             self.objective.after_step()
 
@@ -117,12 +89,12 @@ class PretrainingBrain(ResumableBrain):
             valid_loss=valid_loss,
             lr=self.optimizers_dict["objective"].param_groups[0]["lr"],
         )
-        what = "Epoch %d: training loss %.4f, validation loss %.4f"
-        logger.info(what, epoch, self._train_loss, valid_loss)
+        message = "Epoch %d: training loss %.4f, validation loss %.4f"
+        logger.info(message, epoch, self._train_loss, valid_loss)
         run_on_main(self._save_epoch, [epoch])
 
     def _save_epoch(self, epoch: int) -> None:
-        # None: the loss of one epoch does not rank it, the last one is the result.
+        # None: epochs are not ranked by loss; the last one is the result.
         meta = {"valid_accuracy": None, "epoch": epoch}
         self.checkpointer.save_checkpoint(name=f"epoch{epoch:03d}", meta=meta)
         keep_best_and_newest(self.checkpointer, 0)

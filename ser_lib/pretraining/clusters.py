@@ -1,8 +1,8 @@
-"""The k-means step of HuBERT: features, centroids, and the nearest one of each frame.
+"""The k-means step of HuBERT: features, centroids, and the nearest centroid of a frame.
 
 Hsu et al., 2021, https://arxiv.org/abs/2106.07447, section IV.B: in the first
 iteration, 39 MFCC features (13 and their first and second deltas) every 10 ms; later,
-the frames of a layer of the model of the iteration before.
+the frames of a layer of the previous iteration's model.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ SAMPLE_RATE_HZ = 16000
 
 
 class MfccFeatures:
-    """Kaldi's MFCC with deltas, 39 numbers every 10 ms.
+    """Kaldi's MFCC with deltas, 39 dimensions every 10 ms.
 
     Example
     -------
@@ -31,18 +31,7 @@ class MfccFeatures:
     hop_samples = 160
 
     def __call__(self, wav: torch.Tensor) -> torch.Tensor:
-        """Compute the features of one utterance.
-
-        Arguments
-        ---------
-        wav : (samples,) torch.Tensor
-            Waveform, 400 samples or more.
-
-        Returns
-        -------
-        (time, 39) torch.Tensor
-            ``1 + (n - 400) // 160`` frames.
-        """
+        """Compute (time, 39) features of a waveform of at least 400 samples."""
         cepstra = kaldi.mfcc(
             wav[None].float(), sample_frequency=SAMPLE_RATE_HZ, use_energy=False
         )
@@ -57,7 +46,7 @@ class LayerFeatures:
     source : str
         The model, see ``HuggingFaceUpstream``.
     layer : int
-        Number of the layer, from 1; 0 is what enters the first one.
+        Number of the layer, from 1; 0 is the input of the first layer.
 
     Raises
     ------
@@ -70,7 +59,7 @@ class LayerFeatures:
         n_layers = self._upstream.model.config.num_hidden_layers
         if not 0 <= layer <= n_layers:
             raise ValueError(
-                f"{source} has {n_layers} layers; cluster_layer is {layer}. Give a "
+                f"{source} has {n_layers} layers; cluster_layer is {layer}. Expected a "
                 f"number from 0 to {n_layers}."
             )
         self.layer = layer
@@ -78,37 +67,22 @@ class LayerFeatures:
         self.hop_samples = self._upstream.hop_samples
 
     def __call__(self, wav: torch.Tensor) -> torch.Tensor:
-        """Compute the frames of one utterance.
-
-        Arguments
-        ---------
-        wav : (samples,) torch.Tensor
-            Waveform.
-
-        Returns
-        -------
-        (time, dim) torch.Tensor
-            Frames of the layer.
-        """
+        """Compute the (time, dim) frames of one (samples,) utterance."""
         self._upstream.to(wav.device)
-        alone = torch.ones(1, device=wav.device)
-        states, _ = self._upstream.hidden_states(wav[None], alone)
+        full_length = torch.ones(1, device=wav.device)
+        states, _ = self._upstream.hidden_states(wav[None], full_length)
         return states[self.layer][0].float()
 
 
 def fit_centroids(
     features: Iterable[np.ndarray], n_clusters: int, seed: int
 ) -> torch.Tensor:
-    """Find clusters by k-means in mini-batches (scikit-learn).
+    """Fit clusters by mini-batch k-means (scikit-learn).
 
     Arguments
     ---------
     features : Iterable[np.ndarray]
         Features of each utterance, (time, dim).
-    n_clusters : int
-        How many clusters.
-    seed : int
-        For the first centroids and the batches.
 
     Returns
     -------
@@ -123,8 +97,8 @@ def fit_centroids(
     frames = np.concatenate(list(features))
     if len(frames) < n_clusters:
         raise ValueError(
-            f"{len(frames)} frames cannot make {n_clusters} clusters. Give more audio, "
-            f"or fewer clusters."
+            f"{len(frames)} frames are too few for {n_clusters} clusters. Use more "
+            f"audio or fewer clusters."
         )
     k_means = MiniBatchKMeans(
         n_clusters, batch_size=10000, n_init=5, random_state=seed % 2**32
@@ -133,7 +107,7 @@ def fit_centroids(
 
 
 def nearest(features: torch.Tensor, centroids: torch.Tensor) -> torch.Tensor:
-    """Give the number of the nearest centroid of each frame.
+    """Return the number of the nearest centroid of each frame.
 
     Arguments
     ---------
@@ -141,11 +115,6 @@ def nearest(features: torch.Tensor, centroids: torch.Tensor) -> torch.Tensor:
         Frames.
     centroids : (n_clusters, dim) torch.Tensor
         The centroids.
-
-    Returns
-    -------
-    (time,) torch.LongTensor
-        Numbers of clusters.
 
     Example
     -------

@@ -1,10 +1,10 @@
-"""CPC: the future is told apart from other frames of the batch.
+"""CPC: distinguishing future frames from other frames of the batch.
 
 van den Oord et al., 2018, https://arxiv.org/abs/1807.03748: the score of a frame z as
 the one k steps after c_t is z^T W_k c_t (equation 3), and the loss is the cross-entropy
-of the right one among all candidates (equation 4, InfoNCE), averaged over k. "Modified
-CPC" (https://arxiv.org/abs/2002.02848), whose network this is, puts a transformer layer
-in the place of W_k; here it is the matrix of the first paper.
+of the true frame among all candidates (equation 4, InfoNCE), averaged over k. "Modified
+CPC" (https://arxiv.org/abs/2002.02848), whose network is used here, replaces W_k by a
+transformer layer; here W_k is the matrix of the first paper.
 """
 
 from pathlib import Path
@@ -25,10 +25,10 @@ class CpcObjective(Objective):
     dim, context_dim : int
         Sizes of z and c, 256 and 256 in the published model.
     steps_ahead : int
-        Steps that are predicted, 1 to this.
+        Predicts 1 to this many steps ahead.
     n_negatives : int
-        Other candidates of each prediction. They are drawn from all frames of the
-        batch, once for each utterance.
+        Number of other candidates for each prediction. They are drawn from all frames
+        of the batch, once per utterance.
 
     Example
     -------
@@ -46,7 +46,7 @@ class CpcObjective(Objective):
     ) -> None:
         super().__init__()
         self.network = Cpc(dim, context_dim)
-        # Or it would drown quiet recordings: all frames would be alike, and stay so.
+        # A nonzero bias would dominate quiet recordings: all frames would stay alike.
         nn.init.zeros_(self.network.gEncoder["conv0"].bias)
         self.n_negatives = n_negatives
         self.predictors = nn.ModuleList(
@@ -59,17 +59,17 @@ class CpcObjective(Objective):
         """Compute the loss, see :class:`Objective`."""
         (z, c), counts = self.network(wavs, n_samples)
         inside = time_mask(counts, z.shape[1])
-        places = torch.arange(inside.numel(), device=z.device).view(inside.shape)
+        positions = torch.arange(inside.numel(), device=z.device).view(inside.shape)
         drawn = torch.randint(
             int(counts.sum()), (len(z), self.n_negatives), device=z.device
         )
-        drawn = places[inside][drawn]  # (batch, n_negatives)
+        drawn = positions[inside][drawn]  # (batch, n_negatives)
         negatives = z.flatten(0, 1)[drawn]
         losses = []
         for k, predictor in enumerate(self.predictors, start=1):
-            is_right = places[:, k:, None] == drawn[:, None]
+            is_target = positions[:, k:, None] == drawn[:, None]
             predicted = predictor(c[:, :-k])
-            all_losses = info_nce(predicted, z[:, k:], negatives, is_right)
+            all_losses = info_nce(predicted, z[:, k:], negatives, is_target)
             losses.append(all_losses[inside[:, k:]].mean())
         return torch.stack(losses).mean()
 
@@ -80,27 +80,22 @@ class CpcObjective(Objective):
 
 def info_nce(
     predicted: torch.Tensor,
-    right: torch.Tensor,
+    target: torch.Tensor,
     negatives: torch.Tensor,
-    is_right: torch.Tensor,
+    is_target: torch.Tensor,
 ) -> torch.Tensor:
-    """Compute the cross-entropy of the right frame among all candidates.
+    """Compute the (batch, time) cross-entropy of the true frame among all candidates.
 
     Arguments
     ---------
     predicted : (batch, time, dim) torch.Tensor
-        What is predicted for each frame.
-    right : (batch, time, dim) torch.Tensor
+        The prediction of each frame.
+    target : (batch, time, dim) torch.Tensor
         The frames.
     negatives : (batch, n_negatives, dim) torch.Tensor
         Other frames.
-    is_right : (batch, time, n_negatives) torch.BoolTensor
-        Where one of them happens to be the frame itself; it is left out.
-
-    Returns
-    -------
-    (batch, time) torch.Tensor
-        The loss of each prediction.
+    is_target : (batch, time, n_negatives) torch.BoolTensor
+        Whether a negative is the frame itself; it is then ignored.
 
     Example
     -------
@@ -109,7 +104,7 @@ def info_nce(
     >>> info_nce(one, one, one, no)  # two equal candidates: log 2
     tensor([[0.6931]])
     """
-    score = (predicted * right).sum(-1, keepdim=True)
+    score = (predicted * target).sum(-1, keepdim=True)
     others = predicted @ negatives.transpose(1, 2)
-    others = others.masked_fill(is_right, -torch.inf)
+    others = others.masked_fill(is_target, -torch.inf)
     return -torch.cat([score, others], dim=-1).float().log_softmax(-1)[..., 0]

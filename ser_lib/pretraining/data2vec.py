@@ -1,11 +1,11 @@
-"""data2vec: a student that sees a part predicts what its teacher makes of the whole.
+"""data2vec: a student with masked input predicts the states of its teacher.
 
 Baevski et al., 2022, https://arxiv.org/abs/2202.03555: the teacher is the moving
 average of the student (equation 1), and both share the layers below the transformer.
 The target of a frame is the mean over the teacher's top K blocks of the output of the
 feed-forward part before the last residual connection, each normalised over the
-utterance (section 3.3). The loss is smooth L1 at the masked frames (equation 2); for
-speech, beta is 0 there, which makes it the squared distance.
+utterance (section 3.3). The loss is smooth L1 at the masked frames (equation 2); the
+paper uses beta = 0 for speech, which makes it the squared distance.
 """
 
 import copy
@@ -28,16 +28,16 @@ class Data2VecObjective(TransformerObjective):
     Arguments
     ---------
     encoder : Mapping
-        Settings of the network that differ from the base model's, as
-        ``Data2VecAudioConfig`` has them.
+        Settings of the network that differ from the base model's, with the names of
+        ``Data2VecAudioConfig``.
     top_layers : int
-        K, the blocks that make the target: 8 of 12 in the paper.
+        K, the number of blocks in the target: 8 of 12 in the paper.
     decay : Sequence[float]
-        The teacher keeps this share of itself in a step: at first, and later. 0.999
-        and 0.9999 in the paper, for hundreds of thousands of steps.
+        The share of itself that the teacher keeps in a step, first and last value:
+        0.999 and 0.9999 in the paper, for hundreds of thousands of steps.
     beta : float
-        Where smooth L1 passes from the square to the absolute value; 0 is the square
-        throughout.
+        Where smooth L1 changes from the square to the absolute value; 0 is always the
+        square.
     mask_share, mask_length :
         As for :class:`TransformerObjective`.
 
@@ -82,13 +82,13 @@ class Data2VecObjective(TransformerObjective):
         self.train()
 
     def train(self, mode: bool = True) -> "Data2VecObjective":
-        """Set the mode; the teacher never has dropout."""
+        """Set the mode; the teacher always stays in eval mode."""
         super().train(mode)
         self.teacher.eval()
         return self
 
     def set_progress(self, progress: float) -> None:
-        """Raise the decay linearly at first, equation 1."""
+        """Increase the decay linearly at first, as in equation 1."""
         risen = min(1.0, progress / DECAY_RISES_UNTIL)
         self.decay = self.first_decay + (self.last_decay - self.first_decay) * risen
 
@@ -116,19 +116,14 @@ class Data2VecObjective(TransformerObjective):
 
     @torch.no_grad()
     def targets(self, frames: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-        """Compute what the student is to predict.
+        """Compute the targets: the mean of the normalised blocks, in float32.
 
         Arguments
         ---------
         frames : (batch, time, dim) torch.Tensor
-            What enters the transformer, unmasked.
+            Input of the transformer, unmasked.
         inside : (batch, time) torch.BoolTensor
             False in the padding.
-
-        Returns
-        -------
-        (batch, time, dim) torch.Tensor
-            Mean of the normalised blocks, in float32.
         """
         self._outputs.clear()
         # A copy: the encoder sets the padding to zero in place.
@@ -144,7 +139,7 @@ class Data2VecObjective(TransformerObjective):
 
 
 def normalise_over_time(x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    """Bring each dimension to zero mean and unit variance over an utterance.
+    """Normalise each dimension to zero mean and unit variance over an utterance.
 
     Arguments
     ---------
@@ -174,19 +169,7 @@ def normalise_over_time(x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
 def smooth_l1(
     predicted: torch.Tensor, targets: torch.Tensor, beta: float
 ) -> torch.Tensor:
-    """Compute equation 2; with ``beta`` 0, half the squared distance.
-
-    Arguments
-    ---------
-    predicted, targets : torch.Tensor
-        Of one shape.
-    beta : float
-        Where the square ends.
-
-    Returns
-    -------
-    () torch.Tensor
-        Mean over all numbers.
+    """Compute equation 2, averaged; with ``beta`` 0, half the squared distance.
 
     Example
     -------

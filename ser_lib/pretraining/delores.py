@@ -1,14 +1,14 @@
 """DeLoRes: two views of an utterance agree, and their dimensions are decorrelated.
 
 Ghosh et al., 2022, https://arxiv.org/abs/2203.13628: each view is a mixup with another
-sound and then a random resized crop of the log mel bands, as in BYOL-A (Niizumi et al.,
-2021, https://arxiv.org/abs/2103.06695, section III.B). The loss is that of Barlow Twins
-(Zbontar et al., 2021, https://arxiv.org/abs/2103.03230, equation 1): with C the
+sound followed by a random resized crop of the log mel bands, as in BYOL-A (Niizumi et
+al., 2021, https://arxiv.org/abs/2103.06695, section III.B). The loss is that of Barlow
+Twins (Zbontar et al., 2021, https://arxiv.org/abs/2103.03230, equation 1): with C the
 cross-correlation of the two batches of projections, the sum of (1 - C_ii)^2 plus lambda
 times the sum of C_ij^2 for i unequal j.
 
-The other sound is another utterance of the batch, in the papers one of the last 2048.
-Log mel bands are not standardised, because the upstream does not standardise them.
+Here the other sound is another utterance of the batch; in the papers, it is one of the
+last 2048. Log mel bands are not standardised, because the upstream does not do it.
 """
 
 from pathlib import Path
@@ -22,8 +22,8 @@ from ser_lib.upstreams.audio_ntt import AudioNtt2020
 from ser_lib.upstreams.delores import save_delores
 from ser_lib.upstreams.frames import Frames
 
-MIXED_AT_MOST = 0.4  # share of the other sound, in power
-CANVAS = 1.5  # the crop may lie outside of the utterance by this factor in time
+MAX_MIXED = 0.4  # share of the other sound, in power
+CANVAS = 1.5  # a crop is taken from a canvas longer than the utterance by this factor
 SCALES = (0.6, 1.5)  # of a crop, in time and in frequency
 
 
@@ -35,7 +35,7 @@ class DeloresObjective(Objective):
     dim : int
         Size of a frame, 2048 in the paper.
     projection_size : int
-        Size of what is decorrelated.
+        Size of the projections, which are decorrelated.
     off_diagonal_weight : float
         Lambda.
 
@@ -77,45 +77,39 @@ class DeloresObjective(Objective):
         return self.projector(self.network.embed(states[-1], counts))
 
     def save(self, folder: Path) -> None:
-        """Write ``delores.pth`` as DeLoRes's own training does."""
+        """Write ``delores.pth`` in the format of DeLoRes's training script."""
         save_delores(folder / "delores.pth", self.network)
 
 
 def mixed(log_mels: Frames) -> Frames:
     """Mix each utterance with another of the batch, in power.
 
+    A shorter partner is repeated. The number of frames does not change.
+
     Arguments
     ---------
     log_mels : Frames
-        ``(batch, time, mels)``, logarithms of power. A shorter partner is repeated.
-
-    Returns
-    -------
-    Frames
-        As many frames as before.
+        ``(batch, time, mels)``, logarithms of power.
     """
     values, counts = log_mels
     partners = torch.randperm(len(values), device=values.device)
-    shares = MIXED_AT_MOST * torch.rand(len(values), 1, 1, device=values.device)
+    shares = MAX_MIXED * torch.rand(len(values), 1, 1, device=values.device)
     t = torch.arange(values.shape[1], device=values.device)[None]
-    places = (t % counts[partners][:, None])[..., None].expand_as(values)
-    others = values[partners].gather(1, places)
+    positions = (t % counts[partners][:, None])[..., None].expand_as(values)
+    others = values[partners].gather(1, positions)
     power = (1 - shares) * values.exp() + shares * others.exp()
     return Frames((power + torch.finfo(power.dtype).eps).log(), counts)
 
 
 def resized_crops(log_mels: Frames) -> Frames:
-    """Cut a random rectangle out of each utterance and stretch it to the old size.
+    """Cut a random rectangle from each utterance and stretch it to the original size.
+
+    The part of a crop outside the utterance is zero.
 
     Arguments
     ---------
     log_mels : Frames
         ``(batch, time, mels)``.
-
-    Returns
-    -------
-    Frames
-        As many frames as before; what a crop has outside of the utterance is zero.
     """
     values = torch.zeros_like(log_mels.values)
     utterances = zip(log_mels.values, log_mels.counts.tolist(), strict=True)
@@ -125,21 +119,21 @@ def resized_crops(log_mels: Frames) -> Frames:
 
 
 def _resized_crop(image: torch.Tensor) -> torch.Tensor:
-    """``image``: (time, mels)."""
+    """Crop and resize a (time, mels) image."""
     n_steps, n_bands = image.shape
     before = (int(n_steps * CANVAS) - n_steps) // 2
     after = int(n_steps * CANVAS) - n_steps - before
     canvas = F.pad(image, (0, 0, before, after))
-    height, top = _stretch(n_steps, len(canvas))
-    width, left = _stretch(n_bands, n_bands)
+    height, top = _crop_range(n_steps, len(canvas))
+    width, left = _crop_range(n_bands, n_bands)
     crop = canvas[top : top + height, left : left + width]
     return F.interpolate(
         crop[None, None], (n_steps, n_bands), mode="bicubic", align_corners=True
     )[0, 0]
 
 
-def _stretch(size: int, room: int) -> tuple[int, int]:
-    """Draw the length of a crop and its start."""
+def _crop_range(size: int, room: int) -> tuple[int, int]:
+    """Draw the length and the start of a crop."""
     low, high = SCALES
     scale = low + (high - low) * torch.rand(()).item()
     length = min(max(int(scale * size), 1), room)
@@ -155,13 +149,6 @@ def barlow_twins(
     ---------
     first, second : (batch, dim) torch.Tensor
         Projections of the two views.
-    off_diagonal_weight : float
-        Lambda.
-
-    Returns
-    -------
-    () torch.Tensor
-        The loss.
 
     Example
     -------
@@ -178,17 +165,6 @@ def barlow_twins(
 
 
 def standardised(x: torch.Tensor) -> torch.Tensor:
-    """Bring each dimension to zero mean and unit variance over the batch.
-
-    Arguments
-    ---------
-    x : (batch, dim) torch.Tensor
-        Projections.
-
-    Returns
-    -------
-    (batch, dim) torch.Tensor
-        As a batch norm without parameters gives it in training.
-    """
+    """Normalise (batch, dim) like a batch norm without parameters in training."""
     variance, mean = torch.var_mean(x, dim=0, correction=0)
     return (x - mean) * torch.rsqrt(variance + 1e-5)

@@ -1,6 +1,6 @@
-"""The card of a pre-trained encoder: how it was made, from what audio, and its limits.
+"""The model card of a pre-trained encoder: its training, its data and its limits.
 
-Filled from the settings and ``pretraining.json`` of the run. The block at its head is
+It is filled from the settings and ``pretraining.json`` of the run. Its front matter is
 that of the Hugging Face hub, https://huggingface.co/docs/hub/model-cards.
 """
 
@@ -21,7 +21,7 @@ from ser_lib.utils.files import atomic_path
 
 NOT_STATED = "not stated"
 _MUCH_AUDIO_HOURS = 100
-# Nothing of the result depends on them, and folders are those of one machine.
+# They do not affect the result, and folders differ between machines.
 _NOT_IN_THE_COMMAND = {
     "data_folder",
     "results_folder",
@@ -38,8 +38,6 @@ def write_encoder_card(settings: Settings, run_folder: str | Path) -> None:
 
     Arguments
     ---------
-    settings : Settings
-        Settings of the pre-training.
     run_folder : str | Path
         Its output folder, with ``pretraining.json`` and ``encoder``.
     """
@@ -50,28 +48,15 @@ def write_encoder_card(settings: Settings, run_folder: str | Path) -> None:
 
 
 def encoder_card(settings: Settings, info: Mapping[str, Any]) -> str:
-    """Make the card of an encoder.
-
-    Arguments
-    ---------
-    settings : Settings
-        Settings of the pre-training.
-    info : Mapping[str, Any]
-        The content of its ``pretraining.json``.
-
-    Returns
-    -------
-    str
-        Markdown with a block for the Hugging Face hub at its head.
-    """
-    data = settings["data_name"] or "audio without a name"
+    """Return the card as Markdown; ``info`` is the content of ``pretraining.json``."""
+    data = settings["data_name"] or "unnamed audio"
     hours = info["train_hours"] + info["valid_hours"]
     sections = [
         f"---\n{_front_matter(settings)}\n---",
         f"# {info['method']}, pre-trained on {data}",
-        f"A speech encoder that learned from {hours:.2f} hours of audio without "
-        f"labels, by the method `{info['method']}` of recipes/Pretraining. It turns "
-        f"waveforms at {settings['sample_rate_hz']} Hz into frames.",
+        f"A speech encoder pre-trained on {hours:.2f} hours of unlabelled audio, with "
+        f"the method `{info['method']}` of recipes/Pretraining. It turns waveforms at "
+        f"{settings['sample_rate_hz']} Hz into frames.",
         "## Use",
         _use(settings),
         "## Training",
@@ -99,14 +84,14 @@ def _is_hugging_face(settings: Settings) -> bool:
 
 def _use(settings: Settings) -> str:
     options = f"    --family {settings['family']} --upstream_source FOLDER"
-    text = f"As the upstream of an experiment of these recipes:\n\n{options}"
+    text = f"As the upstream of an experiment in these recipes:\n\n{options}"
     if not _is_hugging_face(settings):
         return text
     return (
         f"{text}    # superb.yaml\n"
         "    --hubert_source FOLDER    # hubert_finetune.yaml and others\n\n"
         "or with transformers, where padding changes the frames of the shorter "
-        "utterances of a batch:\n\n"
+        "utterances in a batch:\n\n"
         "```python\n"
         "from transformers import AutoModel\n\n"
         'encoder = AutoModel.from_pretrained("FOLDER")\n'
@@ -117,16 +102,16 @@ def _use(settings: Settings) -> str:
 def _training(settings: Settings, info: Mapping[str, Any]) -> str:
     excluded = ", ".join(f"`{pattern}`" for pattern in info["excluded"])
     lines = [
-        f"Audio: {info['train_hours']:.2f} hours to train on, "
-        f"{info['valid_hours']:.2f} to validate on",
-        f"Left out (patterns of files): {excluded or 'nothing'}",
+        f"Audio: {info['train_hours']:.2f} hours for training, "
+        f"{info['valid_hours']:.2f} for validation",
+        f"Excluded files (patterns): {excluded or 'none'}",
         f"Epochs: {info['epochs']}; seed {info['seed']}",
         *(_first_and_last(name, info) for name in ("train", "valid")),
         f"Device: {info['device']}, {info['processes']} process(es), precision "
         f"{info['precision']}",
     ]
     items = "\n".join(f"- {line}" for line in lines)
-    return f"{items}\n\nMade in recipes/Pretraining by\n\n    {_command(settings)}"
+    return f"{items}\n\nCommand, in recipes/Pretraining:\n\n    {_command(settings)}"
 
 
 def _first_and_last(part: str, info: Mapping[str, Any]) -> str:
@@ -136,7 +121,7 @@ def _first_and_last(part: str, info: Mapping[str, Any]) -> str:
 
 
 def _command(settings: Settings) -> str:
-    """Write the command whose settings these are, but for folders."""
+    """Return the command that gives these settings, with DATA as its data folder."""
     file = settings.path
     defaults = Settings.from_file(file).unresolved()
     options = ["--data_folder DATA"]
@@ -149,7 +134,7 @@ def _command(settings: Settings) -> str:
 
 
 def _as_yaml(value: Any) -> str:
-    """Write a value of ``Settings.unresolved`` in one line of YAML."""
+    """Format a value of ``Settings.unresolved`` as one line of YAML."""
     if isinstance(value, list):
         return f"[{', '.join(map(_as_yaml, value))}]"
     if not isinstance(value, dict):
@@ -166,10 +151,10 @@ def _data(settings: Settings) -> str:
     name = settings["data_name"] or NOT_STATED
     licence = settings["data_licence"] or NOT_STATED
     advice = (
-        "The weights are made from that data: use them within its licence."
+        "The weights are derived from this data: use them within its licence."
         if settings["data_licence"]
-        else "Find out what the licence of the audio allows before passing these "
-        "weights on."
+        else "Check what the licence of the audio allows before you share these "
+        "weights."
     )
     return f"Data: {name}.\n\nLicence of the data: {licence}. {advice}"
 
@@ -178,20 +163,21 @@ def _limits(info: Mapping[str, Any], hours: float) -> str:
     lines = []
     if hours < _MUCH_AUDIO_HOURS:
         lines.append(
-            f"- Published encoders learn from hundreds or thousands of hours, this one "
-            f"from {hours:.2f}: it is for demonstrations and tests."
+            f"- Published encoders are trained on hundreds or thousands of hours, this "
+            f"one on {hours:.2f}: it is for demonstrations and tests."
         )
-    heard = (
-        "It never heard what was left out (above). With all other recordings of its "
-        "data, an experiment tests on what the encoder has heard, if without labels."
+    overlap = (
+        "The excluded files (above) were not used in pre-training. An experiment that "
+        "tests on other recordings of this data tests on audio that the encoder has "
+        "seen, without labels."
         if info["excluded"]
-        else "Nothing of its data was left out: an experiment on them tests on what "
-        "the encoder has heard, if without labels."
+        else "No files were excluded: an experiment that tests on this data tests on "
+        "audio that the encoder has seen, without labels."
     )
     lines += [
-        f"- {heard}",
-        "- It knows nothing of emotions: a classifier has to be trained on it.",
-        "- Other languages, microphones and rooms than those of its data are new to "
-        "it.",
+        f"- {overlap}",
+        "- It was not trained on emotions: a classifier must be trained on its frames.",
+        "- It has not seen languages, microphones or rooms other than those of its "
+        "data.",
     ]
     return "\n".join(lines)

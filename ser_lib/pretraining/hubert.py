@@ -1,12 +1,12 @@
-"""HuBERT: the clusters of masked frames are predicted.
+"""HuBERT: predicting the clusters of masked frames.
 
-Hsu et al., 2021, https://arxiv.org/abs/2106.07447: k-means gives each frame a cluster
-(``clusters.py``); the transformer sees a part of the frames and predicts the clusters
-of the others by softmax(cos(A o_t, e_c) / 0.1) (equation 3). The loss is the mean
-cross-entropy over the masked frames, alpha = 1 in section II.B.
+Hsu et al., 2021, https://arxiv.org/abs/2106.07447: k-means assigns each frame to a
+cluster (``clusters.py``); the transformer sees some of the frames and predicts the
+clusters of the others by softmax(cos(A o_t, e_c) / 0.1) (equation 3). The loss is the
+mean cross-entropy over the masked frames, alpha = 1 in section II.B.
 
-Clusters are looked up while training, on the crop that is trained on: MFCC cost little,
-and nothing has to be stored for a corpus of any size.
+Clusters are assigned during training, on the crop in use: MFCC are cheap to compute,
+and nothing has to be stored, however large the corpus.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,17 +34,17 @@ class HubertObjective(TransformerObjective):
     Arguments
     ---------
     encoder : Mapping
-        Settings of the network that differ from the base model's, as ``HubertConfig``
-        has them.
+        Settings of the network that differ from the base model's, with the names of
+        ``HubertConfig``.
     n_clusters : int
         100 in the first iteration of the paper, 500 in the second.
     cluster_source : str | None
-        None for MFCC, the first iteration; the model of an earlier iteration for the
-        next one.
+        None for MFCC, the first iteration; the model of the previous iteration for
+        later ones.
     cluster_layer : int
         Its layer, 6 of 12 in the paper.
     clustered_s : float
-        Seconds of audio that the clusters are made of.
+        Seconds of audio for the clustering.
     mask_share, mask_length :
         As for :class:`TransformerObjective`.
 
@@ -82,7 +82,7 @@ class HubertObjective(TransformerObjective):
         self.codes = nn.Parameter(torch.rand(n_clusters, self.code_dim))
 
     def prepare(self, wavs: Iterator[torch.Tensor], seed: int) -> None:
-        """Make the clusters."""
+        """Compute the clusters."""
         features, needed_s = [], self.clustered_s
         with torch.no_grad():
             for wav in wavs:
@@ -108,31 +108,31 @@ class HubertObjective(TransformerObjective):
     def clusters(
         self, wavs: torch.Tensor, n_samples: torch.Tensor, n_steps: int
     ) -> torch.Tensor:
-        """Look up the cluster of each frame of the encoder.
+        """Return the cluster of each frame of the encoder.
 
-        A frame of the encoder and the one of the features that starts with it belong
-        together; where the encoder has one more at the end, the last cluster counts
-        twice.
+        A frame of the encoder gets the cluster of the feature frame that starts at the
+        same time; if the encoder has one more frame at the end, the last cluster is
+        repeated.
 
         Arguments
         ---------
         wavs : (batch, samples) torch.Tensor
             Padded waveforms.
         n_samples : (batch,) torch.LongTensor
-            Samples of each.
+            Samples in each.
         n_steps : int
             Frames of the encoder in the padded batch.
 
         Returns
         -------
         (batch, n_steps) torch.LongTensor
-            Numbers of clusters; what stands in the padding has no meaning.
+            Numbers of clusters; values in the padding have no meaning.
         """
         starts = torch.arange(n_steps, device=wavs.device) * self.hop_samples
-        places = starts // self._features.hop_samples
+        positions = starts // self._features.hop_samples
         rows = []
         with torch.autocast(wavs.device.type, enabled=False):
             for wav, n in zip(wavs, n_samples.tolist(), strict=True):
                 numbers = nearest(self._features(wav[:n]), self.centroids)
-                rows.append(numbers[places.clamp(max=len(numbers) - 1)])
+                rows.append(numbers[positions.clamp(max=len(numbers) - 1)])
         return torch.stack(rows)

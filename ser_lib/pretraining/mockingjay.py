@@ -1,11 +1,12 @@
-"""Mockingjay: altered frames are reconstructed from both sides.
+"""Mockingjay: reconstructing altered frames from both sides.
 
 Liu et al. (ICASSP 2020), https://arxiv.org/abs/1910.12638, section 2.2: 15 % of the
-frames are chosen in spans; with probability 0.8 they become zero, with 0.1 other frames
-of the utterance take their place, with 0.1 they stay. The loss is the L1 distance of
-the chosen frames to their reconstruction. The case is drawn for an utterance and spans
-are 7 frames long, as in s3prl (https://github.com/s3prl/s3prl), and the target is the
-input; s3prl's large model reconstructs a linear spectrogram in its place.
+frames are chosen in spans; with probability 0.8 they are set to zero, with 0.1 replaced
+by other frames of the utterance, with 0.1 left unchanged. The loss is the L1 distance
+between the chosen frames and their reconstruction. As in s3prl
+(https://github.com/s3prl/s3prl), the alteration is drawn per utterance and spans are
+7 frames long. The target is the input; s3prl's large model reconstructs a linear
+spectrogram instead.
 """
 
 from collections.abc import Mapping
@@ -19,21 +20,17 @@ from ser_lib.upstreams.frames import Frames
 from ser_lib.upstreams.mockingjay import save_mockingjay
 from ser_lib.upstreams.mockingjay_network import Mockingjay, published_config
 
-TO_ZERO, TO_OTHER_FRAMES = 0.8, 0.1  # the rest stays
+TO_ZERO, TO_OTHER_FRAMES = 0.8, 0.1  # the rest is unchanged
 
 
 class MockingjayObjective(Objective):
-    """Mockingjay's network, the head that reconstructs, and the masked L1 loss.
+    """Mockingjay's network, the reconstruction head, and the masked L1 loss.
 
     Arguments
     ---------
     transformer : Mapping
         Settings of the network that differ from the published ones (768 dimensions,
         12 layers ...), see ``published_config``.
-    mask_share : float
-        Share of the frames that are chosen.
-    span_frames : int
-        Frames that are chosen in a row.
 
     Example
     -------
@@ -67,15 +64,7 @@ class MockingjayObjective(Objective):
 
 
 class SpectrogramHead(nn.Module):
-    """The head of s3prl's Mockingjay; its names are those of ``SpecHead``.
-
-    Arguments
-    ---------
-    hidden_size : int
-        Size of the encoder's last state.
-    n_outputs : int
-        Size of a frame of the spectrogram.
-    """
+    """The head of s3prl's Mockingjay; module names are those of ``SpecHead``."""
 
     def __init__(self, hidden_size: int, n_outputs: int) -> None:
         super().__init__()
@@ -84,18 +73,7 @@ class SpectrogramHead(nn.Module):
         self.output = nn.Linear(hidden_size, n_outputs)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        """Reconstruct frames.
-
-        Arguments
-        ---------
-        states : (batch, time, hidden_size) torch.Tensor
-            Last hidden state.
-
-        Returns
-        -------
-        (batch, time, n_outputs) torch.Tensor
-            Frames of the spectrogram.
-        """
+        """Reconstruct (batch, time, n_outputs) frames from the last hidden state."""
         return self.output(self.LayerNorm(nn.functional.gelu(self.dense(states))))
 
 
@@ -109,33 +87,31 @@ def alter(
     frames : Frames
         The spectrogram, ``(batch, time, mels)``.
     mask_share : float
-        Share of each utterance that is chosen, at most: spans may overlap.
-    span_frames : int
-        Frames of a span.
+        Maximum share of each utterance that is chosen; spans may overlap.
 
     Returns
     -------
     (batch, time, mels) torch.Tensor
         The altered spectrogram.
     (batch, time) torch.BoolTensor
-        The frames that were chosen.
+        The chosen frames.
     """
     altered = frames.values.clone()
     is_chosen = torch.zeros(altered.shape[:2], dtype=torch.bool, device=altered.device)
     for i, n_frames in enumerate(frames.counts.tolist()):
         n_spans = max(1, round(n_frames * mask_share / span_frames))
-        places = _spans(n_frames, n_spans, span_frames)
-        is_chosen[i, places] = True
+        positions = _spans(n_frames, n_spans, span_frames)
+        is_chosen[i, positions] = True
         case = torch.rand(()).item()
         if case < TO_ZERO:
-            altered[i, places] = 0
+            altered[i, positions] = 0
         elif case < TO_ZERO + TO_OTHER_FRAMES:
             others = _spans(n_frames, n_spans, span_frames)
-            altered[i, places] = frames.values[i, others]
+            altered[i, positions] = frames.values[i, others]
     return altered, is_chosen
 
 
 def _spans(n_frames: int, n_spans: int, span_frames: int) -> torch.Tensor:
-    """Draw spans that start at different frames; give all their places."""
+    """Draw spans that start at different frames; return all their frames."""
     starts = torch.randperm(n_frames - span_frames + 1)[:n_spans]
     return (starts[:, None] + torch.arange(span_frames)).flatten()

@@ -1,4 +1,4 @@
-"""What every pre-training objective is: a network, and a loss that needs no labels."""
+"""The base class of pre-training objectives: a network and a loss without labels."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,60 +8,48 @@ from torch import nn
 
 
 class Objective(nn.Module):
-    """An encoder with what its objective adds; a subclass gives forward and save.
+    """An encoder with its training objective; subclasses implement forward and save.
 
-    ``min_samples`` is the shortest utterance that has a loss.
+    ``min_samples`` is the shortest utterance for which there is a loss.
     """
 
     min_samples: int
 
     def prepare(self, wavs: Iterator[torch.Tensor], seed: int) -> None:
-        """Look at some audio before training; most objectives need not.
+        """Prepare training from some audio; most objectives do nothing here.
 
         Arguments
         ---------
         wavs : Iterator[torch.Tensor]
-            Waveforms (samples,) of the training part in a random order, read when
-            they are asked for.
+            Waveforms (samples,) of the training part in random order, read lazily.
         seed : int
-            For whatever is drawn.
+            Seed of anything random.
         """
 
     def set_progress(self, progress: float) -> None:
-        """Set what changes in the course of training, before each step.
+        """Set what changes during training; called before each step.
 
         Arguments
         ---------
         progress : float
-            Share of the training that is done, from 0 to 1.
+            Completed share of the training, from 0 to 1.
         """
 
     def after_step(self) -> None:
-        """Do what follows each step of the optimiser."""
+        """Update the objective; called after each step of the optimiser."""
 
     def forward(self, wavs: torch.Tensor, n_samples: torch.Tensor) -> torch.Tensor:
-        """Compute the loss of a batch.
+        """Compute the loss () of a batch.
 
         Arguments
         ---------
         wavs : (batch, samples) torch.Tensor
             Padded waveforms at 16 kHz.
         n_samples : (batch,) torch.LongTensor
-            Samples of each.
-
-        Returns
-        -------
-        () torch.Tensor
-            The loss.
+            Samples in each.
         """
         raise NotImplementedError
 
     def save(self, folder: Path) -> None:
-        """Write the encoder so that its upstream class can read the folder.
-
-        Arguments
-        ---------
-        folder : Path
-            An empty folder.
-        """
+        """Write the encoder to an empty folder, in the format of its upstream class."""
         raise NotImplementedError

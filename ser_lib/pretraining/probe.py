@@ -1,8 +1,8 @@
-"""What pre-training changes: an experiment with an encoder before and after it.
+"""The effect of pre-training: an experiment with the encoder before and after it.
 
-For one method and one fold of a corpus: an encoder is pre-trained on the corpus without
-the fold's test speakers, and an experiment is run on that fold with the untrained
-encoder and with the trained one. ``probe_table.py`` makes tables of the results.
+For one method and one fold of a corpus, an encoder is pre-trained on the corpus without
+the fold's test speakers. Then an experiment is run on that fold with the untrained and
+with the trained encoder. ``probe_table.py`` tabulates the results.
 """
 
 import json
@@ -24,30 +24,31 @@ from ser_lib.settings import Settings, naming_settings
 from ser_lib.upstreams.families import FAMILIES
 from ser_lib.upstreams.huggingface import HuggingFaceUpstream
 
-# Settings that name an encoder in the format of Hugging Face.
+# Settings that name an encoder in Hugging Face's format.
 SOURCES = ("hubert_source", "w2v2_source")
-# What the experiment says about the machine holds for the pre-training, too.
+# Settings of the experiment about the machine, also used for pre-training.
 _PASSED_ON = ("num_workers", "keep_audio_in_memory")
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What all methods and folds of a comparison have in common.
+    """The settings that all methods and folds of a comparison share.
 
     Arguments
     ---------
     experiment : Path
         Settings file of an experiment that takes an encoder.
     data_folder : Path
-        The corpus: pre-trained on without labels, then learned with them.
+        The corpus: used for pre-training without labels, then by the experiment with
+        them.
     results_folder : Path
-        Each fold, method and seed has a folder in it, so that folds can be run by
-        several processes at the same time.
+        Contains a separate folder for each fold, method and seed, so that several
+        processes can run folds at the same time.
     speaker_files : str
-        Which files are those of ``{speaker}``, such as ``Actor_{speaker}/*``.
+        Pattern of the files of ``{speaker}``, such as ``Actor_{speaker}/*``.
     pretraining, changes : str
         Settings, in YAML, of the pre-training and of the experiment that replace those
-        of the files.
+        in the files.
     """
 
     experiment: Path
@@ -59,38 +60,33 @@ class Probe:
 
     @cached_property
     def settings(self) -> Settings:
-        """Settings of the experiment, but for its encoder."""
-        given = {"data_folder": str(self.data_folder)}
+        """Settings of the experiment, except its encoder."""
         changes = _read_settings(self.changes, "probe")
-        return Settings.from_file(self.experiment, {**given, **changes})
+        overrides = {"data_folder": str(self.data_folder), **changes}
+        return Settings.from_file(self.experiment, overrides)
 
     @property
-    def given(self) -> str:
-        """The settings that were given, as one gives them to probe.py."""
+    def options(self) -> str:
+        """The changed settings, as options of probe.py."""
         texts = {"pretraining": self.pretraining, "probe": self.changes}
         lines = {name: " ".join(text.split()) for name, text in texts.items()}
         return " ".join(f'--{name} "{text}"' for name, text in lines.items() if text)
 
     def folds(self) -> list[Fold]:
-        """Give the folds of the corpus."""
+        """Return the folds of the corpus."""
         return self.settings["make_folds"](self.settings["read_corpus"]())
 
     def check(self, method_file: Path) -> None:
-        """Refuse, before anything is trained, a method that does not fit.
-
-        Arguments
-        ---------
-        method_file : Path
-            Settings of a pre-training, ``hparams/<method>.yaml``.
+        """Check a method (``hparams/<method>.yaml``) before anything is trained.
 
         Raises
         ------
         FileNotFoundError, ValueError
             If there is no such file, its encoder does not fit the experiment, or the
-            settings that were given cannot be used.
+            changed settings are invalid.
         """
-        given = _read_settings(self.pretraining, "pretraining")
-        method = Settings.from_file(method_file, given)
+        changes = _read_settings(self.pretraining, "pretraining")
+        method = Settings.from_file(method_file, changes)
         encoder_settings(self.settings, method["family"], Path("encoder"))
 
     def run(self, method_file: Path, fold: Fold, run_opts: RunOptions) -> dict:
@@ -99,24 +95,22 @@ class Probe:
         Arguments
         ---------
         method_file : Path
-            As for :meth:`check`.
+            Settings of a pre-training, ``hparams/<method>.yaml``.
         fold : Fold
-            Its test speakers are left out of the pre-training.
-        run_opts : RunOptions
-            SpeechBrain's run options.
+            Its test speakers are excluded from the pre-training.
 
         Returns
         -------
         dict
-            A row of ``probe.csv``, see :func:`probe_row`; empty in all processes but
-            the first.
+            A row of ``probe.csv``, see :func:`probe_row`; empty except in the main
+            process.
         """
         pretraining = self._pretraining_settings(method_file, fold)
         encoder = pretrain(pretraining, run_opts)
         encoders = {"before": encoder.with_name("encoder_untrained"), "after": encoder}
         outputs = {}
         for name, folder in encoders.items():
-            given = {
+            overrides = {
                 "data_folder": str(self.data_folder),
                 "folds": fold.number,
                 "results_folder": str(encoder.parent / name),
@@ -124,17 +118,17 @@ class Probe:
                 **_read_settings(self.changes, "probe"),
                 **encoder_settings(self.settings, pretraining["family"], folder),
             }
-            settings = Settings.from_file(self.experiment, given)
+            settings = Settings.from_file(self.experiment, overrides)
             run(settings, run_opts)
             outputs[name] = Path(settings["output_folder"])
         if not if_main_process():
             return {}
         row = probe_row(encoder.parent, outputs, fold.number, self.settings)
-        return {**row, "settings": self.given}
+        return {**row, "settings": self.options}
 
     def _pretraining_settings(self, method_file: Path, fold: Fold) -> Settings:
         corpus = self.settings["corpus"]
-        given = {
+        overrides = {
             "data_folder": str(self.data_folder),
             "data_name": corpus["name"],
             "data_licence": corpus.get("licence"),
@@ -143,23 +137,16 @@ class Probe:
             **{key: self.settings[key] for key in _PASSED_ON},
             **_read_settings(self.pretraining, "pretraining"),
         }
-        return Settings.from_file(method_file, given)
+        return Settings.from_file(method_file, overrides)
 
 
 def excluded_by(fold: Fold, pattern: str) -> list[str]:
-    """Give the patterns that keep a fold's test speakers out of pre-training.
+    """Return, sorted, a pattern for the files of each of a fold's test speakers.
 
     Arguments
     ---------
-    fold : Fold
-        The fold.
     pattern : str
-        Which files are those of ``{speaker}``, such as ``Actor_{speaker}/*``.
-
-    Returns
-    -------
-    list[str]
-        A pattern for each test speaker, in order.
+        Pattern of the files of ``{speaker}``, such as ``Actor_{speaker}/*``.
     """
     speakers = sorted({utterance.speaker for utterance in fold.test})
     return [pattern.replace("{speaker}", speaker) for speaker in speakers]
@@ -168,28 +155,16 @@ def excluded_by(fold: Fold, pattern: str) -> list[str]:
 def encoder_settings(
     experiment: Settings, family: str, encoder: Path
 ) -> dict[str, str]:
-    """Give the settings by which an experiment takes an encoder.
+    """Return the settings that make an experiment use an encoder.
 
-    Arguments
-    ---------
-    experiment : Settings
-        Settings of the experiment.
-    family : str
-        Of the encoder, a key of ``FAMILIES``.
-    encoder : Path
-        Its folder.
-
-    Returns
-    -------
-    dict[str, str]
-        ``family`` and ``upstream_source``, as ``superb.yaml`` has them, or the one of
-        ``SOURCES`` that the experiment has.
+    These are ``family`` and ``upstream_source``, as in ``superb.yaml``, or the one of
+    ``SOURCES`` that the experiment has.
 
     Raises
     ------
     ValueError
-        If the experiment takes no encoder, or more than one, or one in the format of
-        Hugging Face and this one is not.
+        If the experiment takes no encoder or more than one, or only one in Hugging
+        Face's format and this one is not.
     """
     source = str(encoder.resolve())
     if "family" in experiment and "upstream_source" in experiment:
@@ -197,15 +172,15 @@ def encoder_settings(
     found = [key for key in SOURCES if key in experiment]
     if len(found) != 1:
         raise ValueError(
-            f"{experiment.path} does not take one speech encoder. Expected the "
-            f"settings family and upstream_source (as superb.yaml has them), or one "
-            f"of {', '.join(SOURCES)} (as hubert_finetune.yaml), but it has "
+            f"{experiment.path} does not take exactly one speech encoder. Expected the "
+            f"settings family and upstream_source (as in superb.yaml), or one of "
+            f"{', '.join(SOURCES)} (as in hubert_finetune.yaml), but it has "
             f"{' and '.join(found) or 'none of them'}."
         )
     if FAMILIES[family].upstream is not HuggingFaceUpstream:
         raise ValueError(
-            f"{experiment.path} takes an encoder in the format of Hugging Face, and "
-            f"{family} has another. Use superb.yaml, or another method."
+            f"{experiment.path} needs an encoder in Hugging Face's format, but "
+            f"{family} has another format. Use superb.yaml or another method."
         )
     return {found[0]: source}
 
@@ -213,23 +188,14 @@ def encoder_settings(
 def probe_row(
     pretrained: Path, outputs: Mapping[str, Path], fold: int, experiment: Settings
 ) -> dict:
-    """Join what a pre-training and its two experiments left.
+    """Return the row of ``probe.csv`` of a pre-training and its two experiments.
+
+    Scores are in percent. The column ``settings`` is not included.
 
     Arguments
     ---------
-    pretrained : Path
-        Output folder of the pre-training.
     outputs : Mapping[str, Path]
         Output folders of the experiment ``before`` and ``after`` it.
-    fold : int
-        Number of the fold.
-    experiment : Settings
-        Settings of the experiment.
-
-    Returns
-    -------
-    dict
-        A row of ``probe.csv``, but for ``settings``; figures in percent.
     """
     info = json.loads((pretrained / "pretraining.json").read_text(encoding="utf-8"))
     labels = list(experiment["corpus"]["labels"])
@@ -240,8 +206,8 @@ def probe_row(
         row[f"{name}_first"], row[f"{name}_last"] = info[name]
     for name, folder in outputs.items():
         path = folder / f"fold_{fold}" / "predictions.csv"
-        found = compute_scores(read_predictions(path, labels), labels)
-        row[f"UA_{name}"], row[f"WA_{name}"] = 100 * found.UA, 100 * found.WA
+        scores = compute_scores(read_predictions(path, labels), labels)
+        row[f"UA_{name}"], row[f"WA_{name}"] = 100 * scores.UA, 100 * scores.WA
     return row
 
 

@@ -1,8 +1,8 @@
-"""The probe tables of recipes/Pretraining/README.md, made from ``probe.csv`` alone.
+"""The probe tables of recipes/Pretraining/README.md, generated from ``probe.csv``.
 
-``probe.csv`` has one row for each experiment, method, seed and fold. The README has
-the SUPERB probe of the first fold for each method, and means over folds where several
-were run.
+``probe.csv`` has one row per experiment, method, seed and fold. The README has the
+SUPERB probe of the first fold for each method, and means over folds for experiments
+that were run on several.
 """
 
 from pathlib import Path
@@ -33,14 +33,15 @@ _SEVERAL_FOLDS = (
 
 
 def record(row: dict, folder: Path) -> None:
-    """Write a row down and renew the README; other processes may be at it, too.
+    """Add a row to ``probe.csv`` and update the README; safe with other processes.
 
     Arguments
     ---------
     row : dict
-        A row of ``probe.csv``; empty in all processes of a run but the first.
+        A row of ``probe.csv``; empty except in the main process of a run.
     folder : Path
-        Holds ``README.md`` and ``probe.csv``; the lock is in its folder ``results``.
+        Folder of ``README.md`` and ``probe.csv``; the lock is in its folder
+        ``results``.
     """
     with locked(folder / "results"):
         if row:
@@ -49,15 +50,7 @@ def record(row: dict, folder: Path) -> None:
 
 
 def merge_row(path: Path, row: dict) -> None:
-    """Put a row into ``probe.csv``, in the place of an older one of the same run.
-
-    Arguments
-    ---------
-    path : Path
-        The file; it may not exist yet.
-    row : dict
-        As ``Probe.run`` gives it.
-    """
+    """Add a row of ``Probe.run`` to ``probe.csv``, replacing one of the same run."""
     rows = pd.DataFrame([row])
     if path.is_file():
         older = _read(path)
@@ -72,28 +65,25 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def probe_block(path: Path) -> str:
-    """Make the two tables of the README.
-
-    Arguments
-    ---------
-    path : Path
-        ``probe.csv``; it may not exist yet.
-
-    Returns
-    -------
-    str
-        Markdown: each table with what its figures are not, or that it is not there yet.
-    """
+    """Return the two tables of ``probe.csv``, if it exists, with their notes."""
     rows = _read(path) if path.is_file() else pd.DataFrame(columns=KEYS)
     first_folds = rows[(rows["experiment"] == "superb") & (rows["fold"] == 1)]
     n_folds = rows.groupby(KEYS[:3])["fold"].transform("size")
     parts = ["SUPERB's protocol, fold 1:", NOT_YET]
     if len(first_folds):
-        parts[1:] = [_table_of_methods(first_folds), _ONE_FOLD, _given(first_folds)]
+        parts[1:] = [
+            _table_of_methods(first_folds),
+            _ONE_FOLD,
+            _settings_of(first_folds),
+        ]
     several = rows[n_folds > 1]
     parts += ["Several folds:", NOT_YET]
     if len(several):
-        parts[-1:] = [_table_over_folds(several), _SEVERAL_FOLDS, _given(several)]
+        parts[-1:] = [
+            _table_over_folds(several),
+            _SEVERAL_FOLDS,
+            _settings_of(several),
+        ]
     return "\n\n".join(parts)
 
 
@@ -130,36 +120,29 @@ def _table_over_folds(rows: pd.DataFrame) -> str:
     return markdown_table(table.set_index("Experiment"))
 
 
-def _given(rows: pd.DataFrame) -> str:
-    """Say by which settings rows were made, beside those of the files."""
+def _settings_of(rows: pd.DataFrame) -> str:
+    """Describe the settings on the command line from which rows were computed."""
     texts = []
     for settings, same in rows.groupby("settings"):
         options = f"`{settings}`" if settings else "none"
         methods = ", ".join(sorted(set(same["method"])))
-        whose = f" ({methods})" if rows["settings"].nunique() > 1 else ""
-        texts.append(f"{options}{whose}")
+        users = f" ({methods})" if rows["settings"].nunique() > 1 else ""
+        texts.append(f"{options}{users}")
     return f"Settings given on the command line: {'; '.join(texts)}."
 
 
 def update_readme(readme: Path, path: Path) -> bool:
-    """Write the tables between the two markers of a README.
-
-    Arguments
-    ---------
-    readme : Path
-        The README.
-    path : Path
-        ``probe.csv``.
+    """Write the tables of ``probe.csv`` between the two markers of a README.
 
     Returns
     -------
     bool
-        Whether it was out of date.
+        Whether the README was out of date.
 
     Raises
     ------
     ValueError
-        If the README does not have the two markers, once each.
+        If the README does not contain each of the two markers exactly once.
     """
     text = readme.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1:

@@ -1,10 +1,10 @@
 """One pre-training, from a folder of audio to an encoder: the main path.
 
-The output folder holds ``recordings.csv`` (what was trained and validated on),
+The output folder contains ``recordings.csv`` (the training and validation data),
 ``hyperparams.yaml``, ``history.csv``, ``encoder_untrained`` (the network before the
-first step, to compare with) and, once the training is finished, ``encoder`` and
-``pretraining.json``. Both encoders can be given to an experiment as
-``--upstream_source``; the trained one has a card, ``README.md``.
+first step, for comparison) and, once the training is finished, ``encoder`` and
+``pretraining.json``. Both encoders can be passed to an experiment as
+``--upstream_source``; the trained one has a model card, ``README.md``.
 """
 
 import json
@@ -26,13 +26,13 @@ from torch.utils.data import DataLoader
 
 from ser_lib.dataio import LengthBucketSampler
 from ser_lib.pretraining.audio_folder import (
-    Stretch,
-    StretchReader,
+    Segment,
+    SegmentReader,
     cut,
     hold_out,
     list_audio,
-    read_stretches,
-    write_stretches,
+    read_segments,
+    write_segments,
 )
 from ser_lib.pretraining.brain import PretrainingBrain
 from ser_lib.pretraining.encoder_card import write_encoder_card
@@ -45,8 +45,8 @@ from ser_lib.utils.seeds import epoch_seed
 
 logger = get_logger(__name__)
 
-# Settings that may differ when a run goes on. The data folder acts through
-# recordings.csv; the card is written anew.
+# Settings that may differ when a run resumes. recordings.csv records the data; the
+# card is written again.
 WITHOUT_EFFECT = (
     "family",
     "data_folder",
@@ -62,7 +62,7 @@ WITHOUT_EFFECT = (
 
 
 def pretrain(settings: Settings, run_opts: RunOptions) -> Path:
-    """Pre-train an encoder, or go on with it, or find it trained.
+    """Pre-train an encoder, or resume an interrupted run; return the encoder's folder.
 
     Arguments
     ---------
@@ -71,15 +71,10 @@ def pretrain(settings: Settings, run_opts: RunOptions) -> Path:
     run_opts : RunOptions
         SpeechBrain's run options (device, precision ...).
 
-    Returns
-    -------
-    Path
-        The folder of the encoder.
-
     Raises
     ------
     FileNotFoundError, ValueError
-        If the data or the settings cannot be used; the message says why.
+        If the data or the settings are invalid; the message says why.
     """
     folder = Path(settings["output_folder"])
     with locked(folder):
@@ -95,7 +90,7 @@ def pretrain(settings: Settings, run_opts: RunOptions) -> Path:
 
 
 def _run(settings: Settings, run_opts: RunOptions, folder: Path) -> None:
-    """Train to the end, and write the encoder and what was done."""
+    """Train to the end, then write the encoder and pretraining.json."""
     create_experiment_directory(folder)
     seed_everything(epoch_seed(settings["seed"], 0, 0), verbose=False)
     hparams = settings.build()
@@ -108,60 +103,61 @@ def _run(settings: Settings, run_opts: RunOptions, folder: Path) -> None:
 
 
 def _keep_settings(settings: Settings, folder: Path) -> None:
-    """Write the settings down; refuse others than those that a run began with."""
+    """Save the settings; refuse settings other than those of an interrupted run."""
     path = folder / "hyperparams.yaml"
     if path.is_file():
-        known = Settings.from_file(path).unresolved()
-        given = settings.unresolved()
+        old = Settings.from_file(path).unresolved()
+        new = settings.unresolved()
         differing = [
             key
-            for key in sorted({*known, *given})
-            if key not in WITHOUT_EFFECT and known.get(key) != given.get(key)
+            for key in sorted({*old, *new})
+            if key not in WITHOUT_EFFECT and old.get(key) != new.get(key)
         ]
         if differing:
             raise ValueError(
-                f"{folder} holds a pre-training with other settings; these differ: "
-                f"{', '.join(differing)}. Give another --results_folder, the old "
+                f"{folder} contains a pre-training with other settings; these differ: "
+                f"{', '.join(differing)}. Use another --results_folder or the old "
                 f"settings, or delete the folder."
             )
-    ddp_barrier()  # all have looked
+    ddp_barrier()  # all processes have checked
     if if_main_process():
         with atomic_path(path) as unfinished:
             unfinished.write_text(settings.text, encoding="utf-8")
 
 
-def _recordings(hparams: dict, folder: Path) -> tuple[list[Stretch], list[Stretch]]:
-    """Find and split the audio; a run that goes on keeps what it began with."""
+def _recordings(hparams: dict, folder: Path) -> tuple[list[Segment], list[Segment]]:
+    """Find and split the audio; a run that resumes keeps its recordings."""
     path = folder / "recordings.csv"
     if not path.is_file():
-        ddp_barrier()  # all have looked
-        rate_hz, least = hparams["sample_rate_hz"], hparams["objective"].min_samples
-        if hparams["crop_s"] < least / rate_hz:
+        ddp_barrier()  # all processes have checked
+        rate_hz = hparams["sample_rate_hz"]
+        min_s = hparams["objective"].min_samples / rate_hz
+        if hparams["crop_s"] < min_s:
             raise ValueError(
                 f"crop_s is {hparams['crop_s']}; {hparams['method']} needs crops of at "
-                f"least {least / rate_hz:.2f} s."
+                f"least {min_s:.2f} s."
             )
-        stretches = cut(
+        segments = cut(
             hparams["data_folder"],
             list_audio(hparams["data_folder"], hparams["exclude"]),
             rate_hz,
-            max(hparams["min_duration_s"], least / rate_hz),
+            max(hparams["min_duration_s"], min_s),
             hparams["max_duration_s"],
         )
-        parts = hold_out(stretches, hparams["valid_share"], hparams["seed"])
+        parts = hold_out(segments, hparams["valid_share"], hparams["seed"])
         if if_main_process():
-            write_stretches(path, *parts)
+            write_segments(path, *parts)
     ddp_barrier()
-    train, valid = read_stretches(path)
+    train, valid = read_segments(path)
     hours = (sum(s.duration_s for s in part) / 3600 for part in (train, valid))
-    logger.info("%.2f hours to train on, %.2f to validate on.", *hours)
+    logger.info("Training on %.2f hours, validating on %.2f.", *hours)
     return train, valid
 
 
 def _train(
     hparams: dict,
-    train: Sequence[Stretch],
-    valid: Sequence[Stretch],
+    train: Sequence[Segment],
+    valid: Sequence[Segment],
     run_opts: RunOptions,
     folder: Path,
 ) -> PretrainingBrain:
@@ -172,7 +168,7 @@ def _train(
         "history": hparams["history"],
     }
     checkpointer = AtomicCheckpointer(folder / "save", recoverables)
-    reader = StretchReader(
+    reader = SegmentReader(
         hparams["data_folder"],
         hparams["sample_rate_hz"],
         hparams["keep_audio_in_memory"],
@@ -198,25 +194,25 @@ def _train(
 
 
 def _in_random_order(
-    stretches: Sequence[Stretch], reader: StretchReader, hparams: dict
+    segments: Sequence[Segment], reader: SegmentReader, hparams: dict
 ) -> Iterator[torch.Tensor]:
-    """Read stretches when they are asked for."""
-    shuffled = list(stretches)
+    """Read segments lazily, in random order."""
+    shuffled = list(segments)
     random.Random(hparams["seed"]).shuffle(shuffled)
     return map(reader, shuffled)
 
 
 def _make_loader(
-    stretches: Sequence[Stretch], reader: StretchReader, hparams: dict, shuffle: bool
+    segments: Sequence[Segment], reader: SegmentReader, hparams: dict, shuffle: bool
 ) -> DataLoader:
     sampler = LengthBucketSampler(
-        [min(s.duration_s, hparams["crop_s"]) for s in stretches],
+        [min(s.duration_s, hparams["crop_s"]) for s in segments],
         hparams["batch_size"],
         seed=epoch_seed(hparams["seed"], 0, 0),
         shuffle=shuffle,
         share=(process_rank(), n_processes()),
     )
-    dataset = DynamicItemDataset({str(i): {"part": s} for i, s in enumerate(stretches)})
+    dataset = DynamicItemDataset({str(i): {"part": s} for i, s in enumerate(segments)})
     dataset.add_dynamic_item(reader, takes="part", provides="wav")
     dataset.set_output_keys(["id", "wav"])
     return make_dataloader(
@@ -229,7 +225,7 @@ def _make_loader(
 
 
 def _write_encoder(objective: Objective, folder: Path) -> None:
-    """Write the encoder's folder under another name and rename it when complete."""
+    """Write the encoder to a temporary folder and rename it when complete."""
     unfinished = folder.with_name(f".unfinished.{folder.name}")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
@@ -240,8 +236,8 @@ def _write_encoder(objective: Objective, folder: Path) -> None:
 
 def _write_info(
     brain: PretrainingBrain,
-    train: Sequence[Stretch],
-    valid: Sequence[Stretch],
+    train: Sequence[Segment],
+    valid: Sequence[Segment],
     folder: Path,
 ) -> None:
     hparams, device = brain.hparams, torch.device(brain.device)

@@ -1,8 +1,8 @@
-"""What wav2vec 2.0, HuBERT and data2vec share: convolutions, a masked transformer.
+"""The base of wav2vec 2.0, HuBERT and data2vec: convolutions and a masked transformer.
 
-All three take the waveform through convolutions to 20 ms frames, replace spans of
-frames by one learnt vector, and run a transformer (wav2vec 2.0, Baevski et al., 2020,
-https://arxiv.org/abs/2006.11477, sections 2 and 3.1). The networks are those of
+All three pass the waveform through convolutions to 20 ms frames, replace spans of
+frames by one learned vector, and run a transformer (wav2vec 2.0, Baevski et al., 2020,
+https://arxiv.org/abs/2006.11477, sections 2 and 3.1). The networks come from
 transformers, which also draws the masks.
 """
 
@@ -26,16 +26,16 @@ from ser_lib.upstreams.padding import PaddedWaveforms, keep_padding_out, normali
 
 
 class MaskedBatch(NamedTuple):
-    """A batch as the networks of transformers want it.
+    """The inputs of a network of transformers.
 
     Arguments
     ---------
     wavs : PaddedWaveforms
-        Waveforms, normalised where the encoder is to see them so.
+        Waveforms, normalised if the encoder needs it.
     inside : (batch, samples) torch.BoolTensor
         False in the padding.
     counts : (batch,) torch.LongTensor
-        Frames of each utterance.
+        Frames in each utterance.
     is_masked : (batch, time) np.ndarray
         Frames that the transformer does not see; never in the padding.
     """
@@ -51,31 +51,31 @@ class TransformerObjective(Objective):
 
     Arguments
     ---------
-    make_config : Callable
+    config_class : Callable
         Class of its configuration.
-    make_model : Callable
-        Gives the network of a configuration.
+    model_class : Callable
+        Builds the network from a configuration.
     encoder : Mapping
-        Settings of the network that differ from the defaults of ``make_config``, which
-        are the base size.
+        Settings of the network that differ from the defaults of ``config_class``, which
+        are those of the base size.
     mask_share : float
-        Share of the frames that are masked, but for overlaps.
+        Share of the frames that are masked, not counting overlaps.
     mask_length : int
         Frames of a span.
     """
 
     def __init__(
         self,
-        make_config: Callable[..., PreTrainedConfig],
-        make_model: Callable[[PreTrainedConfig], PreTrainedModel],
+        config_class: Callable[..., PreTrainedConfig],
+        model_class: Callable[[PreTrainedConfig], PreTrainedModel],
         encoder: Mapping,
         mask_share: float,
         mask_length: int,
     ) -> None:
         super().__init__()
-        # Without it, transformers leaves every frame as it is, mask or no mask.
-        config = make_config(**{**encoder, "apply_spec_augment": True})
-        self.model = make_model(config)
+        # Without it, transformers ignores the mask.
+        config = config_class(**{**encoder, "apply_spec_augment": True})
+        self.model = model_class(config)
         self.mask_share, self.mask_length = mask_share, mask_length
         self.hop_samples = int(np.prod(config.conv_stride))
         keep_padding_out(self.encoder)
@@ -85,12 +85,12 @@ class TransformerObjective(Objective):
 
     @property
     def encoder(self) -> PreTrainedModel:
-        """The encoder that is to be saved."""
+        """The encoder to be saved."""
         return self.model
 
     @property
     def normalises(self) -> bool:
-        """Whether the waveform is normalised: not where a group norm does it."""
+        """Whether the waveform is normalised; a group norm makes that unnecessary."""
         return not self.encoder.feature_extractor.has_group_norm
 
     def batch(self, wavs: torch.Tensor, n_samples: torch.Tensor) -> MaskedBatch:
@@ -101,12 +101,7 @@ class TransformerObjective(Objective):
         wavs : (batch, samples) torch.Tensor
             Padded waveforms.
         n_samples : (batch,) torch.LongTensor
-            Samples of each.
-
-        Returns
-        -------
-        MaskedBatch
-            The inputs of the network.
+            Samples in each.
         """
         inside = time_mask(n_samples, wavs.shape[1])
         if self.normalises:
@@ -126,7 +121,7 @@ class TransformerObjective(Objective):
         return MaskedBatch(wavs, inside, counts, is_masked)
 
     def save(self, folder: Path) -> None:
-        """Write the encoder in the format of Hugging Face."""
+        """Write the encoder in Hugging Face's format."""
         self.encoder.save_pretrained(folder)
         Wav2Vec2FeatureExtractor(
             do_normalize=self.normalises, return_attention_mask=self.normalises

@@ -1,9 +1,9 @@
-"""wav2vec: true future frames are told from distractors of the same utterance.
+"""wav2vec: distinguishing true future frames from distractors of the same utterance.
 
 Schneider et al., 2019, https://arxiv.org/abs/1904.05862, equation 2: for k = 1 ... 12
 steps, with h_k an affine map, log sigmoid(z_(i+k) . h_k(c_i)) of the true frame and
-log sigmoid(-z~ . h_k(c_i)) of ten distractors z~, drawn from the utterance at random,
-are summed; the loss is the negative sum, here its mean over i and k.
+log sigmoid(-z~ . h_k(c_i)) of ten distractors z~, drawn at random from the utterance,
+are summed; the loss is the negative sum, here averaged over i and k.
 """
 
 from pathlib import Path
@@ -34,9 +34,9 @@ class Wav2VecObjective(Objective):
         Size, kernel and stride of each layer; by default those of the published
         large model.
     steps_ahead : int
-        Steps that are predicted, 1 to this.
+        Predicts 1 to this many steps ahead.
     n_distractors : int
-        For each frame that is predicted.
+        Distractors per predicted frame.
 
     Example
     -------
@@ -66,9 +66,9 @@ class Wav2VecObjective(Objective):
         """Compute the loss, see :class:`Objective`."""
         (z, *_, c), counts = self.network(wavs, n_samples)
         inside = time_mask(counts, z.shape[1])
-        places = draw_others(counts, z.shape[1], self.n_distractors)
+        positions = draw_others(counts, z.shape[1], self.n_distractors)
         rows = torch.arange(len(z), device=z.device)[:, None, None]
-        distractors = z[rows, places]  # (batch, time, n_distractors, dim)
+        distractors = z[rows, positions]  # (batch, time, n_distractors, dim)
         losses = []
         for k, predictor in enumerate(self.predictors, start=1):
             predicted = predictor(c[:, :-k])
@@ -82,55 +82,50 @@ class Wav2VecObjective(Objective):
 
 
 def draw_others(counts: torch.Tensor, n_steps: int, n_drawn: int) -> torch.Tensor:
-    """Draw, for each frame, other frames of its utterance.
+    """Draw, for each frame, positions of other frames of its utterance.
 
     Arguments
     ---------
     counts : (batch,) torch.LongTensor
-        Frames of each utterance, two or more.
+        Frames in each utterance, at least two.
     n_steps : int
-        Frames of the padded batch.
+        Frames in the padded batch.
     n_drawn : int
-        How many are drawn for each frame.
+        Number of positions per frame.
 
     Returns
     -------
     (batch, n_steps, n_drawn) torch.LongTensor
-        Their places in the utterance.
+        Positions in the utterance.
 
     Example
     -------
-    >>> draw_others(torch.tensor([2]), n_steps=2, n_drawn=3)  # there is but one other
+    >>> draw_others(torch.tensor([2]), n_steps=2, n_drawn=3)  # there is only one other
     tensor([[[1, 1, 1],
              [0, 0, 0]]])
     """
     shape = len(counts), n_steps, n_drawn
     others = (counts - 1)[:, None, None]
     drawn = (torch.rand(shape, device=counts.device) * others).long()
-    drawn = drawn.clamp(max=others - 1)  # rounding can give the end
+    drawn = drawn.clamp(max=others - 1)  # rounding can exceed the last frame
     own = torch.arange(n_steps, device=counts.device)[None, :, None]
     return drawn + (drawn >= own)
 
 
 def binary_loss(
-    predicted: torch.Tensor, right: torch.Tensor, distractors: torch.Tensor
+    predicted: torch.Tensor, target: torch.Tensor, distractors: torch.Tensor
 ) -> torch.Tensor:
-    """Compute equation 2 of the paper for each prediction.
+    """Compute equation 2 of the paper, (batch, time), for each prediction.
 
     Arguments
     ---------
     predicted : (batch, time, dim) torch.Tensor
-        What is predicted for each frame, ``h_k(c)``.
-    right : (batch, time, dim) torch.Tensor
+        The prediction of each frame, ``h_k(c)``.
+    target : (batch, time, dim) torch.Tensor
         The frames.
     distractors : (batch, time, n_distractors, dim) torch.Tensor
         Other frames.
-
-    Returns
-    -------
-    (batch, time) torch.Tensor
-        The loss of each prediction.
     """
-    score = (predicted * right).sum(-1).float()
+    score = (predicted * target).sum(-1).float()
     others = (distractors @ predicted[..., None])[..., 0].float()
     return -F.logsigmoid(score) - F.logsigmoid(-others).sum(-1)

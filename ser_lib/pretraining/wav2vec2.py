@@ -1,8 +1,8 @@
-"""wav2vec 2.0: the right quantised frame is told from distractors at masked places.
+"""wav2vec 2.0: finding the quantised frame at masked positions among distractors.
 
 Baevski et al., 2020, https://arxiv.org/abs/2006.11477: the loss is the contrastive loss
-(equation 3) plus 0.1 times the diversity of the codebooks (equation 4). All of it is
-transformers' ``Wav2Vec2ForPreTraining``; added here is that the temperature of the
+(equation 3) plus 0.1 times the diversity of the codebooks (equation 4), as computed by
+transformers' ``Wav2Vec2ForPreTraining``. Added here is that the temperature of the
 Gumbel softmax falls from 2 to 0.5, which the published base model reached after 70 % of
 its training.
 """
@@ -21,15 +21,15 @@ COOLED_AT = 0.7  # share of the training
 
 
 class Wav2Vec2Objective(TransformerObjective):
-    """wav2vec 2.0's network, quantiser and loss, for each masked frame.
+    """wav2vec 2.0's network, quantiser and loss, averaged over masked frames.
 
     Arguments
     ---------
     encoder : Mapping
-        Settings of the network that differ from the base model's, as ``Wav2Vec2Config``
-        has them.
+        Settings of the network that differ from the base model's, with the names of
+        ``Wav2Vec2Config``.
     quantiser : Mapping
-        The same of the quantiser and the loss (num_codevectors_per_group,
+        The same for the quantiser and the loss (num_codevectors_per_group,
         num_negatives ...).
     mask_share, mask_length :
         As for :class:`TransformerObjective`.
@@ -63,7 +63,7 @@ class Wav2Vec2Objective(TransformerObjective):
         return self.model.wav2vec2
 
     def set_progress(self, progress: float) -> None:
-        """Cool the Gumbel softmax by the same factor in each step."""
+        """Lower the temperature of the Gumbel softmax by a constant factor per step."""
         fall = (LAST_TEMPERATURE / FIRST_TEMPERATURE) ** min(1.0, progress / COOLED_AT)
         self.model.set_gumbel_temperature(FIRST_TEMPERATURE * fall)
 

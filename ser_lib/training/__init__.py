@@ -1,4 +1,4 @@
-"""Training: the Brain, checkpoints and their average, and the keys of what is kept."""
+"""Training: the Brain, checkpoints and their average, and cache keys."""
 
 import lazy_loader
 
@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "load_average",
             "saved_modules",
         ],
-        "finetuning": ["PASSED_ON", "stage_settings"],
+        "finetuning": ["PASSED_ON", "finetuning_settings"],
         "history": ["History"],
         "resumable_brain": ["ResumableBrain"],
         "step_log": ["copy_steps"],

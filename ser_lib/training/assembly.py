@@ -1,4 +1,4 @@
-"""The Brain of a fold, put together from its settings."""
+"""Builds the Brain of a fold from its settings."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +16,8 @@ from ser_lib.utils.distributed import n_processes
 def _cache_frozen_states(hparams: dict, upstreams: Upstreams) -> None:
     if hparams["crop_s"] is not None or hparams["wav_augment"] is not None:
         raise ValueError(
-            "frozen_cache_gb is given, but crop_s or wav_augment change the audio in "
-            "every epoch, so nothing could be used again. Give one or the other."
+            "frozen_cache_gb is set, but crop_s or wav_augment changes the audio in "
+            "every epoch, so nothing could be reused. Set only one of them."
         )
     for upstream in upstreams.values():
         if isinstance(upstream, SpeechEncoder) and upstream.has_frozen_states:
@@ -27,23 +27,14 @@ def _cache_frozen_states(hparams: dict, upstreams: Upstreams) -> None:
 def make_brain(
     hparams: dict, stores: Mapping[str, FrameStore], run_opts: RunOptions, folder: Path
 ) -> EmotionBrain:
-    """Put model, checkpointer and settings together.
+    """Build the Brain of a fold.
 
     Arguments
     ---------
-    hparams : dict
-        Built settings.
     stores : Mapping[str, FrameStore]
-        Upstreams whose frames are stored; the others run in training.
-    run_opts : RunOptions
-        Run options.
+        Stored frames by upstream; the other upstreams run during training.
     folder : Path
-        Where checkpoints go.
-
-    Returns
-    -------
-    EmotionBrain
-        Ready to fit, or to load the average of its checkpoints.
+        Parent folder of the checkpoints.
     """
     model = hparams["model"]
     modules = {"downstream": model.downstream}
@@ -63,6 +54,6 @@ def make_brain(
         run_opts=run_opts,
         checkpointer=AtomicCheckpointer(folder / "save", recoverables),
     )
-    # Layer drop leaves some weights without a gradient.
+    # With layer drop, some weights get no gradient.
     brain.find_unused_parameters = n_processes() > 1
     return brain

@@ -31,22 +31,22 @@ logger = get_logger(__name__)
 class EmotionBrain(ResumableBrain):
     """Trains an ``EmotionModel`` on one fold.
 
-    Settings it reads from ``hparams``: labels, seed, fold, sample_rate_hz, crop_s,
-    wav_augment, frame_augment, label_smoothing, optimizer, lr_upstream,
-    lr_downstream, warmup_fraction, final_lr_fraction, number_of_epochs,
-    epoch_counter, average_after, kept_checkpoints and history. Its modules are
-    ``downstream`` and, where frames are computed while training, ``upstreams``.
+    It reads these settings from ``hparams``: labels, seed, fold, sample_rate_hz,
+    crop_s, wav_augment, frame_augment, label_smoothing, optimizer, lr_upstream,
+    lr_downstream, warmup_fraction, final_lr_fraction, number_of_epochs, epoch_counter,
+    average_after, kept_checkpoints and history. Its modules are ``downstream`` and, if
+    frames are computed during training, ``upstreams``.
     """
 
     @property
     def upstreams(self) -> Mapping[str, torch.nn.Module]:
-        """The upstreams that run in training, by name."""
+        """The upstreams that run during training, by name."""
         running = "upstreams" in self.modules
         return unwrapped(self.modules.upstreams) if running else {}
 
     @property
     def reads(self) -> set[str]:
-        """What a batch must hold for them: ``wav``, ``text``, both or neither."""
+        """What these upstreams read: ``wav``, ``text``, both or neither."""
         return {upstream.reads for upstream in self.upstreams.values()}
 
     @property
@@ -60,19 +60,10 @@ class EmotionBrain(ResumableBrain):
     # ---- from a batch to a loss
 
     def compute_forward(self, batch: PaddedBatch, stage: Stage) -> torch.Tensor:
-        """Compute logits.
+        """Compute (batch, n_labels) logits.
 
-        Arguments
-        ---------
-        batch : PaddedBatch
-            Has ``wav``, or the frames of each stored upstream by its name.
-        stage : Stage
-            Crops and augmentation belong to training alone.
-
-        Returns
-        -------
-        (batch, n_labels) torch.Tensor
-            Logits.
+        Crops and augmentation are applied only in training. A batch contains ``wav``,
+        or the frames of each stored upstream under its name.
         """
         batch = batch.to(self.device)
         wavs, wav_lens = batch.wav if "wav" in self.reads else (None, None)
@@ -91,26 +82,14 @@ class EmotionBrain(ResumableBrain):
     def compute_objectives(
         self, predictions: torch.Tensor, batch: PaddedBatch, stage: Stage
     ) -> torch.Tensor:
-        """Compute the cross-entropy, smoothed in training.
+        """Compute the mean cross-entropy of a batch, with label smoothing in training.
 
-        Arguments
-        ---------
-        predictions : (batch, n_labels) torch.Tensor
-            Logits.
-        batch : PaddedBatch
-            Has ``id`` and ``label``.
-        stage : Stage
-            In validation and test, probabilities are kept for the end of the stage.
-
-        Returns
-        -------
-        () torch.Tensor
-            Mean over the batch.
+        In validation and test, probabilities are kept for the end of the stage.
 
         Raises
         ------
         ValueError
-            If logits that are to be validated or tested are not finite.
+            If logits are not finite in validation or test.
         """
         logits, targets = predictions.float(), batch.label.to(self.device)
         if stage == Stage.TRAIN:
@@ -119,7 +98,7 @@ class EmotionBrain(ResumableBrain):
         check_outputs(logits, batch.id, "logits")
         losses = F.cross_entropy(logits, targets, reduction="none")
         columns = logits.softmax(-1).cpu(), losses.cpu(), targets.cpu()
-        self._seen += zip(batch.id, *columns, strict=True)
+        self._outputs += zip(batch.id, *columns, strict=True)
         return losses.mean()
 
     def _module(self, name: str, stage: Stage) -> torch.nn.Module:
@@ -129,28 +108,28 @@ class EmotionBrain(ResumableBrain):
     # ---- stages
 
     def on_stage_start(self, stage: Stage, epoch: int | None = None) -> None:
-        """Begin an epoch, or note down what is validated or tested."""
+        """Start an epoch, or the collection of validation or test outputs."""
         if stage == Stage.TRAIN:
             self.start_epoch(epoch)
             self._steps: list[Step] = []
             return
-        self._seen: list[tuple] = []  # id, probabilities, loss and target
+        self._outputs: list[tuple] = []  # id, probabilities, loss and target
         for module in self.modules.values():
             share_buffers(module)
 
     def on_stage_end(self, stage: Stage, stage_loss: float, epoch: int | None) -> None:
-        """Log an epoch, save it, and keep the checkpoints that may be averaged."""
+        """Log an epoch, save it, and delete checkpoints that are no longer needed."""
         if stage == Stage.TRAIN:
             self._train_loss = float(stage_loss)
             path = self.hparams.history.path.with_name(STEPS_FILE)
             correct = 100 * log_steps(path, epoch, self._steps)
-            what = "Epoch %d: training loss %.4f, training accuracy %.2f %%"
-            logger.info(what, epoch, self._train_loss, correct)
+            message = "Epoch %d: training loss %.4f, training accuracy %.2f %%"
+            logger.info(message, epoch, self._train_loss, correct)
             return
-        self._seen = gather_lists(self._seen)
+        self._outputs = gather_lists(self._outputs)
         if stage != Stage.VALID:
             return
-        _, probabilities, losses, targets = zip(*self._seen, strict=True)
+        _, probabilities, losses, targets = zip(*self._outputs, strict=True)
         correct = torch.stack(probabilities).argmax(-1) == torch.stack(targets)
         accuracy = correct.double().mean().item()
         self.hparams.epoch_counter.update_metric(accuracy)
@@ -159,7 +138,7 @@ class EmotionBrain(ResumableBrain):
     def _fit_valid(
         self, valid_set: DataLoader | None, epoch: int, enable: bool
     ) -> None:
-        """Validate; where a fold has no validation part, only end the epoch."""
+        """Validate; if the fold has no validation part, only end the epoch."""
         super()._fit_valid(valid_set, epoch, enable)
         if valid_set is None:
             self._end_epoch(epoch, math.nan, None)
@@ -172,8 +151,8 @@ class EmotionBrain(ResumableBrain):
             valid_accuracy=math.nan if accuracy is None else accuracy,
             lr=self.optimizers_dict["downstream"].param_groups[0]["lr"],
         )
-        done = epoch / self.hparams.number_of_epochs
-        is_ranked = done > self.hparams.average_after
+        progress = epoch / self.hparams.number_of_epochs
+        is_ranked = progress > self.hparams.average_after
         meta = {"valid_accuracy": accuracy, "epoch": epoch, "is_ranked": is_ranked}
         run_on_main(self._save_epoch, [meta])
 
@@ -189,49 +168,39 @@ class EmotionBrain(ResumableBrain):
         loss: torch.Tensor,
         should_step: bool,
     ) -> None:
-        """Note what a step gave; it is not read before the epoch ends."""
+        """Record loss and hits on the device; they are read when the epoch ends."""
         correct = (outputs.argmax(-1) == batch.label.to(self.device)).sum()
         self._steps.append((loss.detach(), correct, len(batch.id)))
 
     # ---- after training
 
     def predict(self, loader: DataLoader, k: int) -> pd.DataFrame:
-        """Average the k best checkpoints, then read a part of the fold once.
-
-        Arguments
-        ---------
-        loader : DataLoader
-            The test part.
-        k : int
-            How many checkpoints are averaged.
+        """Average the k best checkpoints, then read the test part once.
 
         Returns
         -------
         pd.DataFrame
-            Columns id, prediction and a probability for each label.
+            Columns id, prediction and the probability of each label.
         """
         self.load_average(k)
         self.evaluate(loader)
-        ids, probabilities, _, _ = zip(*self._seen, strict=True)
+        ids, probabilities, _, _ = zip(*self._outputs, strict=True)
         values = torch.stack(probabilities).double().numpy()
         return prediction_table(list(ids), values, self.hparams.labels)
 
     def load_average(self, k: int) -> None:
-        """Put the mean of the k best checkpoints into the modules.
+        """Load the mean of the k best checkpoints into the modules.
 
-        Arguments
-        ---------
-        k : int
-            How many; ``averaged`` holds them afterwards, the best first.
+        Sets ``averaged`` to these checkpoints, the best first.
         """
         modules = saved_modules({n: unwrapped(m) for n, m in self.modules.items()})
         self.averaged = load_average(self.checkpointer, modules, k)
         for checkpoint in self.averaged:
             accuracy = percent(checkpoint.meta["valid_accuracy"])
-            what = "Averaging epoch %d (validation accuracy in percent: %s)"
-            logger.info(what, checkpoint.meta["epoch"], accuracy)
+            message = "Averaging epoch %d (validation accuracy in percent: %s)"
+            logger.info(message, checkpoint.meta["epoch"], accuracy)
 
     def on_evaluate_start(
         self, max_key: str | None = None, min_key: str | None = None
     ) -> None:
-        """Keep the averaged weights; the stock method loads a checkpoint over them."""
+        """Keep the averaged weights; SpeechBrain would load a checkpoint over them."""

@@ -1,8 +1,8 @@
-"""Names for what is computed once: a hash of everything that can change it.
+"""Cache keys: a hash of everything that can change a trained fold or its frames.
 
-A trained fold and a store of frames stand in folders named by such a key. A run
-with other settings, other data or other encoder weights gets another folder; one
-that differs in something harmless (workers, logging, folders) gets the same.
+The folders of trained folds and frames are named by such a key. A run with other
+settings, data or encoder weights gets another folder; one that differs only in
+harmless settings (workers, logging, folders) gets the same.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from typing import Any
 from speechbrain.utils.run_opts import RunOptions
 
 from ser_lib.settings import Settings
-from ser_lib.training.finetuning import stage_settings
+from ser_lib.training.finetuning import finetuning_settings
 from ser_lib.upstreams import (
     NEEDED_FILES,
     SUFFIXES,
@@ -25,14 +25,14 @@ from ser_lib.upstreams import (
 from ser_lib.utils.digests import digest
 from ser_lib.utils.distributed import n_processes
 
-# Raised by hand when a change of the code moves figures (see CHANGELOG.md).
+# Increase by hand when a change of the code changes scores (see CHANGELOG.md).
 SCORES_VERSION = 2
 
-_OF_SER_LIB = re.compile(r"^(!\w+:)ser_lib\.(?:\w+\.)*(?=\w+$)")
+_MODULE_PATH = re.compile(r"^(!\w+:)ser_lib\.(?:\w+\.)*(?=\w+$)")
 TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "vocab.txt")
 
-# Settings that cannot change a trained fold. The corpus acts through the manifest,
-# an encoder through its weights, checkpoints through the averaging that reads them.
+# Settings that cannot change a trained fold. The key of a fold includes its data and
+# the weights of encoders; averaged_checkpoints is in result_key.
 WITHOUT_EFFECT = {
     "experiment",
     "data_folder",
@@ -73,29 +73,16 @@ RUN_OPTIONS_WITH_EFFECT = (
 
 
 def settings_key(settings: Settings, run_opts: RunOptions) -> str:
-    """Hash the settings and run options that can change a trained fold.
-
-    Arguments
-    ---------
-    settings : Settings
-        Flattened settings of an experiment.
-    run_opts : RunOptions
-        SpeechBrain's run options.
-
-    Returns
-    -------
-    str
-        12 hexadecimal digits.
-    """
+    """Hash the settings and run options that can change a trained fold."""
     options = {name: getattr(run_opts, name) for name in RUN_OPTIONS_WITH_EFFECT}
-    if n_processes() > 1:  # each adds a batch to every step
+    if n_processes() > 1:  # each process adds a batch to every step
         options["processes"] = n_processes()
     return _settings_key(settings, tuple(sorted(options.items())))
 
 
-@lru_cache(maxsize=100)  # settings do not change, and a plan asks for many keys
+@lru_cache(maxsize=100)  # settings are immutable, and a plan needs many keys
 def _settings_key(settings: Settings, options: tuple[tuple[str, Any], ...]) -> str:
-    tree = _without_places(settings.unresolved())
+    tree = _without_modules(settings.unresolved())
     kept = {key: value for key, value in tree.items() if key not in WITHOUT_EFFECT}
     for key in kept:
         if key.endswith("_source"):
@@ -103,7 +90,7 @@ def _settings_key(settings: Settings, options: tuple[tuple[str, Any], ...]) -> s
     kept["labels"] = list(settings["corpus"]["labels"])
     kept["finetuned"] = {
         name: [
-            _settings_key(stage_settings(settings, name), options),
+            _settings_key(finetuning_settings(settings, name), options),
             block["averaged_checkpoints"],
         ]
         for name, block in settings["finetuned"].items()
@@ -112,44 +99,28 @@ def _settings_key(settings: Settings, options: tuple[tuple[str, Any], ...]) -> s
 
 
 def result_key(settings: Settings, run_opts: RunOptions) -> str:
-    """Hash what the scores of an experiment depend on, apart from the folds.
-
-    Arguments
-    ---------
-    settings : Settings
-        Settings of the experiment.
-    run_opts : RunOptions
-        Run options.
-
-    Returns
-    -------
-    str
-        12 hexadecimal digits.
-    """
+    """Hash everything that scores depend on, except the folds."""
     return digest([settings_key(settings, run_opts), settings["averaged_checkpoints"]])
 
 
-def _without_places(tree: Any) -> Any:
-    """Name objects of ser_lib by class alone, so that a moved module keeps its key."""
+def _without_modules(tree: Any) -> Any:
+    """Remove module paths of ser_lib classes, so that moving one keeps the key."""
     if isinstance(tree, dict):
-        return {_OF_SER_LIB.sub(r"\1", k): _without_places(v) for k, v in tree.items()}
-    return [_without_places(v) for v in tree] if isinstance(tree, list) else tree
+        return {
+            _MODULE_PATH.sub(r"\1", k): _without_modules(v) for k, v in tree.items()
+        }
+    return [_without_modules(v) for v in tree] if isinstance(tree, list) else tree
 
 
 def encoder_digest(source: str | None) -> str:
-    """Hash the files of an encoder, so that its place does not matter.
+    """Hash the files of an encoder, wherever they are.
 
     Arguments
     ---------
     source : str | None
         Local folder or hub id of an encoder in Hugging Face's format; a checkpoint
-        file, a folder that holds one, or a file on the hub; None for an upstream
-        without weights.
-
-    Returns
-    -------
-    str
-        12 hexadecimal digits.
+        file, a folder with one, or a file on the hub; None for an upstream without
+        weights.
     """
     if source is None:
         return digest(None)
@@ -157,8 +128,8 @@ def encoder_digest(source: str | None) -> str:
         path = local_checkpoint(source)
         return digest(_file_digest(path, path.stat().st_mtime_ns))
     folder = local_encoder(source, needed=["config.json"])
-    wanted = {*NEEDED_FILES, *TOKENIZER_FILES, *WEIGHT_FILES}
-    found = [p for p in folder.iterdir() if p.name in wanted or p.suffix == ".bin"]
+    names = {*NEEDED_FILES, *TOKENIZER_FILES, *WEIGHT_FILES}
+    found = [p for p in folder.iterdir() if p.name in names or p.suffix == ".bin"]
     shards = [p for p in folder.glob("*.safetensors") if p not in found]
     return digest(
         {p.name: _file_digest(p, p.stat().st_mtime_ns) for p in [*found, *shards]}
@@ -166,16 +137,16 @@ def encoder_digest(source: str | None) -> str:
 
 
 def _is_checkpoint(source: str) -> bool:
-    """Tell a single file, here or on the hub, from a Hugging Face folder."""
+    """Return whether a source is a single file, here or on the hub."""
     path = Path(source).expanduser()
     if path.is_dir():
-        holds_one = any(p.suffix in SUFFIXES for p in path.iterdir())
-        return holds_one and not (path / "config.json").is_file()
+        has_checkpoint = any(p.suffix in SUFFIXES for p in path.iterdir())
+        return has_checkpoint and not (path / "config.json").is_file()
     is_local = path.is_absolute() or source.startswith((".", "~"))
     return path.is_file() or (source.count("/") > 1 and not is_local)
 
 
-@lru_cache  # keys are made several times a fold, and encoders have gigabytes
+@lru_cache  # keys are computed several times per fold; encoders take gigabytes
 def _file_digest(path: Path, modified_ns: int) -> str:
     del modified_ns  # part of the cache's key
     with open(path, "rb") as f:

@@ -1,10 +1,9 @@
-"""SpeechBrain's checkpointer, made safe against kills, and exact averaging.
+"""A crash-safe checkpointer, and exact averaging of checkpoints.
 
-The stock checkpointer writes its meta file first and the weights after it, in the
-final folder. A process killed in between leaves a checkpoint that looks whole and
-stops every later start; one killed while deleting does the same. Here a checkpoint
-is written in a side folder and renamed when it is complete, and renamed out of the
-way before it is deleted.
+SpeechBrain's checkpointer writes its meta file first and then the weights, in the final
+folder. A process killed in between leaves a checkpoint that looks complete and makes
+every later start fail; so does one killed while deleting. Here a checkpoint is written
+in a temporary folder and renamed when complete, and renamed before it is deleted.
 """
 
 import logging
@@ -26,7 +25,7 @@ logger = get_logger(__name__)
 
 
 class AtomicCheckpointer(Checkpointer):
-    """A checkpointer whose checkpoints are whole or not there.
+    """A checkpointer whose checkpoints are always complete.
 
     Takes the arguments of SpeechBrain's ``Checkpointer``.
 
@@ -53,17 +52,8 @@ class AtomicCheckpointer(Checkpointer):
         ---------
         meta : dict
             Plain Python values stored with the checkpoint.
-        end_of_epoch : bool
-            Whether an epoch has just ended.
         name : str
-            Name of the checkpoint; needed here, since it is the name of a folder.
-        verbosity : int
-            Level of the log message.
-
-        Returns
-        -------
-        Checkpoint
-            The saved checkpoint.
+            Name of the checkpoint; required, because it is the name of a folder.
 
         Raises
         ------
@@ -77,10 +67,10 @@ class AtomicCheckpointer(Checkpointer):
         self.checkpoints_dir = unfinished
         try:
             saved = super().save_checkpoint(meta or {}, end_of_epoch, name, verbosity)
-            whole = final_folder / saved.path.name
-            if whole.exists():  # an epoch that was saved but not seen as finished
-                _move_and_delete(whole)
-            saved.path.rename(whole)
+            complete = final_folder / saved.path.name
+            if complete.exists():  # saved by a run that was killed right after
+                _move_and_delete(complete)
+            saved.path.rename(complete)
         except (OSError, RuntimeError) as error:
             if not is_full_disk(error):
                 raise
@@ -88,8 +78,8 @@ class AtomicCheckpointer(Checkpointer):
         finally:
             self.checkpoints_dir = final_folder
             shutil.rmtree(unfinished, ignore_errors=True)
-        files = {name: whole / path.name for name, path in saved.paramfiles.items()}
-        return Checkpoint(whole, saved.meta, files)
+        files = {name: complete / path.name for name, path in saved.paramfiles.items()}
+        return Checkpoint(complete, saved.meta, files)
 
     @staticmethod
     def _delete_checkpoint(checkpoint: Checkpoint, verbosity: int = 0) -> None:
@@ -98,37 +88,32 @@ class AtomicCheckpointer(Checkpointer):
 
 
 def _move_and_delete(folder: Path) -> None:
-    doomed = folder.with_name(f"deleted.{folder.name}")
-    shutil.rmtree(doomed, ignore_errors=True)
-    folder.rename(doomed)
-    shutil.rmtree(doomed)
+    deleted = folder.with_name(f"deleted.{folder.name}")
+    shutil.rmtree(deleted, ignore_errors=True)
+    folder.rename(deleted)
+    shutil.rmtree(deleted)
 
 
 def _full_disk_error(folder: Path) -> OSError:
     free_mb = shutil.disk_usage(folder).free / 1e6
     return OSError(
-        f"No space for a checkpoint in {folder} ({free_mb:.0f} MB free). The earlier "
-        f"checkpoints are whole: make space, or move the results folder, and start "
-        f"the same command again; it goes on from the last one."
+        f"No space for a checkpoint in {folder} ({free_mb:.0f} MB free). Earlier "
+        f"checkpoints are intact: free some space or move the results folder, then "
+        f"start the same command again; it resumes from the last one."
     )
 
 
 def best_checkpoints(checkpointer: Checkpointer, k: int) -> list[Checkpoint]:
-    """Find the k best checkpoints by validation accuracy, the best first.
+    """Return the k best checkpoints by validation accuracy, the best first.
+
+    At equal accuracy, the later epoch comes first. If nothing was validated
+    (``valid_accuracy`` is None), the last epochs are returned.
 
     Arguments
     ---------
     checkpointer : Checkpointer
-        Where the checkpoints are; their meta holds ``valid_accuracy``, ``epoch`` and
-        ``is_ranked`` (False puts an early epoch behind all later candidates).
-    k : int
-        How many; fewer are given if there are fewer.
-
-    Returns
-    -------
-    list[Checkpoint]
-        At equal accuracy, the later epoch comes first. Where nothing was validated
-        (``valid_accuracy`` is None), the last epochs are given.
+        The meta of its checkpoints has ``valid_accuracy``, ``epoch`` and ``is_ranked``
+        (False ranks an early epoch below all later candidates).
     """
     return sorted(
         checkpointer.list_checkpoints(),
@@ -142,15 +127,7 @@ def best_checkpoints(checkpointer: Checkpointer, k: int) -> list[Checkpoint]:
 
 
 def keep_best_and_newest(checkpointer: Checkpointer, k: int) -> None:
-    """Delete all checkpoints but the k best and the newest, which resuming needs.
-
-    Arguments
-    ---------
-    checkpointer : Checkpointer
-        Where the checkpoints are.
-    k : int
-        How many of the best are kept.
-    """
+    """Delete all checkpoints except the k best and the newest, which resuming needs."""
     kept = best_checkpoints(checkpointer, k)
     newest = max(checkpointer.list_checkpoints(), key=lambda c: c.meta["epoch"])
     kept_paths = {c.path for c in [*kept, newest]}
@@ -162,24 +139,20 @@ def keep_best_and_newest(checkpointer: Checkpointer, k: int) -> None:
 def load_average(
     checkpointer: Checkpointer, modules: dict[str, torch.nn.Module], k: int
 ) -> list[Checkpoint]:
-    """Put the mean of the k best checkpoints into the modules.
+    """Load the mean of the k best checkpoints into the modules.
 
-    Averaging over the 5 best epochs is Morais et al. (2022), section 2; ``k = 1``
+    Averaging the 5 best epochs follows Morais et al. (2022), section 2; ``k = 1``
     is the best epoch alone.
 
     Arguments
     ---------
-    checkpointer : Checkpointer
-        Where the checkpoints are.
     modules : dict[str, torch.nn.Module]
         Modules by the name of their recoverable. Weights are loaded strictly.
-    k : int
-        How many checkpoints are averaged.
 
     Returns
     -------
     list[Checkpoint]
-        Those that were averaged, the best first.
+        The averaged checkpoints, the best first.
     """
     best = best_checkpoints(checkpointer, k)
     for name, module in modules.items():
@@ -189,7 +162,7 @@ def load_average(
 
 
 def average_states(states: Iterable[dict[str, torch.Tensor]]) -> dict:
-    """Average state dicts; whole numbers are taken from the first.
+    """Average state dicts; integers are taken from the first.
 
     SpeechBrain's averager turns counters into fractions and sums in the dtype of
     the weights; here sums are in float64.
@@ -224,16 +197,5 @@ def average_states(states: Iterable[dict[str, torch.Tensor]]) -> dict:
 
 
 def saved_modules(modules: Mapping) -> dict[str, torch.nn.Module]:
-    """Give the modules that are saved: those with anything in their state.
-
-    Arguments
-    ---------
-    modules : Mapping
-        Modules by name.
-
-    Returns
-    -------
-    dict[str, torch.nn.Module]
-        Those with parameters or buffers.
-    """
+    """Return the modules that have parameters or buffers to save."""
     return {name: module for name, module in modules.items() if module.state_dict()}

@@ -1,16 +1,16 @@
-"""Stage A in the settings of stage B: which experiment fine-tunes an upstream.
+"""The settings of the experiment that fine-tunes an upstream of another experiment.
 
-A stage-B experiment names, for each fine-tuned upstream, the settings file of the
+A downstream experiment names, for each fine-tuned upstream, the settings file of the
 experiment that fine-tunes it::
 
     finetuned:
         hubert:
-            hparams: hubert_finetune.yaml   # beside this corpus's other settings
+            hparams: hubert_finetune.yaml   # in the folder of this corpus's settings
             averaged_checkpoints: 5
             overrides: {}                   # settings of that experiment to change
 
-What both stages have in common (data, encoder, seed) is passed on, so that one
-option on the command line holds for both.
+Settings that both experiments have (data, encoder, seed) are passed on, so that one
+option on the command line applies to both.
 """
 
 from functools import lru_cache
@@ -32,47 +32,40 @@ PASSED_ON = (
 )
 
 
-@lru_cache(maxsize=100)  # asked for several times a fold, and parsing takes a while
-def stage_settings(settings: Settings, upstream: str) -> Settings:
-    """Give the settings of the experiment that fine-tunes an upstream.
+@lru_cache(maxsize=100)  # needed several times per fold, and parsing is slow
+def finetuning_settings(settings: Settings, upstream: str) -> Settings:
+    """Return the settings of the experiment that fine-tunes an upstream.
 
     Arguments
     ---------
     settings : Settings
-        Settings of the stage-B experiment.
+        Settings of the downstream experiment.
     upstream : str
         A key of its ``finetuned`` block.
-
-    Returns
-    -------
-    Settings
-        Settings of the stage-A experiment.
 
     Raises
     ------
     ValueError
-        If the block holds anything but hparams, averaged_checkpoints, overrides, or
+        If the block has keys other than hparams, averaged_checkpoints and overrides, or
         more checkpoints are to be averaged than are kept.
     """
     block = settings["finetuned"][upstream]
     expected = {"hparams", "averaged_checkpoints", "overrides"}
     if set(block) != expected:
         raise ValueError(
-            f"finetuned: {upstream} in {settings.path} holds {sorted(block)}; "
+            f"finetuned: {upstream} in {settings.path} has {sorted(block)}; "
             f"expected {sorted(expected)}."
         )
     path = settings.path.parent / block["hparams"]
-    stage = Settings.from_file(path)
+    finetuning = Settings.from_file(path)
     encoder = [k for k in settings if k.endswith("_source") or k in ("family", "layer")]
-    shared = [key for key in encoder if key in stage]
-    wanted = [key for key in (*PASSED_ON, *shared) if key in settings]
-    passed = {key: settings[key] for key in wanted}
-    stage = Settings.from_file(path, {**passed, **(block["overrides"] or {})})
-    if block["averaged_checkpoints"] > stage["kept_checkpoints"]:
+    shared = [key for key in encoder if key in finetuning]
+    passed = {k: settings[k] for k in (*PASSED_ON, *shared) if k in settings}
+    finetuning = Settings.from_file(path, {**passed, **(block["overrides"] or {})})
+    if block["averaged_checkpoints"] > finetuning["kept_checkpoints"]:
         raise ValueError(
             f"finetuned: {upstream}: averaged_checkpoints is "
-            f"{block['averaged_checkpoints']}, and kept_checkpoints of "
-            f"{stage['experiment']} is {stage['kept_checkpoints']}; expected to "
-            f"average at most as many as are kept."
+            f"{block['averaged_checkpoints']}, but {finetuning['experiment']} keeps "
+            f"only {finetuning['kept_checkpoints']} (kept_checkpoints)."
         )
-    return stage
+    return finetuning

@@ -1,7 +1,7 @@
-"""What happened in each epoch, saved with the checkpoints.
+"""The metrics of each epoch, saved with the checkpoints.
 
-Because the history is part of a checkpoint, a resumed run goes on with the rows of
-the checkpoint it resumes from, and an epoch never stands in it twice.
+Because the history is part of a checkpoint, a resumed run continues the rows of the
+checkpoint it resumes from, and no epoch appears twice.
 """
 
 import importlib.util
@@ -22,15 +22,15 @@ from ser_lib.utils.files import atomic_path
 
 @register_checkpoint_hooks
 class History:
-    """Rows of numbers, one for each epoch.
+    """Rows of metrics, one per epoch.
 
     Arguments
     ---------
     path : str
-        CSV file that :meth:`write` makes.
+        CSV file that :meth:`write` writes.
     tensorboard : str
-        ``auto`` also logs to TensorBoard, beside the file, where it is installed;
-        ``yes`` and ``no`` say what they say.
+        ``yes`` also logs to TensorBoard, in the folder of the file; ``auto`` does so
+        if it is installed; ``no`` does not.
 
     Raises
     ------
@@ -53,13 +53,7 @@ class History:
         self._tensorboard = _tensorboard_writer(self.path.parent, tensorboard)
 
     def append(self, **row: float) -> None:
-        """Add the row of an epoch.
-
-        Arguments
-        ---------
-        **row : float
-            Column names and values.
-        """
+        """Add the row of an epoch, by column names."""
         self.rows.append(row)
         if self._tensorboard is not None:
             for name, value in row.items():
@@ -80,12 +74,12 @@ class History:
         self.rows = json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def _tensorboard_writer(folder: Path, wanted: str) -> Any:
-    """Make a SummaryWriter, or None; only folders of runs that log are made."""
-    if wanted not in ("auto", "yes", "no"):
-        raise ValueError(f"tensorboard is {wanted!r}; expected auto, yes or no.")
+def _tensorboard_writer(folder: Path, setting: str) -> Any:
+    """Create a SummaryWriter, and its folder, only for runs that log."""
+    if setting not in ("auto", "yes", "no"):
+        raise ValueError(f"tensorboard is {setting!r}; expected auto, yes or no.")
     installed = importlib.util.find_spec("tensorboard") is not None
-    if wanted == "no" or (wanted == "auto" and not installed):
+    if setting == "no" or (setting == "auto" and not installed):
         return None
     if not if_main_process():
         return None

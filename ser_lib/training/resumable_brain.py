@@ -1,7 +1,7 @@
-"""A Brain whose epochs repeat exactly: what all training in this package shares.
+"""A Brain whose epochs are reproducible: the base of all training in this package.
 
-Random numbers, learning rates and checkpoints depend on the number of the epoch
-alone, so a run that was killed and goes on ends as if it had not been.
+Random numbers and learning rates depend only on the number of the epoch, so a killed
+run that resumes ends like an uninterrupted one.
 """
 
 from collections.abc import Mapping
@@ -19,16 +19,16 @@ from ser_lib.utils.seeds import epoch_seed
 
 
 class ResumableBrain(Brain):
-    """Seeds, optimisers, learning rates and resuming of a training.
+    """Seeding, optimisers, learning rates and resuming.
 
-    Settings it reads from ``hparams``: seed, optimizer, warmup_fraction,
-    final_lr_fraction, number_of_epochs, epoch_counter and history. A subclass gives
-    ``learning_rates``.
+    It reads these settings from ``hparams``: seed, optimizer, warmup_fraction,
+    final_lr_fraction, number_of_epochs, epoch_counter and history. A subclass
+    implements ``learning_rates``.
     """
 
     @property
     def fold(self) -> int:
-        """Number of the fold; 0 where there are none."""
+        """Number of the fold; 0 if there are no folds."""
         return getattr(self.hparams, "fold", 0)
 
     @property
@@ -37,24 +37,24 @@ class ResumableBrain(Brain):
         raise NotImplementedError
 
     def start_epoch(self, epoch: int) -> None:
-        """Make the randomness of an epoch depend on seed, fold and epoch alone.
+        """Seed all random numbers from seed, fold and epoch.
 
-        Nothing about random numbers then has to be saved: an epoch that is repeated
-        after a kill draws what the uninterrupted run drew.
+        So no random state has to be saved: an epoch that is repeated after a kill draws
+        the same numbers as in an uninterrupted run.
 
         Arguments
         ---------
         epoch : int
-            Its number; 0 for what is the same in all.
+            Number of the epoch; 0 for what is the same in all epochs.
         """
         seed = epoch_seed(self.hparams.seed, self.fold, epoch)
         seed_everything(seed + process_rank(), verbose=False)
 
     def init_optimizers(self) -> None:
-        """Give each module an optimiser of its own.
+        """Create a separate optimiser for each module.
 
-        SpeechBrain clips the first parameter group of an optimiser only, so two
-        groups in one optimiser would leave the second unclipped.
+        SpeechBrain clips only the first parameter group of an optimiser, so two groups
+        in one optimiser would leave the second unclipped.
         """
         rates = self.learning_rates
         self.optimizers_dict = {}
@@ -74,19 +74,19 @@ class ResumableBrain(Brain):
             raise ValueError(f"optimizer in the settings: {error}.") from error
 
     def on_fit_start(self) -> None:
-        """Resume from the newest checkpoint; all are whole (see checkpoints.py)."""
+        """Resume from the newest checkpoint; all are complete (see checkpoints.py)."""
         super().on_fit_start()
         run_on_main(self.hparams.history.write)
 
     @property
     def progress(self) -> float:
-        """Share of the training that is done, from 0 to 1."""
+        """Completed share of the training, from 0 to 1."""
         epoch = self.hparams.epoch_counter.current
-        of_epochs = epoch - 1 + (self.step - 1) / len(self.train_sampler)
-        return of_epochs / self.hparams.number_of_epochs
+        n_epochs = epoch - 1 + (self.step - 1) / len(self.train_sampler)
+        return n_epochs / self.hparams.number_of_epochs
 
     def on_fit_batch_start(self, batch: PaddedBatch, should_step: bool) -> None:
-        """Set the learning rates from the share of training that is done."""
+        """Set the learning rates from the progress of training."""
         warmup, final = self.hparams.warmup_fraction, self.hparams.final_lr_fraction
         factor = warmup_cosine(self.progress, warmup, final)
         rates = self.learning_rates
@@ -95,7 +95,7 @@ class ResumableBrain(Brain):
                 group["lr"] = rates[name] * factor
 
     def _wrap_distributed(self) -> None:
-        """Wrap modules; the stock method makes batch norms that only GPUs have."""
+        """Wrap modules; SpeechBrain would use batch norms that need GPUs."""
         if not self.distributed_launch or "cuda" in str(self.device):
             super()._wrap_distributed()
             return

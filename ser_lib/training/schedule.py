@@ -1,27 +1,22 @@
-"""What depends on the progress of training alone: seeds and learning rates."""
+"""The learning rate schedule."""
 
 import math
 
 
 def warmup_cosine(progress: float, warmup: float, final: float = 0.0) -> float:
-    """Linear warm-up, then half a cosine down.
+    """Return the learning rate factor: linear warm-up, then half a cosine down.
 
-    A function of the share of training that is done, so it has no state to save.
+    It depends only on the progress of training, so it has no state to save.
     Loshchilov and Hutter, 2017, https://arxiv.org/abs/1608.03983, without restarts.
 
     Arguments
     ---------
     progress : float
-        Share of all steps that are done, in [0, 1].
+        Completed share of all steps, in [0, 1].
     warmup : float
         Share of the steps in which the factor rises from 0.05 to 1.
     final : float
         The factor at the end; 1 keeps the rate constant after the warm-up.
-
-    Returns
-    -------
-    float
-        Factor of the learning rate.
 
     Example
     -------

@@ -1,8 +1,8 @@
-"""What each training step gave: its loss, and how much of its batch was right.
+"""Loss and accuracy of each training step.
 
-``steps.csv`` stands beside ``history.csv``: one row a step, with the columns ``epoch``,
-``step``, ``loss``, ``correct`` and ``utterances``. It is seen in training, so dropout
-and augmentation are on. A run of several processes has a row for each of them.
+``steps.csv`` is in the folder of ``history.csv``. It has one row per step, with the
+columns ``epoch``, ``step``, ``loss``, ``correct`` and ``utterances``, as seen in
+training, with dropout and augmentation. With several processes, each has its own rows.
 """
 
 import shutil
@@ -21,19 +21,15 @@ Step = tuple[torch.Tensor, torch.Tensor, int]  # loss, correct, utterances
 
 
 def log_steps(path: str | Path, epoch: int, steps: Sequence[Step]) -> float:
-    """Add the steps of an epoch to the file; every process calls it.
+    """Append the steps of an epoch to a CSV file; every process must call it.
 
-    An epoch that is trained again after a kill replaces what was there of it.
+    An epoch that is repeated after a kill replaces its earlier rows.
 
     Arguments
     ---------
-    path : str | Path
-        The file; it is made where it is missing.
-    epoch : int
-        Number of the epoch.
     steps : Sequence[Step]
-        For each step of this process the loss, how many utterances were classified
-        correctly, and how many there were.
+        For each step of this process, the loss, the number of correctly classified
+        utterances, and the number of utterances.
 
     Returns
     -------
@@ -57,20 +53,17 @@ def log_steps(path: str | Path, epoch: int, steps: Sequence[Step]) -> float:
     rows = rows.sort_values("step", kind="stable")
     if if_main_process():
         former = pd.read_csv(path) if Path(path).is_file() else rows[:0]
-        rows_of_all = pd.concat([former[former["epoch"] < epoch], rows])
+        all_rows = pd.concat([former[former["epoch"] < epoch], rows])
         with atomic_path(path) as unfinished:
-            rows_of_all.to_csv(unfinished, index=False, float_format="%.6g")
+            all_rows.to_csv(unfinished, index=False, float_format="%.6g")
     return float(epoch_accuracies(rows)[epoch])
 
 
 def copy_steps(source: str | Path, folder: str | Path) -> None:
     """Copy the file of a trained fold to the folder of its results.
 
-    Arguments
-    ---------
-    source, folder : str | Path
-        From where and to where. A fold that an older version trained has no such file;
-        none is then left in ``folder`` either.
+    Folds trained by an older version have no such file; one in ``folder`` is then
+    removed.
     """
     target = Path(folder) / STEPS_FILE
     if (Path(source) / STEPS_FILE).is_file():

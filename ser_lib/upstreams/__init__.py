@@ -1,22 +1,22 @@
-"""Upstreams: from waveforms, or transcripts, to frames.
+"""Upstreams: from waveforms or transcripts to frames.
 
-Every upstream is a module called as ``upstream(wavs, wav_lens) -> Frames`` with the
-attributes ``reads`` (``"wav"``), ``dim`` (size of a frame), ``hop_samples`` (samples
-between frames), ``min_samples`` (shortest input) and ``frozen`` (nothing in it is
-trained, and its frames can be computed once and stored). An upstream whose ``reads``
-is ``"text"`` is called with a list of transcripts, and its ``hop_samples`` is None.
-The output for an utterance does not depend on the other utterances of the batch.
+Every upstream is a module called as ``upstream(wavs, wav_lens) -> Frames``. Its
+attributes are ``reads`` (``"wav"``), ``dim`` (size of a frame), ``hop_samples``
+(samples between frames), ``min_samples`` (shortest input) and ``frozen`` (nothing in it
+is trained, so its frames can be computed once and stored). An upstream whose ``reads``
+is ``"text"`` is called with a list of transcripts, and its ``hop_samples`` is None. The
+output for an utterance does not depend on the other utterances in the batch.
 
-An upstream with weights has ``without_weights()``, too, if a model with it can be
-exported: plain values that the class takes in place of its ``source``.
+An upstream whose models can be exported also has ``without_weights()``, which returns
+plain values that its class accepts as ``source``.
 
-A class is imported when it is first used: transformers, which some need, takes longer
-to import than PyTorch.
+Classes are imported on first use: some need transformers, which takes longer to import
+than PyTorch.
 """
 
 import lazy_loader
 
-# The module of each class that a model folder may name.
+# Classes that a model folder may name, and their modules.
 UPSTREAMS = {
     "ApcUpstream": "apc",
     "CpcUpstream": "cpc",

@@ -1,11 +1,11 @@
-"""APC, autoregressive predictive coding: the future predicted from the past.
+"""APC, autoregressive predictive coding: predicting future frames from past ones.
 
 Chung et al., "An Unsupervised Autoregressive Model for Speech Representation
 Learning" (Interspeech 2019), https://arxiv.org/abs/1904.03240: a stack of recurrent
-layers reads the frames x_1 ... x_t and predicts x_(t+n) by y_t, a linear layer on its
-last states; the loss is the sum over t of |x_(t+n) - y_t|. The states are the
+layers reads the frames x_1 ... x_t; a linear layer on its last states predicts
+x_(t+n) as y_t; the loss is the sum over t of |x_(t+n) - y_t|. The states are the
 features. The version published in s3prl (https://github.com/s3prl/s3prl, Apache-2.0)
-is that of VQ-APC (https://arxiv.org/abs/2005.08392) without quantiser: three GRUs with
+is VQ-APC (https://arxiv.org/abs/2005.08392) without the quantiser: three GRUs with
 residual connections, predicting 5 frames ahead.
 """
 
@@ -20,12 +20,12 @@ from ser_lib.upstreams.native import NativeUpstream
 from ser_lib.upstreams.s3prl_frontends import KaldiFbank
 from ser_lib.utils.files import atomic_path
 
-# Settings of s3prl's own reading of files, with no meaning for a waveform.
+# Settings of s3prl's file reading, which Kaldi's filter bank does not take.
 NOT_FOR_KALDI = ("feat_type", "feat_dim", "decode_wav", "cmvn")
 
 
 class Apc(nn.Module):
-    """The network of APC: a stack of GRUs and the layer that predicts.
+    """The network of APC: a stack of GRUs and a linear prediction layer.
 
     Its module names are the keys of the published checkpoints.
 
@@ -38,7 +38,7 @@ class Apc(nn.Module):
     Raises
     ------
     ValueError
-        If the features are not a filter bank.
+        If ``feat_type`` is not ``fbank``.
 
     Example
     -------
@@ -79,38 +79,23 @@ class Apc(nn.Module):
     def forward(
         self, wavs: torch.Tensor, n_samples: torch.Tensor
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Compute the hidden states of waveforms.
-
-        Arguments
-        ---------
-        wavs : (batch, samples) torch.Tensor
-            Padded waveforms at 16 kHz.
-        n_samples : (batch,) torch.LongTensor
-            Samples of each.
-
-        Returns
-        -------
-        list[torch.Tensor]
-            As :meth:`encode`.
-        (batch,) torch.LongTensor
-            Frames of each utterance.
-        """
+        """Return the states of each layer and the frame counts; see NativeUpstream."""
         frames = self.front_end(wavs, n_samples)
         return self.encode(frames.values), frames.counts
 
     def encode(self, features: torch.Tensor) -> list[torch.Tensor]:
-        """Compute the hidden states; the padding comes last and is never seen.
+        """Compute the states of each layer; padding comes last, so it has no effect.
 
         Arguments
         ---------
         features : (batch, time, mels) torch.Tensor
-            What ``front_end`` gives.
+            Output of ``front_end``.
 
         Returns
         -------
         list[torch.Tensor]
-            ``(batch, time, hidden_size)`` of each layer, after the residual. The
-            prediction of frame t + n in pre-training is ``postnet`` of the last.
+            ``(batch, time, hidden_size)`` of each layer, after the residual. In
+            pre-training, ``postnet`` of the last one predicts frame t + n.
         """
         states, x = [], features
         for i, rnn in enumerate(self.rnn_layers):
@@ -124,11 +109,11 @@ class ApcUpstream(NativeUpstream):
     """APC as an upstream, from a checkpoint of s3prl.
 
     Input: Kaldi's filter bank (80 bands, Hamming window, 25 ms every 10 ms), each
-    band at zero mean and unit deviation over the utterance. Output: 512 dimensions
-    every 160 samples, ``1 + (n - 400) // 160`` frames. It reads from left to right
-    only. SUPERB's model is s3prl's ``apc_360hr`` (``apc_default.ckpt``, LibriSpeech
-    360 h, 4,105,296 parameters); there is ``apc_960hr.ckpt`` too. The files state
-    no licence of their own; see the repository.
+    band normalised to zero mean and unit deviation over the utterance. Output: 512
+    dimensions every 160 samples, ``1 + (n - 400) // 160`` frames. The GRUs read from
+    left to right only. SUPERB uses s3prl's ``apc_360hr`` (``apc_default.ckpt``,
+    LibriSpeech 360 h, 4,105,296 parameters); s3prl also publishes ``apc_960hr.ckpt``.
+    The files do not state a licence; see the repository.
 
     Takes the arguments of :class:`~ser_lib.upstreams.native.NativeUpstream`.
 
@@ -142,14 +127,14 @@ class ApcUpstream(NativeUpstream):
     (torch.Size([2, 98, 16]), tensor([98, 48]))
     """
 
-    make_network = Apc
+    network_class = Apc
 
     def __init__(
         self, source: str | Mapping, freeze: bool = False, layer: str = "last"
     ) -> None:
         super().__init__(source, freeze, layer)
-        # Only pre-training predicts: without a gradient, the layer would stop
-        # distributed training.
+        # Only pre-training uses this layer. Distributed training fails on trainable
+        # parameters that get no gradient.
         self.network.postnet.requires_grad_(False)
 
     @staticmethod
@@ -159,23 +144,18 @@ class ApcUpstream(NativeUpstream):
 
     @staticmethod
     def _arguments(config: Mapping) -> Mapping:
-        """Leave out what is about the training."""
+        """Keep only the network and front-end settings."""
         paras, audio = config["model"]["paras"], config["data"]["audio"]
         return {"config": {"model": {"paras": paras}, "data": {"audio": audio}}}
 
 
 def published_config(**paras: float) -> dict:
-    """Give the configuration of the published checkpoints.
+    """Return the configuration of the published checkpoints for :class:`Apc`.
 
     Arguments
     ---------
     **paras : float
-        Settings of the network to change, such as ``hidden_size``.
-
-    Returns
-    -------
-    dict
-        Configuration for :class:`Apc`.
+        Network settings to change, such as ``hidden_size``.
     """
     network = {"num_layers": 3, "hidden_size": 512, "dropout": 0.1, "residual": True}
     audio = {
@@ -189,15 +169,7 @@ def published_config(**paras: float) -> dict:
 
 
 def save_apc(path: str | Path, network: Apc) -> None:
-    """Write a checkpoint in s3prl's format.
-
-    Arguments
-    ---------
-    path : str | Path
-        The file; it is replaced only when complete.
-    network : Apc
-        Configuration and weights.
-    """
+    """Write a checkpoint in s3prl's format."""
     content = {"config": network.config, "model": network.state_dict()}
     with atomic_path(path) as unfinished:
         torch.save(content, unfinished)

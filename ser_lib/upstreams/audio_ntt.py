@@ -1,4 +1,4 @@
-"""The AudioNTT-2020 network and its front end, as DeLoRes and BYOL-A train it.
+"""The AudioNTT-2020 network and its front end, as trained by DeLoRes and BYOL-A.
 
 Koizumi et al., 2020, https://arxiv.org/abs/2007.00225; Niizumi et al., 2021 (BYOL-A),
 https://arxiv.org/abs/2103.06695.
@@ -21,9 +21,9 @@ POOLING = 2**N_BLOCKS
 class LogMel(nn.Module):
     """The front end: 64 log mel bands every 10 ms.
 
-    The power spectrum (1024 points, Hann window, centred, mirrored at each
-    utterance's own ends), Slaney's mel bands from 60 to 7800 Hz, each of unit area,
-    and ``log(x + 1.19e-7)``.
+    Power spectrum (1024 points, Hann window, centred, mirrored at each utterance's
+    own ends), Slaney's mel bands from 60 to 7800 Hz, each of unit area, then
+    ``log(x + 1.19e-7)``.
 
     Example
     -------
@@ -55,7 +55,7 @@ class LogMel(nn.Module):
         wavs : (batch, samples) torch.Tensor
             Padded waveforms at 16 kHz.
         n_samples : (batch,) torch.LongTensor
-            Samples of each, more than 512.
+            Samples in each, more than 512.
 
         Returns
         -------
@@ -80,26 +80,23 @@ def _mirror_ends(
     wavs: torch.Tensor, n_samples: torch.Tensor, width: int
 ) -> torch.Tensor:
     """Reflect each utterance at its own first and last sample."""
-    places = torch.arange(-width, wavs.shape[1] + width, device=wavs.device)
+    positions = torch.arange(-width, wavs.shape[1] + width, device=wavs.device)
     last = n_samples[:, None] - 1
-    mirrored = last - (last - places.abs()).abs()
-    return wavs.gather(1, mirrored.clamp(min=0))  # below 0: far behind the end
+    mirrored = last - (last - positions.abs()).abs()
+    return wavs.gather(1, mirrored.clamp(min=0))  # below 0: far past the end
 
 
 class AudioNtt2020(nn.Module):
     """The network: three blocks of convolution and pooling, then two linear layers.
 
-    An utterance's frames do not depend on the padding: what lies behind its end is
-    zero before each convolution, and the batch norms see (in training) and change
-    the utterances' own steps only. A last odd step is lost at each pooling, as it is
-    when an utterance is alone.
+    The frames of an utterance do not depend on the padding: it is zeroed before each
+    convolution, and the batch norms see only the utterances' own steps. Each pooling
+    drops an odd last step, as it does when an utterance is processed alone.
 
     Arguments
     ---------
     dim : int
         Size of a frame: 2048, 512 or 256 in the papers.
-    dropout : float
-        Dropout between the linear layers.
 
     Example
     -------
@@ -118,7 +115,7 @@ class AudioNtt2020(nn.Module):
         super().__init__()
         self.dims = [dim, dim]
         self.log_mel = LogMel()
-        # Both sequences are numbered as in the published files.
+        # Both sequences are numbered as in the published checkpoints.
         self.features = nn.Sequential()
         for i in range(N_BLOCKS):
             n_in = N_CHANNELS if i else 1
@@ -137,42 +134,27 @@ class AudioNtt2020(nn.Module):
     def forward(
         self, wavs: torch.Tensor, n_samples: torch.Tensor
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Encode waveforms.
-
-        Arguments
-        ---------
-        wavs : (batch, samples) torch.Tensor
-            Padded waveforms, as they are.
-        n_samples : (batch,) torch.LongTensor
-            Samples of each.
-
-        Returns
-        -------
-        list[(batch, time, dim) torch.Tensor]
-            The outputs of both linear layers, each after its ReLU.
-        (batch,) torch.LongTensor
-            Frames of each utterance.
-        """
+        """Return the outputs of both linear layers and the frame counts."""
         return self.encode(*self.log_mel(wavs, n_samples))
 
     def encode(
         self, log_mels: torch.Tensor, counts: torch.Tensor
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Encode log mel bands, which pre-training changes before they come here.
+        """Encode log mel bands, which pre-training may have augmented.
 
         Arguments
         ---------
         log_mels : (batch, time, 64) torch.Tensor
             Output of :class:`LogMel`, or a view of it.
         counts : (batch,) torch.LongTensor
-            Frames of each utterance.
+            Frames in each utterance.
 
         Returns
         -------
         list[(batch, time // 8, dim) torch.Tensor]
             The outputs of both linear layers, each after its ReLU.
         (batch,) torch.LongTensor
-            Frames of each utterance, an eighth of ``counts``.
+            Frames in each utterance, an eighth of ``counts``.
         """
         x = log_mels.transpose(1, 2)[:, None]  # (batch, channel, mel, time)
         for i in range(0, len(self.features), 4):
@@ -181,24 +163,21 @@ class AudioNtt2020(nn.Module):
             x = convolution(x * inside[:, None, None])
             x = pool(relu(_norm_inside(norm, x, inside)))
             counts = counts // 2
-        x = x.permute(0, 3, 2, 1).flatten(2)  # the channel runs fastest
+        x = x.permute(0, 3, 2, 1).flatten(2)  # channel varies fastest
         first = self.fc[:2](x)
         return [first, self.fc[2:](first)], counts
 
     def embed(self, values: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        """Give one vector for each utterance: maximum plus mean over time.
+        """Return a (batch, dim) embedding: maximum plus mean over time.
+
+        Pre-training compares these embeddings between two views.
 
         Arguments
         ---------
         values : (batch, time, dim) torch.Tensor
             The last hidden state.
         counts : (batch,) torch.LongTensor
-            Frames of each utterance.
-
-        Returns
-        -------
-        (batch, dim) torch.Tensor
-            What pre-training compares between two views.
+            Frames in each utterance.
         """
         outside = ~time_mask(counts, values.shape[1])[..., None]
         mean = values.masked_fill(outside, 0).sum(1) / counts[:, None]
@@ -208,7 +187,7 @@ class AudioNtt2020(nn.Module):
 def _norm_inside(
     norm: nn.Module, x: torch.Tensor, inside: torch.Tensor
 ) -> torch.Tensor:
-    """Batch norm over the utterances' own steps; the padding becomes zero."""
+    """Apply batch norm to the utterances' own steps; set the padding to zero."""
     by_step = x.permute(0, 3, 1, 2)  # (batch, time, channel, mel)
     normed = norm(by_step[inside][..., None])[..., 0]
     result = normed.new_zeros(by_step.shape)

@@ -1,9 +1,9 @@
 """Old checkpoints: found, and read without running their code.
 
-A checkpoint of PyTorch is a pickle, which can name any class and call it. Here it is
+A PyTorch checkpoint is a pickle, which can name any class and call it. Here it is
 read with ``weights_only=True``: tensors, plain Python values and
 ``argparse.Namespace`` (the training arguments of s3prl and fairseq) are read, nothing
-is imported, and something inert stands in for all other classes.
+is imported, and an inert placeholder replaces every other class.
 """
 
 import argparse
@@ -24,18 +24,13 @@ from huggingface_hub.errors import (
 
 SUFFIXES = (".ckpt", ".pt", ".pth", ".tar")
 
-_MOST_CLASSES = 100
+_MAX_CLASSES = 100
 
 
 class Unread:
-    """Stands in a checkpoint for a class that is not imported, and for its objects.
+    """Placeholder for a class that is not imported, and for its instances.
 
-    Whatever a file does with it has no effect.
-
-    Arguments
-    ---------
-    *arguments : object
-        Are not kept.
+    Calling it or setting its state has no effect.
     """
 
     def __new__(cls, *arguments: object) -> "Unread":  # noqa: D102
@@ -46,7 +41,7 @@ class Unread:
     def __setstate__(self, state: object) -> None: ...
 
 
-# What a damaged pickle or archive can raise while it is read without its classes.
+# Errors that reading a damaged pickle or archive can raise.
 _UNREADABLE = (
     pickle.UnpicklingError,
     EOFError,
@@ -70,11 +65,6 @@ def local_checkpoint(source: str) -> Path:
         A file; a folder with exactly one checkpoint file (.ckpt, .pt, .pth, .tar);
         or ``owner/name/file`` on the Hugging Face hub.
 
-    Returns
-    -------
-    Path
-        The file.
-
     Raises
     ------
     FileNotFoundError
@@ -93,9 +83,9 @@ def local_checkpoint(source: str) -> Path:
     is_local = path.is_absolute() or str(source).startswith((".", "~"))
     if is_local or not (owner and name and file):
         raise FileNotFoundError(
-            f"There is no checkpoint {source}. Expected a file, a folder that holds "
-            f"one checkpoint ({', '.join(SUFFIXES)}), or a file on the Hugging Face "
-            f"hub as owner/name/file."
+            f"There is no checkpoint {source}. Expected a file, a folder with one "
+            f"checkpoint ({', '.join(SUFFIXES)}), or a file on the Hugging Face hub "
+            f"(owner/name/file)."
         )
     return _from_hub(f"{owner}/{name}", file)
 
@@ -107,12 +97,12 @@ def _only_checkpoint(folder: Path) -> Path:
     names = sorted(p.name for p in folder.iterdir())
     if not found:
         raise FileNotFoundError(
-            f"The folder {folder} holds no checkpoint ({', '.join(SUFFIXES)}). It "
-            f"holds: {names or 'nothing'}."
+            f"The folder {folder} contains no checkpoint ({', '.join(SUFFIXES)}); "
+            f"found {names or 'nothing'}."
         )
     raise ValueError(
-        f"The folder {folder} holds {len(found)} checkpoints "
-        f"({', '.join(p.name for p in found)}). Give the path of one of them."
+        f"The folder {folder} contains {len(found)} checkpoints "
+        f"({', '.join(p.name for p in found)}). Pass the path of one of them."
     )
 
 
@@ -127,43 +117,43 @@ def _from_hub(repository: str, file: str) -> Path:
         OSError,
     ) as error:
         raise FileNotFoundError(
-            f"{repository}/{file} is neither a file here nor in the Hugging Face "
-            f"cache, and the hub did not give it ({type(error).__name__}). To work "
-            f"offline, run 'hf download {repository} {file} --local-dir FOLDER' where "
-            f"there is a network, copy the file here and give its path in place of "
-            f"{repository}/{file}."
+            f"{repository}/{file} is neither a local file nor in the Hugging Face "
+            f"cache, and downloading it failed ({type(error).__name__}). To work "
+            f"offline, run 'hf download {repository} {file} --local-dir FOLDER' on a "
+            f"machine with network access, copy the file here and pass its path "
+            f"instead of {repository}/{file}."
         ) from error
     path = Path(folder) / file
     if not path.is_file():
         raise FileNotFoundError(
-            f"{repository} on the Hugging Face hub, or its copy in the cache, has no "
+            f"{repository} on the Hugging Face hub, or its cached copy, has no file "
             f"{file}."
         )
     return path
 
 
 def load_legacy(path: str | Path) -> dict:
-    """Read a checkpoint on the CPU without importing anything that it names.
+    """Read a checkpoint on the CPU without importing anything it names.
 
     Arguments
     ---------
     path : str | Path
-        A file written by ``torch.save``, in today's zip format or the older one.
+        A file written by ``torch.save``, in the current zip format or the older one.
 
     Returns
     -------
     dict
-        Its content. Objects of other classes than ``argparse.Namespace``, and the
-        classes themselves, are replaced by :class:`Unread`: schedules of old trainers,
-        or what PyTorch Lightning keeps of a training.
+        Its content. Classes other than ``argparse.Namespace``, such as the schedules of
+        old trainers or the state of PyTorch Lightning, and their instances are replaced
+        by :class:`Unread`.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file names a module of the operating system, cannot be read, or holds
-        something else than a dictionary.
+        If the file names a module of the operating system, cannot be read, or does not
+        hold a dictionary.
 
     Example
     -------
@@ -182,31 +172,31 @@ def load_legacy(path: str | Path) -> dict:
         if named:
             raise ValueError(
                 f"The checkpoint {path} names {named[1] or named[2]}, which is not "
-                f"loaded: it could run any code. Expected tensors and plain values. If "
-                f"you trust the file, load it where that class is at home and save its "
-                f"weights and configuration alone."
+                f"loaded because it could run any code. Expected tensors and plain "
+                f"values. If you trust the file, load it with the library that wrote "
+                f"it and save only its weights and configuration."
             ) from None
         raise ValueError(
-            f"{path} ({Path(path).stat().st_size} bytes) cannot be read as a "
-            f"checkpoint of PyTorch: it is damaged, cut off or of another kind. Copy "
-            f"or download it again."
+            f"{path} ({Path(path).stat().st_size} bytes) cannot be read as a PyTorch "
+            f"checkpoint: it is damaged, truncated or of another format. Copy or "
+            f"download it again."
         ) from error
     if not isinstance(content, dict):
         raise ValueError(
-            f"The checkpoint {path} holds a {type(content).__name__}; expected a "
+            f"The checkpoint {path} contains a {type(content).__name__}; expected a "
             f"dictionary."
         )
     return content
 
 
 def _read(path: str | Path) -> object:
-    """Read again for each class that is not known, with something in its place."""
-    stand_ins: dict[str, type[Unread]] = {}
+    """Retry the read, adding a placeholder for each unknown class."""
+    placeholders: dict[str, type[Unread]] = {}
     while True:
-        known = [(kind, name) for name, kind in stand_ins.items()]
+        allowed = [(kind, name) for name, kind in placeholders.items()]
         try:
-            with torch.serialization.safe_globals([argparse.Namespace, *known]):
-                # Mapped, so that reading again reads no tensors.
+            with torch.serialization.safe_globals([argparse.Namespace, *allowed]):
+                # Memory-mapped, so that a retry does not read the tensors again.
                 return torch.load(
                     path,
                     map_location="cpu",
@@ -216,33 +206,19 @@ def _read(path: str | Path) -> object:
         except pickle.UnpicklingError as error:
             found = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
             name = found and (found[1] if "." in found[1] else f"builtins.{found[1]}")
-            if not name or name in stand_ins or len(stand_ins) == _MOST_CLASSES:
+            if not name or name in placeholders or len(placeholders) == _MAX_CLASSES:
                 raise
             module, _, own_name = name.rpartition(".")
-            stand_ins[name] = type(own_name, (Unread,), {"__module__": module})
+            placeholders[name] = type(own_name, (Unread,), {"__module__": module})
 
 
 def entries(content: Mapping, names: tuple[str, ...], source: str | Path) -> list:
-    """Take entries out of a checkpoint.
-
-    Arguments
-    ---------
-    content : Mapping
-        A checkpoint or a part of it.
-    names : tuple[str, ...]
-        Keys that it must have, of dictionaries.
-    source : str | Path
-        The file, for the message.
-
-    Returns
-    -------
-    list
-        The values, in the order of the names.
+    """Return some entries of a checkpoint, each of which must be a dictionary.
 
     Raises
     ------
     ValueError
-        If one is missing (a checkpoint of another encoder, as a rule) or no
+        If one is missing (usually a checkpoint of another encoder) or is not a
         dictionary.
 
     Example
@@ -250,20 +226,20 @@ def entries(content: Mapping, names: tuple[str, ...], source: str | Path) -> lis
     >>> entries({"config": {}, "weights": {}}, ("config", "model"), "cpc.pt")
     Traceback (most recent call last):
     ...
-    ValueError: cpc.pt has no model; it holds config, weights. Is it a checkpoint of \
-another encoder, or of another version?
+    ValueError: cpc.pt has no model; it has config, weights. Is it a checkpoint of \
+another encoder or another version?
     """
     missing = [name for name in names if name not in content]
     if missing:
         raise ValueError(
-            f"{source} has no {', no '.join(missing)}; it holds "
+            f"{source} has no {', no '.join(missing)}; it has "
             f"{', '.join(map(str, content)) or 'nothing'}. Is it a checkpoint of "
-            f"another encoder, or of another version?"
+            f"another encoder or another version?"
         )
     for name in names:
         if not isinstance(content[name], Mapping):
             raise ValueError(
-                f"{source} holds a {type(content[name]).__name__} as {name}; expected "
-                f"a dictionary."
+                f"{name} in {source} is a {type(content[name]).__name__}; expected a "
+                f"dictionary."
             )
     return [content[name] for name in names]

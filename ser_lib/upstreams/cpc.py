@@ -26,8 +26,8 @@ from ser_lib.utils.files import atomic_path
 CONVOLUTIONS = ((10, 5, 3), (8, 4, 2), (4, 2, 1), (4, 2, 1), (4, 2, 1))
 HOP_SAMPLES = 160
 
-# What CPC_audio's options can ask for and this network is not.
-_ONLY = {
+# Values of CPC_audio's options that this network supports, the default first.
+_SUPPORTED = {
     "encoder_type": ("cpc",),
     "normMode": ("layerNorm",),
     "arMode": ("LSTM", "GRU"),
@@ -39,11 +39,6 @@ class ChannelNorm(nn.Module):
     """Normalise each frame over its channels, with the unbiased variance.
 
     ``torch.nn.LayerNorm`` divides by the number of channels, this norm by one less.
-
-    Arguments
-    ---------
-    n_channels : int
-        Channels of a frame.
 
     Example
     -------
@@ -59,18 +54,7 @@ class ChannelNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(1, n_channels, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Normalise.
-
-        Arguments
-        ---------
-        x : (batch, channels, time) torch.Tensor
-            Output of a convolution.
-
-        Returns
-        -------
-        (batch, channels, time) torch.Tensor
-            As ``x``.
-        """
+        """Normalise ``(batch, channels, time)``, the output of a convolution."""
         dtype, x = x.dtype, x.float()
         variance, mean = torch.var_mean(x, dim=1, keepdim=True)
         normalised = (x - mean) * torch.rsqrt(variance + self.eps)
@@ -80,8 +64,8 @@ class ChannelNorm(nn.Module):
 class Cpc(nn.Module):
     """The network: five convolutions (10 ms frames), then an LSTM or a GRU.
 
-    An utterance's frames do not depend on the padding: what lies behind its end is
-    set to zero before each convolution, as the padding of the convolution itself.
+    The frames of an utterance do not depend on the padding: it is set to zero before
+    each convolution, like the convolution's own padding.
 
     Arguments
     ---------
@@ -114,7 +98,7 @@ class Cpc(nn.Module):
     ) -> None:
         super().__init__()
         self.dims = [dim, context_dim]
-        # All names are those of the published file.
+        # Module names are those of the published checkpoint.
         self.gEncoder = nn.ModuleDict()
         for i, (kernel, stride, padding) in enumerate(CONVOLUTIONS):
             n_in = dim if i else 1
@@ -127,22 +111,7 @@ class Cpc(nn.Module):
     def forward(
         self, wavs: torch.Tensor, n_samples: torch.Tensor
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Encode waveforms.
-
-        Arguments
-        ---------
-        wavs : (batch, samples) torch.Tensor
-            Padded waveforms, as they are.
-        n_samples : (batch,) torch.LongTensor
-            Samples of each.
-
-        Returns
-        -------
-        list[(batch, time, dim) torch.Tensor]
-            The encoder's output ``z`` and the context ``c``.
-        (batch,) torch.LongTensor
-            Frames of each utterance.
-        """
+        """Return ``z``, ``c`` and the frame counts; see NativeUpstream."""
         x, counts = wavs[:, None], n_samples
         for i, convolution in enumerate(CONVOLUTIONS):
             x = x * time_mask(counts, x.shape[-1])[:, None]
@@ -154,18 +123,10 @@ class Cpc(nn.Module):
 
 
 def save_cpc(path: str | Path, network: Cpc) -> None:
-    """Write a checkpoint in the published format (``config`` and ``weights``).
-
-    Arguments
-    ---------
-    path : str | Path
-        The file, such as ``cpc.pt``; it is replaced only when complete.
-    network : Cpc
-        The network.
-    """
+    """Write a checkpoint in the published format (``config`` and ``weights``)."""
     layers = network.gAR["baseNet"]
     config = {
-        **{name: allowed[0] for name, allowed in _ONLY.items()},
+        **{name: allowed[0] for name, allowed in _SUPPORTED.items()},
         "hiddenEncoder": layers.input_size,
         "hiddenGar": layers.hidden_size,
         "nLevelsGRU": layers.num_layers,
@@ -177,12 +138,12 @@ def save_cpc(path: str | Path, network: Cpc) -> None:
 
 
 class CpcUpstream(NativeUpstream):
-    """CPC as an upstream: 256 numbers every 10 ms.
+    """CPC as an upstream: 256 dimensions every 10 ms.
 
-    Rivière et al., 2020, https://arxiv.org/abs/2002.02848. Waveforms are taken as
-    they are, without normalisation. Hidden states: ``z`` (the convolutions) and
-    ``c`` (the LSTM or GRU), the last. Published checkpoint, 1,843,456 parameters,
-    SUPERB's "modified CPC": 60k_epoch4-d0f474de.pt of
+    Rivière et al., 2020, https://arxiv.org/abs/2002.02848. Waveforms are not
+    normalised. Hidden states: ``z`` (the convolutions) and ``c`` (the LSTM or GRU).
+    Published checkpoint, 1,843,456 parameters, SUPERB's "modified CPC":
+    60k_epoch4-d0f474de.pt of
     https://dl.fbaipublicfiles.com/librilight/CPC_checkpoints/, trained on 60,000
     hours of Libri-Light. The code (CPC_audio) has the MIT licence; we know of no
     statement about the weights alone.
@@ -199,17 +160,17 @@ class CpcUpstream(NativeUpstream):
     (torch.Size([2, 100, 4]), tensor([100,  50]), 160)
     """
 
-    make_network = Cpc
+    network_class = Cpc
 
     @staticmethod
     def _contents(checkpoint: Mapping, path: Path) -> tuple[Mapping, Mapping]:
         config, weights = entries(checkpoint, ("config", "weights"), path)
-        check_options(config, _ONLY, path)
+        check_options(config, _SUPPORTED, path)
         return config, weights
 
     @staticmethod
     def _arguments(config: Mapping) -> Mapping:
-        """Take CPC_audio's defaults for options that a file does not name."""
+        """Use CPC_audio's defaults for options that a file does not name."""
         return {
             "dim": config.get("hiddenEncoder", 256),
             "context_dim": config.get("hiddenGar", 256),

@@ -14,8 +14,8 @@ from ser_lib.upstreams.audio_ntt import AudioNtt2020
 from ser_lib.upstreams.native import NativeUpstream
 from ser_lib.utils.files import atomic_path
 
-# Where each training script puts the network, and what else it saves, for its
-# objective alone.
+# Key prefix of the network in each training script's checkpoints, and prefixes of the
+# weights that only its training objective uses.
 _LAYOUTS = {
     "encoder_q.encoder.": (  # DeLoRes-M; encoder_k is the moving average
         "encoder_q.fc.",
@@ -32,28 +32,20 @@ _LAYOUTS = {
 
 
 def save_delores(path: str | Path, network: AudioNtt2020) -> None:
-    """Write a checkpoint as DeLoRes's training script does (names in ``module.``).
-
-    Arguments
-    ---------
-    path : str | Path
-        The file, such as ``delores.pth``; it is replaced only when complete.
-    network : AudioNtt2020
-        The network.
-    """
+    """Write a checkpoint as DeLoRes's training script does (names in ``module.``)."""
     state = {f"module.{key}": value for key, value in network.state_dict().items()}
     with atomic_path(path) as unfinished:
         torch.save({"state_dict": state}, unfinished)
 
 
 def _network_state(state: Mapping[str, torch.Tensor], path: Path) -> dict:
-    """Keep the network's weights, under the names of ``AudioNtt2020``."""
+    """Return the network's weights, with the names of ``AudioNtt2020``."""
     for prefix, dropped in _LAYOUTS.items():
         if any(key.startswith(f"{prefix}features") for key in state):
             kept = {k: v for k, v in state.items() if not k.startswith(dropped)}
             return {_own_name(k.removeprefix(prefix)): v for k, v in kept.items()}
     raise ValueError(
-        f"{path} holds no network of DeLoRes: expected keys that start with "
+        f"{path} contains no DeLoRes network: expected keys that start with "
         f"{', '.join(f'{prefix}features' for prefix in _LAYOUTS)}; found "
         f"{list(state)[:3]}."
     )
@@ -69,14 +61,13 @@ def _own_name(key: str) -> str:
 
 
 class DeloresUpstream(NativeUpstream):
-    """DeLoRes as an upstream: 2048 (512, 256) numbers every 80 ms.
+    """DeLoRes as an upstream: 2048 (512, 256) dimensions every 80 ms.
 
     Ghosh et al., 2022, https://arxiv.org/abs/2203.13628. Hidden states: both linear
-    layers. No checkpoint was published, so there is no licence to give; formats are
-    those that the training scripts save (DeLoRes; DeLoRes-M and DeLoRes-S of LAPE;
-    BYOL-A, whose file is of the same network). Those scripts scale the waveform or
-    the log mels in different ways, which their checkpoints do not record: nothing is
-    scaled here.
+    layers. No checkpoint was published. The formats read are those that the training
+    scripts save (DeLoRes; DeLoRes-M and DeLoRes-S of LAPE; BYOL-A, which has the same
+    network). These scripts scale the waveform or the log mels in different ways, which
+    their checkpoints do not record: nothing is scaled here.
 
     Takes the arguments of :class:`~ser_lib.upstreams.native.NativeUpstream`.
 
@@ -90,11 +81,11 @@ class DeloresUpstream(NativeUpstream):
     (torch.Size([2, 12, 4]), tensor([12,  6]), 1280)
     """
 
-    make_network = AudioNtt2020
+    network_class = AudioNtt2020
 
     @staticmethod
     def _contents(checkpoint: Mapping, path: Path) -> tuple[Mapping, Mapping]:
-        """The size of a frame is not recorded: the weights show it."""
+        """Infer the frame size, which is not recorded, from the weights."""
         weights = _network_state(checkpoint.get("state_dict", checkpoint), path)
         dim = len(weights["fc.0.weight"]) if "fc.0.weight" in weights else 2048
         return {"dim": dim}, weights

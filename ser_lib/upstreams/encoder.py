@@ -1,4 +1,4 @@
-"""What all speech encoders do: the last layer or the sum of all, trained or frozen."""
+"""The base class of speech encoders: last layer or layer sum, trained or frozen."""
 
 from functools import partial
 
@@ -11,10 +11,10 @@ from ser_lib.upstreams.state_cache import StateCache
 
 
 class SpeechEncoder(nn.Module):
-    """An encoder of waveforms, by its hidden states.
+    """An encoder of waveforms that returns its hidden states.
 
     A subclass sets ``freeze``, ``layer_sum`` (None for the last layer) and
-    ``min_samples``, beside the attributes of every upstream, and has the method
+    ``min_samples`` in addition to the attributes of every upstream, and implements
     ``_states``.
     """
 
@@ -30,49 +30,49 @@ class SpeechEncoder(nn.Module):
             raise ValueError(f"layer is {layer!r}; expected 'last' or 'sum'.")
 
     def train(self, mode: bool = True) -> "SpeechEncoder":
-        """Set the mode; a frozen encoder has no dropout whoever asks for it."""
+        """Set the mode; a frozen encoder always stays in eval mode."""
         return super().train(mode and not self.freeze)
 
     @property
     def has_frozen_states(self) -> bool:
-        """Whether something in it gives the same in every epoch, to be kept."""
+        """Whether some states are the same in every epoch and can be cached."""
         return self.freeze
 
     def keep_states(self, limit_gb: float) -> None:
-        """Keep in memory what is frozen of the encoder gives, and give it again.
+        """Cache the states of the frozen part in memory.
 
         Arguments
         ---------
         limit_gb : float
-            Memory to take, in gigabytes.
+            Memory limit in gigabytes.
 
         Raises
         ------
         ValueError
-            If all of the encoder is trained.
+            If the whole encoder is trained.
         """
         if not self.has_frozen_states:
-            raise ValueError("Only what is frozen gives the same states again.")
+            raise ValueError("Only the states of a frozen encoder can be cached.")
         self._cache = StateCache(limit_gb)
 
     def hidden_states(
         self, wavs: torch.Tensor, wav_lens: torch.Tensor
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Give every hidden state of the encoder.
+        """Return every hidden state of the encoder.
 
         Arguments
         ---------
         wavs : (batch, samples) torch.Tensor
             Padded waveforms at 16 kHz.
         wav_lens : (batch,) torch.Tensor
-            Relative lengths.
+            Lengths as fractions of the padded length.
 
         Returns
         -------
         list[(batch, time, dim) torch.Tensor]
             The states, the lowest first.
         (batch,) torch.LongTensor
-            Frames of each utterance.
+            Frames in each utterance.
 
         Raises
         ------
@@ -82,24 +82,12 @@ class SpeechEncoder(nn.Module):
         return self._checked_states(wavs, wav_lens, all_states=True)
 
     def forward(self, wavs: torch.Tensor, wav_lens: torch.Tensor) -> Frames:
-        """Encode a padded batch.
-
-        Arguments
-        ---------
-        wavs : (batch, samples) torch.Tensor
-            Padded waveforms at 16 kHz.
-        wav_lens : (batch,) torch.Tensor
-            Relative lengths.
+        """Encode a padded batch, see :meth:`hidden_states`.
 
         Returns
         -------
         Frames
             ``(batch, time, dim)``: the last layer, or the sum of all.
-
-        Raises
-        ------
-        ValueError
-            If an utterance is too short for one frame.
         """
         sums = self.layer_sum is not None
         states, counts = self._checked_states(wavs, wav_lens, sums, self._cache)
@@ -118,7 +106,7 @@ class SpeechEncoder(nn.Module):
         if n_samples.min() < self.min_samples:
             raise ValueError(
                 f"The encoder needs at least {self.min_samples} samples; the shortest "
-                f"utterance of this batch has {int(n_samples.min())}."
+                f"utterance in this batch has {int(n_samples.min())}."
             )
         if cache is None or not self.freeze:
             return self._states(wavs, n_samples, all_states)
@@ -128,5 +116,5 @@ class SpeechEncoder(nn.Module):
     def _states(
         self, wavs: torch.Tensor, n_samples: torch.Tensor, all_states: bool
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Run the encoder; without ``all_states``, only the output has to be given."""
+        """Run the encoder; without ``all_states``, only the output is needed."""
         raise NotImplementedError

@@ -1,8 +1,9 @@
-"""A Hugging Face encoder in plain values: what its network is made of, and no more.
+"""A Hugging Face encoder described in plain values.
 
-A ``config.json`` can name code, kernels and files as well (``auto_map``,
+A ``config.json`` can also name code, kernels and files (``auto_map``,
 ``_attn_implementation``, ``_name_or_path``), which transformers would fetch and run. A
-description has the keys listed here and no others, so it can be taken from a stranger.
+description has only the keys listed here, so it is safe to read one from an untrusted
+source.
 """
 
 from collections.abc import Mapping
@@ -52,7 +53,7 @@ _ADAPTER = (
     "num_adapter_layers",
     "output_hidden_size",
 )
-_MASKS = (  # they decide whether there is a vector for masked frames
+_MASKS = (  # they decide whether the network has a vector for masked frames
     "apply_spec_augment",
     "mask_feature_length",
     "mask_feature_min_masks",
@@ -84,19 +85,12 @@ KEYS = {
 
 
 def describe_encoder(config: Mapping, preprocessor: Mapping) -> dict[str, dict]:
-    """Keep what a description holds of the two files of an encoder.
-
-    Arguments
-    ---------
-    config : Mapping
-        Content of ``config.json``.
-    preprocessor : Mapping
-        Content of ``preprocessor_config.json``.
+    """Describe an encoder from the contents of its two settings files.
 
     Returns
     -------
     dict[str, dict]
-        What is left of each, by the name of the file.
+        The allowed settings of each file, by its name.
 
     Example
     -------
@@ -112,18 +106,12 @@ def describe_encoder(config: Mapping, preprocessor: Mapping) -> dict[str, dict]:
 
 
 def check_encoder(description: Mapping) -> None:
-    """Refuse a description that holds more, or is of another kind of encoder.
-
-    Arguments
-    ---------
-    description : Mapping
-        As :func:`describe_encoder` gives it.
+    """Check that :func:`describe_encoder` could have returned a description.
 
     Raises
     ------
     ValueError
-        If a file or a key is not one of those listed here, or the encoder is not of
-        one of ``MODEL_TYPES``.
+        If a file or a key is not allowed, or the encoder is not one of ``MODEL_TYPES``.
 
     Example
     -------
@@ -131,32 +119,33 @@ def check_encoder(description: Mapping) -> None:
     ...     "preprocessor_config.json": {}})
     Traceback (most recent call last):
     ...
-    ValueError: config.json of a described encoder holds auto_map. Expected nothing \
-but what its network is made of, as python -m ser_lib.export writes it.
+    ValueError: config.json of the encoder description has unknown keys: auto_map. \
+Expected only network settings, as written by python -m ser_lib.export.
     """
     if set(description) != set(KEYS):
         raise ValueError(
-            f"A described encoder has {', '.join(map(str, description)) or 'nothing'}; "
-            f"expected {' and '.join(KEYS)}."
+            f"The encoder description has "
+            f"{', '.join(map(str, description)) or 'nothing'}; expected "
+            f"{' and '.join(KEYS)}."
         )
     for name, content in description.items():
         unknown = [str(key) for key in content if key not in KEYS[name]]
         if unknown:
             raise ValueError(
-                f"{name} of a described encoder holds {', '.join(unknown)}. Expected "
-                f"nothing but what its network is made of, as python -m ser_lib.export "
-                f"writes it."
+                f"{name} of the encoder description has unknown keys: "
+                f"{', '.join(unknown)}. Expected only network settings, as written by "
+                f"python -m ser_lib.export."
             )
     config, preprocessor = description[CONFIG_FILE], description[PREPROCESSOR_FILE]
     kind = config.get("model_type")
     if kind not in MODEL_TYPES:
         raise ValueError(
-            f"A described encoder has the model_type {kind!r}; expected one of "
+            f"model_type of the encoder description is {kind!r}; expected one of "
             f"{', '.join(MODEL_TYPES)}."
         )
     reader = preprocessor.get("feature_extractor_type")
     if reader != _PREPROCESSOR:
         raise ValueError(
-            f"A described encoder has the feature_extractor_type {reader!r}; expected "
-            f"{_PREPROCESSOR}."
+            f"feature_extractor_type of the encoder description is {reader!r}; "
+            f"expected {_PREPROCESSOR}."
         )

@@ -1,7 +1,7 @@
-"""Upstreams by the name of their family, so that one setting exchanges them.
+"""Upstreams by family name, so that one setting selects the upstream.
 
-``superb.yaml`` and other settings files say ``family: apc``; the class and, where there
-is one, the published checkpoint are found here.
+``superb.yaml`` and other settings files say ``family: apc``. This module finds the
+class and, if there is one, the published checkpoint.
 """
 
 import importlib
@@ -23,9 +23,9 @@ class Family(NamedTuple):
     class_name : str
         Its class in ``ser_lib.upstreams``.
     source : str | None
-        The published checkpoint that is read where no other is given.
+        The default checkpoint: a hub id, or a file on the hub.
     advice : str
-        What to do where nothing was published that can be read by its name.
+        What to do if there is no default checkpoint.
     """
 
     class_name: str
@@ -34,7 +34,7 @@ class Family(NamedTuple):
 
     @property
     def upstream(self) -> type[nn.Module]:
-        """The class, imported now."""
+        """The class, imported on access."""
         return getattr(upstreams, self.class_name)
 
 
@@ -72,7 +72,7 @@ FAMILIES = {
 
 
 def published_source(family: str) -> str | None:
-    """Name the checkpoint that a family is read from where no other is given.
+    """Return the default checkpoint of a family.
 
     Arguments
     ---------
@@ -83,12 +83,12 @@ def published_source(family: str) -> str | None:
     -------
     str | None
         Hub id, or file on the hub. None for the filter bank, which has no weights,
-        and for a class of the user's own.
+        and for a user's own class.
 
     Raises
     ------
     ValueError
-        If the family is unknown, or its checkpoint cannot be found by a name.
+        If the family is unknown, or has no published checkpoint on the hub.
 
     Example
     -------
@@ -97,10 +97,10 @@ def published_source(family: str) -> str | None:
     """
     if "." in family:
         return None
-    known = _known(family)
-    if known.advice:
-        raise ValueError(f"{known.advice}, and give --upstream_source FILE.")
-    return known.source
+    found = _find(family)
+    if found.advice:
+        raise ValueError(f"{found.advice}, and pass --upstream_source FILE.")
+    return found.source
 
 
 def load_upstream(
@@ -112,10 +112,10 @@ def load_upstream(
 ) -> nn.Module:
     """Build an upstream by the name of its family.
 
-    A class of the user's own is named with its module, ``my_module.MyUpstream``; the
-    module stands beside ``train.py`` or is installed. It is called with ``source``,
-    ``freeze`` and ``layer``, and what it gives is called with waveforms
-    (batch, samples) and their relative lengths (batch,)::
+    A class of your own is named with its module, ``my_module.MyUpstream``; the module
+    is next to ``train.py`` or installed. The class is called with ``source``,
+    ``freeze`` and ``layer``, and its instance with waveforms (batch, samples) and their
+    relative lengths (batch,)::
 
         class Loudness(torch.nn.Module):
             reads, dim, hop_samples, min_samples, frozen = "wav", 1, 320, 320, False
@@ -136,22 +136,17 @@ def load_upstream(
     freeze : bool
         Train nothing of the encoder.
     layer : str
-        ``"last"``, or ``"sum"`` for the learnable sum of all hidden states. The
-        filter bank and BERT have one to give, whatever this says.
+        ``"last"``, or ``"sum"`` for the learnable sum of all hidden states. Ignored by
+        the filter bank and BERT, which return only one.
     freeze_feature_extractor : bool
-        Train nothing of the convolutions below the transformer. For the Hugging Face
-        family alone; a class of the user's own is not called with it.
-
-    Returns
-    -------
-    nn.Module
-        The upstream.
+        Train nothing of the convolutions below the transformer. Only for the Hugging
+        Face families; not passed to a class of your own.
 
     Raises
     ------
     ValueError
-        If there is no such family or class, or the class does not have what an
-        upstream needs.
+        If there is no such family or class, or the class lacks an attribute that
+        upstreams need.
 
     Example
     -------
@@ -162,10 +157,10 @@ def load_upstream(
         upstream = _import(family)(source=source, freeze=freeze, layer=layer)
         _check_interface(upstream, family)
         return upstream
-    make_upstream, arguments = class_of_family(
+    upstream_class, arguments = class_of_family(
         family, source, freeze, layer, freeze_feature_extractor
     )
-    return make_upstream(**arguments)
+    return upstream_class(**arguments)
 
 
 def class_of_family(
@@ -175,21 +170,10 @@ def class_of_family(
     layer: str = "sum",
     freeze_feature_extractor: bool = True,
 ) -> tuple[type[nn.Module], dict[str, Any]]:
-    """Say what :func:`load_upstream` builds, for a family of this package.
+    """Return the class that :func:`load_upstream` builds, and its arguments.
 
-    Arguments
-    ---------
-    family : str
-        A key of ``FAMILIES``.
-    source, freeze, layer, freeze_feature_extractor : str | None, bool, str, bool
-        As for :func:`load_upstream`.
-
-    Returns
-    -------
-    type[nn.Module]
-        The class.
-    dict[str, Any]
-        Those of the four that it takes.
+    Takes the arguments of :func:`load_upstream`, of which it returns those that the
+    class accepts. Only for the families of this package.
 
     Raises
     ------
@@ -202,22 +186,22 @@ def class_of_family(
     >>> upstream.__name__, arguments
     ('TextUpstream', {'source': 'folder', 'freeze': True})
     """
-    make_upstream = _known(family).upstream
-    given = {
+    upstream_class = _find(family).upstream
+    arguments = {
         "source": source,
         "freeze": freeze,
         "layer": layer,
         "freeze_feature_extractor": freeze_feature_extractor,
     }
-    taken = inspect.signature(make_upstream).parameters
-    return make_upstream, {k: v for k, v in given.items() if k in taken}
+    accepted = inspect.signature(upstream_class).parameters
+    return upstream_class, {k: v for k, v in arguments.items() if k in accepted}
 
 
-def _known(family: str) -> Family:
+def _find(family: str) -> Family:
     if family not in FAMILIES:
         raise ValueError(
             f"There is no family {family!r}. Expected one of {', '.join(FAMILIES)}, or "
-            f"a class of your own as my_module.MyUpstream."
+            f"a class of your own, my_module.MyUpstream."
         )
     return FAMILIES[family]
 
@@ -229,7 +213,7 @@ def _import(name: str) -> type[nn.Module]:
     except (ModuleNotFoundError, AttributeError) as error:
         raise ValueError(
             f"The upstream {name} cannot be imported ({error}). Expected the class "
-            f"{class_name} in a module {module_name} that stands beside train.py or is "
+            f"{class_name} in a module {module_name} that is next to train.py or "
             f"installed."
         ) from error
 
@@ -238,6 +222,6 @@ def _check_interface(upstream: object, name: str) -> None:
     missing = [attribute for attribute in INTERFACE if not hasattr(upstream, attribute)]
     if missing:
         raise ValueError(
-            f"{name} is no upstream: it has no {', no '.join(missing)}. See "
+            f"{name} is not an upstream: it has no {', no '.join(missing)}. See "
             f"ser_lib/upstreams/__init__.py for what each means."
         )

@@ -10,17 +10,6 @@ from ser_lib.upstreams.frames import Frames, sample_counts
 class FbankUpstream(nn.Module):
     """SpeechBrain's log mel filter bank (in decibels) as an upstream.
 
-    Arguments
-    ---------
-    sample_rate_hz : int
-        Rate of the waveforms.
-    n_mels : int
-        Number of mel bands.
-    hop_ms : float
-        Milliseconds between frames.
-    window_ms : float
-        Length of the analysis window in milliseconds.
-
     Example
     -------
     >>> upstream = FbankUpstream(n_mels=40, hop_ms=20)
@@ -30,7 +19,7 @@ class FbankUpstream(nn.Module):
     """
 
     reads = "wav"
-    frozen = False  # costs less than reading its frames, and comes before augmentation
+    frozen = False  # cheaper to compute than to read, and computed before augmentation
     min_samples = 1
 
     def __init__(
@@ -41,7 +30,7 @@ class FbankUpstream(nn.Module):
         window_ms: float = 25,
     ) -> None:
         super().__init__()
-        # On "meta", PyTorch would import its compiler to make the window: seconds.
+        # On "meta", PyTorch would import its compiler for the window: seconds.
         with torch.device("cpu"):
             self.fbank = Fbank(
                 sample_rate=sample_rate_hz,
@@ -61,7 +50,7 @@ class FbankUpstream(nn.Module):
         wavs : (batch, samples) torch.Tensor
             Padded waveforms.
         wav_lens : (batch,) torch.Tensor
-            Relative lengths.
+            Lengths as fractions of the padded length.
 
         Returns
         -------
@@ -71,7 +60,7 @@ class FbankUpstream(nn.Module):
         """
         n_samples = sample_counts(wavs, wav_lens)
         inside = torch.arange(wavs.shape[1], device=wavs.device) < n_samples[:, None]
-        # In decibels below the utterance's own peak, so the padding must be silent.
+        # Decibels are relative to the utterance's peak, so the padding must be silent.
         with torch.autocast(wavs.device.type, enabled=False):
             values = self.fbank((wavs * inside).float())
         return Frames(values, n_samples // self.hop_samples + 1)

@@ -1,8 +1,8 @@
-"""What every upstream returns, and the arithmetic of lengths.
+"""The return type of every upstream, and functions on lengths.
 
-SpeechBrain's ``wav_lens`` are fractions of the longest utterance. A fraction times
-a frame count is off by one after rounding in some 5 % of cases, so lengths are
-turned into whole numbers once, here, and stay whole numbers.
+SpeechBrain's ``wav_lens`` are fractions of the longest utterance. Multiplying a
+fraction by a frame count and rounding is off by one in about 5 % of cases, so lengths
+are converted to whole numbers once, here, and stay whole numbers.
 """
 
 from typing import NamedTuple
@@ -16,9 +16,9 @@ class Frames(NamedTuple):
     Arguments
     ---------
     values : (batch, time, dim) torch.Tensor
-        Frames; what stands after an utterance's last frame is arbitrary.
+        Frames; values after an utterance's last frame are arbitrary.
     counts : (batch,) torch.LongTensor
-        Number of frames of each utterance.
+        Number of frames in each utterance.
     """
 
     values: torch.Tensor
@@ -26,19 +26,14 @@ class Frames(NamedTuple):
 
 
 def sample_counts(wavs: torch.Tensor, wav_lens: torch.Tensor) -> torch.Tensor:
-    """Turn relative lengths into whole numbers of samples.
+    """Convert relative lengths to (batch,) numbers of samples.
 
     Arguments
     ---------
     wavs : (batch, samples) torch.Tensor
         Padded waveforms.
     wav_lens : (batch,) torch.Tensor
-        Length of each, as a fraction of the padded length.
-
-    Returns
-    -------
-    (batch,) torch.LongTensor
-        Samples of each utterance.
+        Lengths as fractions of the padded length.
 
     Example
     -------
@@ -49,19 +44,18 @@ def sample_counts(wavs: torch.Tensor, wav_lens: torch.Tensor) -> torch.Tensor:
 
 
 def time_mask(counts: torch.Tensor, n_steps: int) -> torch.Tensor:
-    """Mark the steps that belong to each utterance.
+    """Return a mask that is True within each utterance and False in the padding.
 
     Arguments
     ---------
     counts : (batch,) torch.LongTensor
-        Steps of each utterance.
+        Steps in each utterance.
     n_steps : int
-        Steps of the padded batch.
+        Steps in the padded batch.
 
     Returns
     -------
     (batch, n_steps) torch.BoolTensor
-        True within the utterance, False in the padding.
 
     Example
     -------

@@ -1,10 +1,10 @@
-"""Early fusion: frames of several upstreams, side by side at the same times.
+"""Early fusion: frames of several upstreams, aligned in time and concatenated.
 
-Frame i of an upstream with a hop of h samples stands for the samples from i * h to
-(i + 1) * h. The slowest upstream sets the pace. Of a faster one, the frames that fall
-into one step are averaged: two frames of a 10 ms filter bank for each 20 ms of HuBERT.
-The convolutions of the encoders look up to 25 ms ahead, so streams agree to within
-half a step, and their ends within two steps; the shortest one ends all.
+Frame i of an upstream with a hop of h samples covers the samples from i * h to
+(i + 1) * h. The slowest upstream sets the step. The frames of a faster one that fall
+into one step are averaged: two frames of a 10 ms filter bank per 20 ms of HuBERT.
+The convolutions of the encoders look up to 25 ms ahead, so the streams agree to within
+half a step, and their ends to within two steps. All streams are cut to the shortest.
 """
 
 from collections.abc import Mapping
@@ -13,21 +13,16 @@ import torch
 
 from ser_lib.upstreams.frames import Frames
 
-MOST_STEPS_APART = 3
+MAX_STEPS_APART = 3
 
 
 def frame_ratios(hops_samples: Mapping[str, int | None]) -> dict[str, int]:
-    """Say how many frames of each upstream make one step of the slowest.
+    """Return how many frames of each upstream make up one step of the slowest.
 
     Arguments
     ---------
     hops_samples : Mapping[str, int | None]
         Samples between frames by the name of the upstream; None for tokens.
-
-    Returns
-    -------
-    dict[str, int]
-        Frames a step.
 
     Raises
     ------
@@ -44,9 +39,9 @@ def frame_ratios(hops_samples: Mapping[str, int | None]) -> dict[str, int]:
     tokens = [name for name, hop in hops_samples.items() if hop is None]
     if tokens:
         raise ValueError(
-            f"{tokens[0]} gives tokens, which have no times, so its frames cannot "
-            f"stand beside those of {[n for n in hops_samples if n not in tokens]}. "
-            f"Give it a branch of its own (late fusion)."
+            f"{tokens[0]} returns tokens, which have no times, so its frames cannot be "
+            f"aligned with those of {[n for n in hops_samples if n not in tokens]}. "
+            f"Put it in a separate branch (late fusion)."
         )
     slowest = max(hops_samples, key=hops_samples.get)
     step = hops_samples[slowest]
@@ -55,20 +50,20 @@ def frame_ratios(hops_samples: Mapping[str, int | None]) -> dict[str, int]:
             raise ValueError(
                 f"Early fusion needs hops that divide the largest: {slowest} has "
                 f"{step} samples between frames, {name} has {hop}. Choose another "
-                f"hop, or give {name} a branch of its own (late fusion)."
+                f"hop, or put {name} in a separate branch (late fusion)."
             )
     return {name: step // hop for name, hop in hops_samples.items()}
 
 
 def align_frames(streams: Mapping[str, Frames], ratios: Mapping[str, int]) -> Frames:
-    """Put frames of several upstreams side by side.
+    """Align the frames of several upstreams in time and concatenate them.
 
     Arguments
     ---------
     streams : Mapping[str, Frames]
-        Frames of each upstream, of the same utterances.
+        Frames of each upstream, for the same utterances.
     ratios : Mapping[str, int]
-        As made by :func:`frame_ratios`.
+        From :func:`frame_ratios`.
 
     Returns
     -------
@@ -78,8 +73,8 @@ def align_frames(streams: Mapping[str, Frames], ratios: Mapping[str, int]) -> Fr
     Raises
     ------
     ValueError
-        If an utterance is shorter than a step, or the streams end at times that are
-        further apart than their windows explain.
+        If an utterance is shorter than a step, or the streams end further apart than
+        their windows explain.
 
     Example
     -------
@@ -92,7 +87,7 @@ def align_frames(streams: Mapping[str, Frames], ratios: Mapping[str, int]) -> Fr
     slowed = {name: _average(streams[name], ratio) for name, ratio in ratios.items()}
     counts = torch.stack([stream.counts for stream in slowed.values()])
     shortest, longest = counts.amin(0), counts.amax(0)
-    if (shortest < 1).any() or (longest - shortest > MOST_STEPS_APART).any():
+    if (shortest < 1).any() or (longest - shortest > MAX_STEPS_APART).any():
         steps = {name: stream.counts.tolist() for name, stream in slowed.items()}
         raise ValueError(
             f"Early fusion needs frames of the same utterances at the same times; "
@@ -104,7 +99,7 @@ def align_frames(streams: Mapping[str, Frames], ratios: Mapping[str, int]) -> Fr
 
 
 def _average(frames: Frames, ratio: int) -> Frames:
-    """Average every ``ratio`` frames; what is left over at the end is dropped."""
+    """Average every ``ratio`` frames; frames left over at the end are dropped."""
     if ratio == 1:
         return frames
     values, counts = frames

@@ -1,9 +1,9 @@
-"""The Hugging Face family (HuBERT, wav2vec 2.0, WavLM, data2vec) as one upstream.
+"""The Hugging Face families (HuBERT, wav2vec 2.0, WavLM, data2vec) as one upstream.
 
-Loading is SpeechBrain's (``Wav2Vec2``, which takes whatever ``AutoModel`` gives). Its
-forward pass is replaced, because it makes the frames of an utterance depend on the
-padding of its batch: here the waveform is normalised over the utterance's own samples,
-and so is the first layer of the "base" encoders, a group norm over time.
+Models are loaded by SpeechBrain's ``Wav2Vec2``, which accepts whatever ``AutoModel``
+returns. Its forward pass is replaced because it makes the frames of an utterance depend
+on the padding of the batch. Here, the waveform is normalised over the utterance's own
+samples, and so is the first layer of the "base" encoders, a group norm over time.
 """
 
 import json
@@ -24,6 +24,7 @@ from ser_lib.upstreams.encoder import SpeechEncoder
 from ser_lib.upstreams.encoder_description import check_encoder, describe_encoder
 from ser_lib.upstreams.frames import time_mask
 from ser_lib.upstreams.layers import LayerSum
+from ser_lib.upstreams.native import shortest_input
 from ser_lib.upstreams.padding import (
     Convolved,
     PaddedWaveforms,
@@ -38,7 +39,7 @@ from ser_lib.upstreams.pretrained import (
 )
 
 NEEDED_FILES = ("config.json", "preprocessor_config.json")
-# What the files of other tasks hold beside the encoder.
+# Weights of other tasks, which a checkpoint may hold in addition to the encoder.
 HEADS = (
     "classifier.",
     "feature_extractor.bias",
@@ -65,12 +66,7 @@ def local_encoder(source: str, needed: Sequence[str] = NEEDED_FILES) -> Path:
         A folder with the needed files and weights, or a hub id such as
         ``facebook/hubert-large-ll60k``.
     needed : Sequence[str]
-        Files that the folder must hold beside weights.
-
-    Returns
-    -------
-    Path
-        The folder that holds the files.
+        Files that the folder must contain in addition to weights.
 
     Raises
     ------
@@ -82,7 +78,7 @@ def local_encoder(source: str, needed: Sequence[str] = NEEDED_FILES) -> Path:
     if not folder.is_dir():
         if folder.is_absolute() or source.startswith(".") or source.count("/") != 1:
             raise FileNotFoundError(
-                f"There is no encoder folder {source}. Expected a folder that holds "
+                f"There is no encoder folder {source}. Expected a folder with "
                 f"{', '.join(needed)} and weights, or a hub id (owner/name)."
             )
         folder = _from_hub(source)
@@ -91,7 +87,7 @@ def local_encoder(source: str, needed: Sequence[str] = NEEDED_FILES) -> Path:
         missing.append(" or ".join((WEIGHT_FILES[0], WEIGHT_FILES[2])))
     if missing:
         raise FileNotFoundError(
-            f"The encoder folder {folder} has no {', no '.join(missing)}. It holds: "
+            f"The encoder folder {folder} has no {', no '.join(missing)}; it contains "
             f"{sorted(p.name for p in folder.iterdir()) or 'nothing'}."
         )
     return folder
@@ -103,10 +99,10 @@ def _from_hub(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=patterns, etag_timeout=5))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise FileNotFoundError(
-            f"{name} is neither a folder here nor in the Hugging Face cache, and the "
-            f"hub did not give it ({type(error).__name__}). To work offline, run "
-            f"'hf download {name} --local-dir FOLDER' where there is a network, copy "
-            f"FOLDER here and give its path in place of {name}."
+            f"{name} is neither a local folder nor in the Hugging Face cache, and "
+            f"downloading it failed ({type(error).__name__}). To work offline, run "
+            f"'hf download {name} --local-dir FOLDER' on a machine with network "
+            f"access, copy FOLDER here and pass its path instead of {name}."
         ) from error
 
 
@@ -120,23 +116,23 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
     Arguments
     ---------
     source : str | Mapping
-        Local folder or hub id, see :func:`local_encoder`; or what
-        :meth:`without_weights` gave, for an encoder whose weights come later.
+        Local folder or hub id, see :func:`local_encoder`; or the result of
+        :meth:`without_weights`, for an encoder whose weights are loaded later.
     freeze : bool
-        Train nothing of the encoder, which then stays in eval mode whatever its parent
-        does. The weights of the layer sum are trained all the same.
+        Train nothing of the encoder, which then always stays in eval mode. The
+        weights of the layer sum are still trained.
     freeze_feature_extractor : bool
-        Keep the convolutional front end as it was pre-trained.
+        Do not train the convolutional front end.
     layer : str
         ``"last"``, or ``"sum"`` for the learnable sum of all hidden states.
 
     Raises
     ------
     FileNotFoundError
-        If the folder or a file of it is missing.
+        If the folder or one of its files is missing.
     ValueError
         If ``layer`` is neither, or the weights are not exactly those of the encoder,
-        but for heads of other tasks: see :func:`load_pretrained`.
+        except for heads of other tasks: see :func:`load_pretrained`.
 
     Example
     -------
@@ -169,30 +165,31 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
         self.layer_sum = self._make_layer_sum() if layer == "sum" else None
         self.dim = config.hidden_size
         self.hop_samples = math.prod(config.conv_stride)
-        self.min_samples = _receptive_field(config.conv_kernel, config.conv_stride)
-        # Used only by SpecAugment, which is off: without a gradient, it would stop
-        # distributed training.
+        layers = zip(config.conv_kernel, config.conv_stride, strict=True)
+        self.min_samples = shortest_input([(*layer, 0) for layer in layers])
+        # Used only by SpecAugment, which is off. Distributed training fails on
+        # trainable parameters that get no gradient.
         if hasattr(self.model, "masked_spec_embed"):
             self.model.masked_spec_embed.requires_grad = False
         keep_padding_out(self.model)
         if self.model.feature_extractor.has_group_norm:
-            # Models that are exported hold this norm by a second name.
+            # Exported models have this norm under a second name.
             self._group_norm = self.model.feature_extractor.conv_layers[0].layer_norm
 
     def without_weights(self) -> dict[str, dict]:
-        """Describe the encoder, so that it can be built anew without its weights.
+        """Describe the encoder so that it can be rebuilt without its weights.
 
         Returns
         -------
         dict[str, dict]
-            See ``encoder_description.py``; to be given as ``source``.
+            To be passed as ``source``; see ``encoder_description.py``.
         """
         config = json.loads(self.model.config.to_json_string(use_diff=False))
         preprocessor = json.loads(self.feature_extractor.to_json_string())
         return describe_encoder(config, preprocessor)
 
     def _from_pretrained(self, source: str, *args: str, **kwargs: str) -> None:
-        """Load weights, or leave them random where the source has none."""
+        """Load weights, or leave them random if the source has none."""
         if has_weights(Path(source)):
             self.model = load_pretrained(self.auto_class, source, self.config, HEADS)
         else:
@@ -201,32 +198,32 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
             )
 
     def load_feature_extractor(self, source: str, cache_dir: str) -> None:
-        """Read the preprocessor's settings, and never run code that they name."""
+        """Read the preprocessor's settings; never run code that they name."""
         super().load_feature_extractor(source, cache_dir, trust_remote_code=False)
 
     def _make_layer_sum(self) -> LayerSum:
         config = self.model.config
-        config.layerdrop = 0.0  # a layer that is dropped would be missing in the sum
+        config.layerdrop = 0.0  # a dropped layer would be missing in the sum
         return LayerSum(config.num_hidden_layers + 1)
 
     def _states(
         self, wavs: torch.Tensor, n_samples: torch.Tensor, all_states: bool
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Give what enters the first layer, then each layer; or the output alone.
+        """Return the input and output of each layer, or only the output of the last.
 
-        The last state of "large" encoders is not yet normalised, as transformers 5
-        has it; the output is. Layer drop, where the encoder has it, leaves some states
-        out in training if ``layer`` is ``last``.
+        In transformers 5, the last state of "large" encoders is not yet normalised; the
+        output is. If ``layer`` is ``last``, layer drop may omit some states in
+        training.
         """
         if self._cache is None or self.freeze:
-            given = self._padded(wavs, n_samples)
+            inputs = self._padded(wavs, n_samples)
         else:
             (frames,), _ = self._cache.states(self._convolve, wavs, n_samples)
-            given = Convolved(frames.transpose(1, 2))
+            inputs = Convolved(frames.transpose(1, 2))
         inside = time_mask(n_samples, wavs.shape[1])
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze):
             output = self.model(
-                given, attention_mask=inside, output_hidden_states=all_states
+                inputs, attention_mask=inside, output_hidden_states=all_states
             )
         states = output.hidden_states if all_states else [output.last_hidden_state]
         return list(states), self.model._get_feat_extract_output_lengths(n_samples)
@@ -245,7 +242,7 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
     def _convolve(
         self, wavs: torch.Tensor, n_samples: torch.Tensor
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Give what the convolutions make of waveforms, as the lowest state."""
+        """Return the output of the convolutions as the lowest state."""
         frames = self.model.feature_extractor(self._padded(wavs, n_samples))
         counts = self.model._get_feat_extract_output_lengths(n_samples)
         return [frames.transpose(1, 2)], counts
@@ -253,7 +250,7 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
 
 @contextmanager
 def _encoder_folder(source: str | Mapping[str, dict]) -> Iterator[Path]:
-    """Give a folder for SpeechBrain's class, which reads nothing but files."""
+    """Yield a folder for SpeechBrain's class, which reads only files."""
     if not isinstance(source, Mapping):
         folder = local_encoder(source)
         with named_settings(folder):
@@ -265,12 +262,3 @@ def _encoder_folder(source: str | Mapping[str, dict]) -> Iterator[Path]:
             Path(folder, name).write_text(json.dumps(source[name]), encoding="utf-8")
         with named_settings("the description of the encoder"):
             yield Path(folder)
-
-
-def _receptive_field(kernels: list[int], strides: list[int]) -> int:
-    """Samples that one frame sees: 400 for the published encoders."""
-    field, hop = 1, 1
-    for kernel, stride in zip(kernels, strides, strict=True):
-        field += (kernel - 1) * hop
-        hop *= stride
-    return field

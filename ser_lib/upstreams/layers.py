@@ -7,14 +7,9 @@ from torch import nn
 class LayerSum(nn.Module):
     """Weighted sum of all hidden states; the weights add up to one.
 
-    The benchmark's featurizer (SUPERB, https://arxiv.org/abs/2105.01051, section
-    3.3): a softmax over one learnable number a layer, all zero at first, so that
+    The featurizer of the SUPERB benchmark (https://arxiv.org/abs/2105.01051, section
+    3.3): a softmax over one learnable number per layer, all initially zero, so that
     training starts from the plain mean. The layers are not normalised.
-
-    Arguments
-    ---------
-    n_layers : int
-        Number of hidden states.
 
     Example
     -------
@@ -29,16 +24,5 @@ class LayerSum(nn.Module):
         self.weights = nn.Parameter(torch.zeros(n_layers))
 
     def forward(self, layers: torch.Tensor) -> torch.Tensor:
-        """Sum over the layers.
-
-        Arguments
-        ---------
-        layers : (layers, batch, time, dim) torch.Tensor
-            Hidden states, the first layer first.
-
-        Returns
-        -------
-        (batch, time, dim) torch.Tensor
-            Their weighted sum.
-        """
+        """Sum ``(layers, batch, time, dim)`` over the layers, the lowest first."""
         return torch.einsum("l,l...->...", self.weights.softmax(0).to(layers), layers)

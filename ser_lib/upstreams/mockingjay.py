@@ -1,9 +1,9 @@
 """Mockingjay and TERA: transformers that reconstruct altered spectrograms.
 
 Mockingjay: Liu et al. (ICASSP 2020), https://arxiv.org/abs/1910.12638, figure 1: a
-BERT over frames; frames set to zero are reconstructed from both sides (L1 distance).
+BERT over frames reconstructs frames that were set to zero, from both sides (L1 loss).
 TERA: Liu et al. (IEEE/ACM TASLP 2021), https://arxiv.org/abs/2007.06028: the same
-network with fewer layers, trained to undo alterations along time, frequency and
+network with fewer layers, trained to undo alterations in time, frequency and
 magnitude. The format is s3prl's (https://github.com/s3prl/s3prl, Apache-2.0).
 """
 
@@ -24,14 +24,15 @@ from ser_lib.utils.files import atomic_path
 class MockingjayUpstream(NativeUpstream):
     """Mockingjay or TERA as an upstream, from a checkpoint of s3prl.
 
-    Output: 768 dimensions every 160 samples; the front end is the checkpoint's own
-    (``front_end`` in ``mockingjay_network.py``). SUPERB's models in s3prl's names:
+    Output: 768 dimensions every 160 samples. The front end is the one that the
+    checkpoint was trained with (``front_end`` in ``mockingjay_network.py``). SUPERB's
+    models, by their names in s3prl:
 
     - mockingjay_logMelLinearLarge_T_AdamW_b32_500k_360hr_drop1: 12 layers, trained on
       360 h of LibriSpeech, 85,118,208 parameters;
     - tera_logMelBase_T_F_M_AdamW_b32_1m_960hr_drop1: 3 layers, 960 h, 21,327,360.
 
-    The files state no licence of their own; see the repository.
+    The files do not state a licence; see the repository.
 
     Takes the arguments of :class:`~ser_lib.upstreams.native.NativeUpstream`.
 
@@ -47,14 +48,14 @@ class MockingjayUpstream(NativeUpstream):
     (torch.Size([2, 101, 24]), tensor([101,  51]))
     """
 
-    make_network = Mockingjay
+    network_class = Mockingjay
 
     @staticmethod
     def _contents(checkpoint: Mapping, path: Path) -> tuple[Mapping, Mapping]:
-        """Take the encoder's part, old names made new.
+        """Return the encoder's configuration and weights, with old names updated.
 
-        Old files keep the encoder's configuration under Config, newer ones keep the
-        trainer's there.
+        Old files keep the encoder's configuration under Config; in newer ones, Config
+        is that of the trainer.
         """
         config, weights = entries(checkpoint, ("Config", "Transformer"), path)
         if "transformer" not in config:
@@ -66,7 +67,7 @@ class MockingjayUpstream(NativeUpstream):
 
 
 def _new_name(key: str) -> str:
-    """Replace the layer norm's names of TensorFlow."""
+    """Replace TensorFlow's names of layer norm weights."""
     return re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", key))
 
 
@@ -80,14 +81,10 @@ def save_mockingjay(
 
     Arguments
     ---------
-    path : str | Path
-        The file; it is replaced only when complete.
-    network : Mockingjay
-        Configuration and weights.
     spec_head : torch.nn.Module | None
         The head of pre-training; features do not need it.
     step : int
-        Steps of pre-training so far.
+        Number of pre-training steps so far.
     """
     content = {
         "Optimizer": {},

@@ -17,7 +17,7 @@ class Mockingjay(nn.Module):
     """The network of Mockingjay and TERA; module names are the published keys.
 
     Input representation: a linear layer plus sinusoidal positions, layer norm. Then
-    BERT's own layers (post-norm, GELU), which are those of transformers.
+    BERT layers (post-norm, GELU) from transformers.
 
     Arguments
     ---------
@@ -63,35 +63,20 @@ class Mockingjay(nn.Module):
     def forward(
         self, wavs: torch.Tensor, n_samples: torch.Tensor
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Compute the hidden states of waveforms.
-
-        Arguments
-        ---------
-        wavs : (batch, samples) torch.Tensor
-            Padded waveforms at 16 kHz.
-        n_samples : (batch,) torch.LongTensor
-            Samples of each.
-
-        Returns
-        -------
-        list[torch.Tensor]
-            As :meth:`encode`.
-        (batch,) torch.LongTensor
-            Frames of each utterance.
-        """
+        """Return all hidden states and the frame counts; see NativeUpstream."""
         frames = self.front_end(wavs, n_samples)
         return self.encode(frames), frames.counts
 
     def encode(self, frames: Frames) -> list[torch.Tensor]:
         """Compute the hidden states of each utterance.
 
-        Where an utterance has more frames than ``sequence_length``, it is cut into
-        the fewest equal pieces that fit; each is encoded with positions from 0.
+        An utterance with more frames than ``sequence_length`` is cut into the fewest
+        equal pieces that fit; each is encoded with positions from 0.
 
         Arguments
         ---------
         frames : Frames
-            What ``front_end`` gives, ``(batch, time, mels)``.
+            Output of ``front_end``, ``(batch, time, mels)``.
 
         Returns
         -------
@@ -132,8 +117,8 @@ def _bert_config(transformer: Mapping) -> BertConfig:
     for variant in ("pre_layer_norm", "share_layer"):
         if transformer.get(variant, False):
             raise ValueError(
-                f"The configuration has {variant}: True, which is another architecture "
-                f"than the published Mockingjay and TERA."
+                f"The configuration has {variant}: True, which is not the architecture "
+                f"of the published Mockingjay and TERA."
             )
     whole = ("hidden_size", "num_hidden_layers", "num_attention_heads")
     rates = ("hidden_dropout_prob", "attention_probs_dropout_prob")
@@ -147,14 +132,14 @@ def _bert_config(transformer: Mapping) -> BertConfig:
 
 
 def _join(state: torch.Tensor, lengths: list[int], n_pieces: list[int]) -> torch.Tensor:
-    """Put the pieces (rows) of each utterance one after the other."""
+    """Concatenate the pieces (rows) of each utterance."""
     pieces = iter([row[:n] for row, n in zip(state, lengths, strict=True)])
     joined = [torch.cat([next(pieces) for _ in range(n)]) for n in n_pieces]
     return pad_sequence(joined, batch_first=True)
 
 
 def front_end(audio: Mapping) -> FrontEnd:
-    """Build the front end that a checkpoint was trained on.
+    """Build the front end that a checkpoint was trained with.
 
     Arguments
     ---------
@@ -162,15 +147,10 @@ def front_end(audio: Mapping) -> FrontEnd:
         The ``audio`` block: with ``kaldi``, Kaldi's filter bank with deltas;
         otherwise the mel spectrogram at a fixed loudness.
 
-    Returns
-    -------
-    FrontEnd
-        The front end.
-
     Raises
     ------
     ValueError
-        If it asks for other features than these.
+        If it asks for other features.
     """
     if "kaldi" not in audio:
         return LoudnessScaledMel(audio)
@@ -189,17 +169,10 @@ def front_end(audio: Mapping) -> FrontEnd:
 
 
 def sinusoids(n_steps: int, dim: int) -> torch.Tensor:
-    """Compute the position codes, sine in the even dimensions, cosine in the odd.
+    """Compute position codes: sine in the even dimensions, cosine in the odd ones.
 
     Position p has the angle p / 10000 ** (2 (j // 2) / dim) in dimension j; see
     Vaswani et al. (2017), https://arxiv.org/abs/1706.03762, section 3.5.
-
-    Arguments
-    ---------
-    n_steps : int
-        Number of positions.
-    dim : int
-        Size of a code.
 
     Returns
     -------
@@ -220,18 +193,14 @@ def sinusoids(n_steps: int, dim: int) -> torch.Tensor:
 
 
 def published_config(**transformer: float) -> dict:
-    """Give the configuration of the published Mockingjay; TERA has 3 layers.
+    """Return the configuration of the published Mockingjay; TERA has 3 layers.
+
+    The mel spectrogram is normalised; pieces are 500 frames (1500 in TERA).
 
     Arguments
     ---------
     **transformer : float
-        Settings of the network to change, such as ``num_hidden_layers``.
-
-    Returns
-    -------
-    dict
-        Configuration for :class:`Mockingjay`. The mel spectrogram is normalised;
-        pieces are 500 frames (1500 in TERA).
+        Network settings to change, such as ``num_hidden_layers``.
     """
     network = {
         "hidden_size": 768,

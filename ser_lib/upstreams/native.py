@@ -1,4 +1,4 @@
-"""What the encoders whose networks are written here share (CPC, wav2vec, APC ...)."""
+"""The base class of encoders whose networks are written here (CPC, APC ...)."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,21 +19,22 @@ from ser_lib.upstreams.weights import load_strictly
 class NativeUpstream(SpeechEncoder):
     """A network written here as an upstream, from a published checkpoint.
 
-    A subclass names the class of its network in ``make_network`` and reads its
-    checkpoints in ``_contents``. The network is called as ``network(wavs, n_samples)``
-    and gives all hidden states, each (batch, time, dim), and the (batch,) frame
-    counts; its attributes are ``dims`` (size of each state), ``hop_samples`` and
+    A subclass names the class of its network in ``network_class`` and reads its
+    checkpoints in ``_contents``. The network is called as ``network(wavs, n_samples)``,
+    with (batch, samples) waveforms at 16 kHz and the (batch,) numbers of samples. It
+    returns all hidden states, each (batch, time, dim), and the (batch,) frame counts.
+    Its attributes are ``dims`` (size of each state), ``hop_samples`` and
     ``min_samples``.
 
     Arguments
     ---------
     source : str | Mapping
-        A checkpoint file, a folder that holds one, or ``owner/name/file`` on the
-        Hugging Face hub; or what :meth:`without_weights` gave, for a network whose
-        weights come later.
+        A checkpoint file, a folder with one, or ``owner/name/file`` on the Hugging Face
+        hub; or the result of :meth:`without_weights`, for a network whose weights are
+        loaded later.
     freeze : bool
-        Train nothing of the network, which then stays in eval mode whatever its
-        parent does. The weights of the layer sum are trained all the same.
+        Train nothing of the network, which then always stays in eval mode. The weights
+        of the layer sum are still trained.
     layer : str
         ``"last"``, or ``"sum"`` for the learnable sum of all hidden states.
 
@@ -46,7 +47,7 @@ class NativeUpstream(SpeechEncoder):
         of different sizes are to be summed.
     """
 
-    make_network: type[nn.Module]
+    network_class: type[nn.Module]
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class NativeUpstream(SpeechEncoder):
         self._check_layer(layer)
         super().__init__()
         if isinstance(source, Mapping):
-            with _named("The description of the encoder", self.make_network):
+            with _named("The description of the encoder", self.network_class):
                 network = self._build(source)
         else:
             network = self._load(local_checkpoint(source))
@@ -81,13 +82,7 @@ class NativeUpstream(SpeechEncoder):
         return self.network(wavs, n_samples)
 
     def without_weights(self) -> dict:
-        """Describe the network, so that it can be built anew without its weights.
-
-        Returns
-        -------
-        dict
-            Its arguments in plain values; to be given as ``source``.
-        """
+        """Return the network's arguments in plain values, a valid ``source``."""
         return json.loads(json.dumps(self._description))
 
     def _load(self, path: Path) -> nn.Module:
@@ -95,32 +90,32 @@ class NativeUpstream(SpeechEncoder):
             config, weights = self._contents(load_legacy(path), path)
         except (AttributeError, LookupError, TypeError) as error:
             raise ValueError(
-                f"{path} is not a checkpoint of {self.make_network.__name__}: an entry "
-                f"is not what it should be ({type(error).__name__}: {error})."
+                f"{path} is not a checkpoint of {self.network_class.__name__}: an "
+                f"entry is invalid ({type(error).__name__}: {error})."
             ) from error
-        with _named(f"The configuration in {path}", self.make_network):
+        with _named(f"The configuration in {path}", self.network_class):
             network = self._build(self._arguments(config))
         load_strictly(network, weights, path)
         return network
 
     def _build(self, arguments: Mapping) -> nn.Module:
         self._description = arguments
-        return self.make_network(**arguments)
+        return self.network_class(**arguments)
 
     @staticmethod
     def _contents(checkpoint: Mapping, path: Path) -> tuple[Mapping, Mapping]:
-        """Find the configuration and the weights, by the network's own names."""
+        """Return the configuration, and the weights by the network's own names."""
         raise NotImplementedError
 
     @staticmethod
     def _arguments(config: Mapping) -> Mapping:
-        """Turn a checkpoint's configuration into arguments of the network."""
+        """Convert a checkpoint's configuration to arguments of the network."""
         return config
 
 
 @contextmanager
 def _named(place: str, kind: type[nn.Module]) -> Iterator[None]:
-    """Say where the configuration stands that makes no network."""
+    """Name the place of a configuration that does not fit the network."""
     try:
         yield
     except (
@@ -131,24 +126,21 @@ def _named(place: str, kind: type[nn.Module]) -> Iterator[None]:
         StrictDataclassError,  # of a configuration of transformers
     ) as error:
         raise ValueError(
-            f"{place} is not that of {kind.__name__} ({type(error).__name__}: {error})."
+            f"{place} does not fit {kind.__name__} ({type(error).__name__}: {error})."
         ) from error
 
 
 def check_options(
-    options: Mapping, only: Mapping[str, tuple], path: str | Path
+    options: Mapping, supported: Mapping[str, tuple], path: str | Path
 ) -> None:
-    """Refuse a checkpoint whose options ask for another network than is written here.
+    """Check that a checkpoint's options are those of the network written here.
 
     Arguments
     ---------
     options : Mapping
-        Of the training that wrote the checkpoint.
-    only : Mapping[str, tuple]
-        For an option, the values that are known here; the first stands for an option
-        that is not named.
-    path : str | Path
-        The file, for the message.
+        Training options in the checkpoint.
+    supported : Mapping[str, tuple]
+        The supported values of each option; the first is the default.
 
     Raises
     ------
@@ -160,34 +152,29 @@ def check_options(
     >>> check_options({"mode": "GRU"}, {"mode": ("LSTM",)}, "cpc.pt")
     Traceback (most recent call last):
     ...
-    ValueError: cpc.pt was trained with mode = 'GRU'; the network written here has \
-'LSTM' only.
+    ValueError: cpc.pt was trained with mode = 'GRU'; the network written here \
+supports only 'LSTM'.
     """
-    for name, known in only.items():
-        found = options.get(name, known[0])
-        if found not in known:
+    for name, values in supported.items():
+        found = options.get(name, values[0])
+        if found not in values:
             raise ValueError(
                 f"{path} was trained with {name} = {found!r}; the network written here "
-                f"has {' or '.join(map(repr, known))} only."
+                f"supports only {' or '.join(map(repr, values))}."
             )
 
 
 def conv_counts(
     n: torch.Tensor, kernel: int, stride: int, padding: int = 0
 ) -> torch.Tensor:
-    """Count the steps that a convolution gives.
+    """Return the (batch,) numbers of steps that a convolution outputs.
 
     Arguments
     ---------
     n : (batch,) torch.LongTensor
-        Steps of its input.
+        Steps in its input.
     kernel, stride, padding : int
         Of the convolution; the padding is that of each side.
-
-    Returns
-    -------
-    (batch,) torch.LongTensor
-        Steps of its output.
 
     Example
     -------
@@ -198,17 +185,12 @@ def conv_counts(
 
 
 def shortest_input(convolutions: Sequence[tuple[int, int, int]]) -> int:
-    """Find the shortest input from which a stack of convolutions makes one step.
+    """Return the fewest samples from which a stack of convolutions computes one step.
 
     Arguments
     ---------
     convolutions : Sequence[tuple[int, int, int]]
         Kernel, stride and padding of each, the lowest first.
-
-    Returns
-    -------
-    int
-        Samples.
 
     Example
     -------

@@ -1,10 +1,10 @@
-"""What keeps padding out of an encoder of the Hugging Face family.
+"""Modules that keep padding out of a Hugging Face encoder.
 
 The waveform is normalised over the utterance's own samples, and so is the output of
-the first convolution where a group norm over time follows it (the "base" encoders).
-Where positions come from several convolutions (data2vec), the padding is set to zero
-between them. Lengths come with each call and are kept nowhere, so that threads can
-share an encoder.
+the first convolution if a group norm over time follows it (the "base" encoders).
+Where several convolutions compute positions (data2vec), the padding is set to zero
+between them. Lengths are passed with each call and never stored, so threads can share
+an encoder.
 """
 
 from typing import NamedTuple
@@ -19,14 +19,14 @@ from ser_lib.upstreams.native import conv_counts
 
 
 class PaddedWaveforms(NamedTuple):
-    """Waveforms with their lengths: what the convolutions of an encoder take.
+    """Waveforms with their lengths: the input of an encoder's convolutions.
 
     Arguments
     ---------
     values : (batch, samples) torch.Tensor
         Padded waveforms, zero in the padding.
     n_samples : (batch,) torch.LongTensor
-        Samples of each.
+        Samples in each.
     """
 
     values: torch.Tensor
@@ -34,27 +34,16 @@ class PaddedWaveforms(NamedTuple):
 
 
 class Convolved(NamedTuple):
-    """What the convolutions gave: they hand it on as it is.
-
-    Arguments
-    ---------
-    frames : (batch, channels, time) torch.Tensor
-        Frames.
-    """
+    """Cached (batch, channels, time) output of the convolutions, returned unchanged."""
 
     frames: torch.Tensor
 
 
 class PaddedConvolutions(nn.Module):
-    """The convolutions of an encoder, which are told the lengths with each call.
+    """The convolutions of an encoder, which receive the lengths with each call.
 
-    Takes the place of the module of transformers, whose layers it takes over by their
-    names. That one also computes the gradient of the waveform, which nobody needs.
-
-    Arguments
-    ---------
-    feature_extractor : nn.Module
-        The module of transformers.
+    Replaces the module of transformers, whose layers it takes over under their own
+    names. That module also computes the gradient of the waveform, which is not needed.
     """
 
     def __init__(self, feature_extractor: nn.Module) -> None:
@@ -63,28 +52,25 @@ class PaddedConvolutions(nn.Module):
         norm = getattr(self.conv_layers[0], "layer_norm", None)
         self.has_group_norm = isinstance(norm, nn.GroupNorm)
         if self.has_group_norm:
-            assert norm.num_groups == norm.num_channels, "one channel a group, surely"
+            assert norm.num_groups == norm.num_channels, (
+                "expected one channel per group"
+            )
 
     def forward(self, wavs: torch.Tensor | PaddedWaveforms | Convolved) -> torch.Tensor:
-        """Turn waveforms into frames.
+        """Compute (batch, channels, time) frames; those in the padding are arbitrary.
 
         Arguments
         ---------
         wavs : (batch, samples) torch.Tensor | PaddedWaveforms | Convolved
-            A tensor stands for waveforms of one length.
-
-        Returns
-        -------
-        (batch, channels, time) torch.Tensor
-            Frames; what stands after an utterance's last frame is arbitrary.
+            A tensor means waveforms of equal length.
         """
         if isinstance(wavs, Convolved):
             return wavs.frames
         if isinstance(wavs, torch.Tensor):
             return self._convolve(wavs, None)
         if wavs.values.is_cpu and not self._needs_gradient(wavs.values):
-            # The first layer of a batch takes gigabytes, which a CPU spends as much
-            # time on getting page by page as on the arithmetic.
+            # The first layer of a batch takes gigabytes: allocating them page by page
+            # takes a CPU as long as the arithmetic.
             rows = zip(wavs.values, wavs.n_samples.tolist(), strict=True)
             alone = [self._convolve(wav[None, :n], None)[0].T for wav, n in rows]
             return pad_sequence(alone, batch_first=True).transpose(1, 2)
@@ -123,17 +109,12 @@ def _group_norm(
 
 
 class PaddedPositions(nn.Module):
-    """Positional convolutions that are stacked, with the padding kept at zero.
+    """Stacked positional convolutions whose padding is kept at zero.
 
-    The first of them makes something of an utterance's end in the padding, which the
-    next would take for speech. The transformer sets the padding to zero before it asks
-    for positions, so that frames of zeros are known to be padding. Takes the place of
-    the module of transformers, whose layers it takes over by their names.
-
-    Arguments
-    ---------
-    positions : nn.Module
-        The module of transformers (data2vec).
+    The first convolution smears an utterance's end into the padding, which the next one
+    would take for speech. The transformer sets the padding to zero before it computes
+    positions, so frames of zeros are padding. Replaces the module of transformers,
+    whose layers it takes over under their own names.
     """
 
     def __init__(self, positions: nn.Module) -> None:
@@ -141,7 +122,7 @@ class PaddedPositions(nn.Module):
         self.layers = positions.layers
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """Compute what is added to the frames.
+        """Compute the positions, which are added to the frames.
 
         Arguments
         ---------
@@ -151,7 +132,7 @@ class PaddedPositions(nn.Module):
         Returns
         -------
         (batch, time, dim) torch.Tensor
-            Positions; what stands in the padding has no meaning.
+            Positions; values in the padding have no meaning.
         """
         x = frames.transpose(1, 2)
         inside = (x != 0).any(1, keepdim=True)
@@ -161,7 +142,7 @@ class PaddedPositions(nn.Module):
 
 
 def keep_padding_out(encoder: PreTrainedModel) -> None:
-    """Make the frames of an encoder independent of the padding, names unchanged.
+    """Make the frames of an encoder independent of the padding; weight names stay.
 
     Arguments
     ---------
@@ -176,7 +157,7 @@ def keep_padding_out(encoder: PreTrainedModel) -> None:
 
 
 def normalise(wavs: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    """Zero mean and unit variance for each utterance, eps as in Hugging Face.
+    """Normalise each utterance to zero mean and unit variance, eps as in Hugging Face.
 
     Arguments
     ---------
@@ -188,7 +169,7 @@ def normalise(wavs: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
     Returns
     -------
     (batch, samples) torch.Tensor
-        Normalised; what stands in the padding has no meaning.
+        Normalised waveforms; values in the padding have no meaning.
     """
     n = inside.sum(1, keepdim=True)
     mean = (wavs * inside).sum(1, keepdim=True) / n

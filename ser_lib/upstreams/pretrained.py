@@ -1,9 +1,9 @@
-"""The weights of an encoder in Hugging Face's format: all of them, or a reason why not.
+"""Weights of an encoder in Hugging Face's format, loaded strictly.
 
-``from_pretrained`` warns where a weight is missing, and leaves it random. Here the
-files are read first, every number in them is looked at, and transformers says which
-keys found no place. Old names of weights, and names with or without the prefix of a
-larger model, are its business.
+``from_pretrained`` only warns if a weight is missing, and leaves it random. Here the
+files are read first, every number is checked, and transformers reports the keys that
+do not fit. It also handles old names of weights, and names with or without the prefix
+of a larger model.
 """
 
 import json
@@ -27,13 +27,12 @@ WEIGHT_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-# A vector for SpecAugment, which is off here: some published files have none.
+# A vector for SpecAugment, which is off here; some published files lack it.
 UNUSED = "masked_spec_embed"
 # Buffers of older versions, which are not loaded.
 _INTEGERS = ("position_ids", "token_type_ids", "num_batches_tracked")
 
-
-# What settings of a wrong kind make transformers raise.
+# Errors that transformers raises for invalid settings.
 _WRONG_SETTINGS = (
     ArithmeticError,
     AttributeError,
@@ -48,17 +47,12 @@ _WRONG_SETTINGS = (
 
 @contextmanager
 def named_settings(folder: str | Path) -> Iterator[None]:
-    """Say where the settings stand that make no encoder.
-
-    Arguments
-    ---------
-    folder : str | Path
-        Holds ``config.json`` and its likes.
+    """Name the folder in errors that transformers raises for invalid settings.
 
     Raises
     ------
     ValueError
-        If transformers stumbles over them.
+        If transformers cannot build an encoder from them.
     """
     try:
         yield
@@ -67,16 +61,17 @@ def named_settings(folder: str | Path) -> Iterator[None]:
     except _WRONG_SETTINGS as error:
         *_, (frame, _line) = traceback.walk_tb(error.__traceback__)
         if frame.f_globals["__name__"].startswith("ser_lib."):
-            raise  # it is ours, and says all by itself
+            raise  # our own error, which is complete
         reason = " ".join(str(error).split())
         raise ValueError(
-            f"The settings in {folder} (config.json and the other JSON files) make no "
-            f"encoder ({type(error).__name__}: {reason}). Copy or download them again."
+            f"The settings in {folder} (config.json and the other JSON files) do not "
+            f"describe an encoder ({type(error).__name__}: {reason}). Copy or download "
+            f"them again."
         ) from error
 
 
 def has_weights(folder: Path) -> bool:
-    """Tell whether a folder holds the weights of an encoder."""
+    """Return whether a folder contains weights of an encoder."""
     return any((folder / name).is_file() for name in WEIGHT_FILES)
 
 
@@ -87,26 +82,16 @@ def load_pretrained(
     heads: Sequence[str] = (),
     dispensable: Sequence[str] = (),
 ) -> PreTrainedModel:
-    """Load a model strictly, in float32.
+    """Load a model strictly, in float32 and eval mode.
 
     Arguments
     ---------
-    auto_class : type
-        Such as ``AutoModel``.
-    folder : str | Path
-        Holds the weights.
-    config : PreTrainedConfig
-        What the model is to be.
     heads : Sequence[str]
-        How names begin that the files may hold beside the model's own: heads of other
-        tasks, which are left out.
+        Prefixes of weights that the files may hold in addition to the model's own:
+        heads of other tasks, which are not loaded.
     dispensable : Sequence[str]
-        How names begin that the files need not hold, as the model is used.
-
-    Returns
-    -------
-    PreTrainedModel
-        The model, in eval mode.
+        Prefixes of weights that the files may lack, because the model is used without
+        them.
 
     Raises
     ------
@@ -121,7 +106,7 @@ def load_pretrained(
         kind = type(auto_class.from_config(config, trust_remote_code=False))
     problems = _problems_of_numbers(weights)
     if not problems:
-        # By its weights alone: a folder can also hold adapters, for example.
+        # Pass only the weights: the folder may also contain adapters, for example.
         model, found = kind.from_pretrained(
             None,
             config=config,
@@ -147,12 +132,7 @@ def read_weights(folder: Path) -> dict[str, torch.Tensor]:
     Arguments
     ---------
     folder : Path
-        Holds one of ``WEIGHT_FILES``; the first counts.
-
-    Returns
-    -------
-    dict[str, torch.Tensor]
-        By the names in the files.
+        Folder with one of ``WEIGHT_FILES``; of several, the first listed is read.
 
     Raises
     ------
@@ -176,13 +156,13 @@ def _parts(index: Path) -> list[Path]:
         parts = [index.parent / Path(name).name for name in names]
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{index} does not list the files of the weights (weight_map). Copy or "
-            f"download it again."
+            f"{index} does not list the weight files (weight_map). Copy or download it "
+            f"again."
         ) from error
     missing = [part.name for part in parts if not part.is_file()]
     if missing:
         raise FileNotFoundError(
-            f"{index} names {some_keys(missing)}, which the folder does not hold."
+            f"{index} names {some_keys(missing)}, which are not in the folder."
         )
     return parts
 
@@ -194,8 +174,8 @@ def _read(file: Path) -> dict[str, torch.Tensor]:
         return load_file(file)
     except SafetensorError as error:
         raise ValueError(
-            f"{file} ({file.stat().st_size} bytes) cannot be read: it is damaged, or "
-            f"cut off. Copy or download it again."
+            f"{file} ({file.stat().st_size} bytes) cannot be read: it is damaged or "
+            f"truncated. Copy or download it again."
         ) from error
 
 
@@ -212,7 +192,7 @@ def _problems_of_numbers(weights: Mapping[str, object]) -> list[str]:
             for key, value in numbers.items()
             if key not in real
         ],
-        # As the network will hold them: 1e300 is infinite in float32.
+        # In the network's precision: 1e300 is infinite in float32.
         "not finite": [
             key for key, value in real.items() if not value.float().isfinite().all()
         ],
@@ -227,8 +207,8 @@ def _problems_of_keys(
         "missing": [k for k in found["missing_keys"] if not k.startswith(dispensable)],
         "unexpected": [k for k in found["unexpected_keys"] if not k.startswith(heads)],
         "of another shape": [
-            f"{key} {tuple(given)} in place of {tuple(own)}"
-            for key, given, own in found["mismatched_keys"]
+            f"{key} {tuple(shape)} instead of {tuple(own)}"
+            for key, shape, own in found["mismatched_keys"]
         ],
     }
     named = {

@@ -1,10 +1,11 @@
-"""The filter banks that the s3prl encoders (Mockingjay, TERA, APC) were trained on.
+"""The filter banks that the s3prl encoders (Mockingjay, TERA, APC) were trained with.
 
-Two kinds, both at 16 kHz with 25 ms windows every 10 ms in the published files:
-a mel spectrogram of the waveform at a fixed loudness, and Kaldi's filter bank. Both
-end in a normalisation over the utterance, so each utterance is computed alone: its
-frames cannot depend on the padding. See s3prl (https://github.com/s3prl/s3prl,
-Apache-2.0), ``upstream/baseline`` and ``upstream/apc``.
+There are two kinds, both at 16 kHz with 25 ms windows every 10 ms in the published
+files: a mel spectrogram of the waveform at a fixed loudness, and Kaldi's filter bank.
+Both end with a normalisation over the utterance, so each utterance is computed alone
+and its frames cannot depend on the padding. See s3prl
+(https://github.com/s3prl/s3prl, Apache-2.0), ``upstream/baseline`` and
+``upstream/apc``.
 """
 
 import inspect
@@ -19,13 +20,13 @@ from torchaudio.functional import compute_deltas, melscale_fbanks
 from ser_lib.upstreams.frames import Frames
 
 SAMPLE_RATE_HZ = 16000
-EPS = 1e-10  # in the logarithm, and beside each divisor
+EPS = 1e-10  # added in logarithms and to divisors
 
 
 class FrontEnd(nn.Module):
     """Features of one utterance at a time, padded to a batch.
 
-    A subclass gives ``dim``, ``hop_samples``, ``min_samples`` and
+    A subclass sets ``dim``, ``hop_samples`` and ``min_samples`` and implements
     ``features(wav) -> (time, dim)``.
     """
 
@@ -34,17 +35,12 @@ class FrontEnd(nn.Module):
     min_samples: int
 
     def features(self, wav: torch.Tensor) -> torch.Tensor:
-        """Compute the features of one utterance.
+        """Compute the (time, dim) features of one utterance.
 
         Arguments
         ---------
         wav : (samples,) torch.Tensor
             Waveform in [-1, 1), at least ``min_samples`` long.
-
-        Returns
-        -------
-        (time, dim) torch.Tensor
-            Its features.
         """
         raise NotImplementedError
 
@@ -56,7 +52,7 @@ class FrontEnd(nn.Module):
         wavs : (batch, samples) torch.Tensor
             Padded waveforms at 16 kHz.
         n_samples : (batch,) torch.LongTensor
-            Samples of each.
+            Samples in each.
 
         Returns
         -------
@@ -71,7 +67,7 @@ class FrontEnd(nn.Module):
         if n_samples.min() < self.min_samples:
             raise ValueError(
                 f"The features need at least {self.min_samples} samples; the shortest "
-                f"utterance of this batch has {int(n_samples.min())}."
+                f"utterance in this batch has {int(n_samples.min())}."
             )
         with torch.autocast(wavs.device.type, enabled=False):
             utterances = [
@@ -84,12 +80,12 @@ class FrontEnd(nn.Module):
 
 
 class LoudnessScaledMel(FrontEnd):
-    """Log mel spectrogram of the waveform scaled to one loudness.
+    """Log mel spectrogram of the waveform scaled to a fixed loudness.
 
-    The waveform is scaled to a root mean square of 10 ** (target_level / 20). Power
-    of a centred STFT (periodic Hann window, reflected ends), HTK mel bands from 0 to
-    8000 Hz with triangles of height 1, log(x + 1e-10), deltas, and normalisation;
-    ``n`` samples give ``1 + n // 160`` frames.
+    The waveform is scaled to a root mean square of 10 ** (target_level / 20). Then
+    follow the power of a centred STFT (periodic Hann window, reflected ends), HTK mel
+    bands from 0 to 8000 Hz with triangles of height 1, log(x + 1e-10), deltas, and
+    normalisation; ``n`` samples give ``1 + n // 160`` frames.
 
     Arguments
     ---------
@@ -100,7 +96,7 @@ class LoudnessScaledMel(FrontEnd):
     Raises
     ------
     ValueError
-        If ``input`` asks for another feature than ``mel``.
+        If ``input`` asks for a feature other than ``mel``.
 
     Example
     -------
@@ -112,24 +108,24 @@ class LoudnessScaledMel(FrontEnd):
 
     def __init__(self, audio: Mapping) -> None:
         super().__init__()
-        wanted = audio["input"]
-        if wanted["feat_type"] != "mel":
+        settings = audio["input"]
+        if settings["feat_type"] != "mel":
             raise ValueError(
-                f"The checkpoint was trained on '{wanted['feat_type']}' features; "
+                f"The checkpoint was trained on '{settings['feat_type']}' features; "
                 f"expected 'mel' or a kaldi filter bank."
             )
         n_freq, n_mels = audio.get("n_freq", 201), audio.get("n_mels", 40)
         self.level = 10 ** (audio["target_level"] / 20)
         self.n_fft = (n_freq - 1) * 2
         self.hop_samples = round(audio.get("hop_ms", 10) * SAMPLE_RATE_HZ / 1000)
-        self.log = bool(wanted.get("log", False))
-        self.delta_order = int(wanted.get("delta", 0))
-        self.cmvn = bool(wanted.get("cmvn", False))
+        self.log = bool(settings.get("log", False))
+        self.delta_order = int(settings.get("delta", 0))
+        self.cmvn = bool(settings.get("cmvn", False))
         self.dim = n_mels * (self.delta_order + 1)
-        # The reflection needs more than half a window, the deviation two frames.
+        # Reflection needs more than half a window, and a deviation two frames.
         self.min_samples = max(self.n_fft // 2 + 1, self.hop_samples)
         window_samples = round(audio.get("win_ms", 25) * SAMPLE_RATE_HZ / 1000)
-        with torch.device("cpu"):  # torchaudio looks at the values: not on "meta"
+        with torch.device("cpu"):  # torchaudio reads the values, so not on "meta"
             window = torch.hann_window(window_samples)
             bands = melscale_fbanks(
                 n_freq, 0.0, SAMPLE_RATE_HZ / 2, n_mels, SAMPLE_RATE_HZ
@@ -138,7 +134,7 @@ class LoudnessScaledMel(FrontEnd):
         self.register_buffer("bands", bands, persistent=False)
 
     def features(self, wav: torch.Tensor) -> torch.Tensor:
-        """Compute the features of one utterance, see :class:`FrontEnd`."""
+        """Compute the features of one utterance; see :class:`FrontEnd`."""
         rms = wav.square().mean().sqrt()
         spectrum = torch.stft(
             wav * (self.level / (rms + EPS)),
@@ -160,14 +156,14 @@ class KaldiFbank(FrontEnd):
     """Kaldi's filter bank, deltas and normalisation.
 
     Kaldi's windows have no padding: ``n`` samples give ``1 + (n - 400) // 160``
-    frames. The waveform is taken as it is, in [-1, 1).
+    frames. The waveform, in [-1, 1), is not scaled.
 
     Arguments
     ---------
     fbank : Mapping
         Arguments of ``torchaudio.compliance.kaldi.fbank``.
     delta_order : int
-        Deltas of this order and of the lower ones are appended.
+        Deltas up to this order are appended.
     delta_window : int
         Frames that a delta sees.
     cmvn : bool
@@ -176,7 +172,7 @@ class KaldiFbank(FrontEnd):
     Raises
     ------
     ValueError
-        If ``fbank`` holds an argument that the function does not know.
+        If ``fbank`` has an argument that the function does not accept.
 
     Example
     -------
@@ -194,36 +190,36 @@ class KaldiFbank(FrontEnd):
         cmvn: bool = True,
     ) -> None:
         super().__init__()
-        known = inspect.signature(kaldi.fbank).parameters
-        unknown = sorted(set(fbank) - set(known))
+        parameters = inspect.signature(kaldi.fbank).parameters
+        unknown = sorted(set(fbank) - set(parameters))
         if unknown:
             raise ValueError(f"Kaldi's filter bank takes no {', '.join(unknown)}.")
         self.arguments = {"sample_frequency": float(SAMPLE_RATE_HZ), **fbank}
-        given = {name: known[name].default for name in known} | self.arguments
+        options = {name: p.default for name, p in parameters.items()} | self.arguments
         self.delta_order, self.delta_window = delta_order, delta_window
         self.cmvn = cmvn
-        self.dim = (given["num_mel_bins"] + given["use_energy"]) * (delta_order + 1)
-        self.hop_samples = int(SAMPLE_RATE_HZ * given["frame_shift"] / 1000)
-        self.min_samples = int(SAMPLE_RATE_HZ * given["frame_length"] / 1000)
+        self.dim = (options["num_mel_bins"] + options["use_energy"]) * (delta_order + 1)
+        self.hop_samples = int(SAMPLE_RATE_HZ * options["frame_shift"] / 1000)
+        self.min_samples = int(SAMPLE_RATE_HZ * options["frame_length"] / 1000)
         if cmvn:  # one frame has no deviation
             self.min_samples += self.hop_samples
 
     def features(self, wav: torch.Tensor) -> torch.Tensor:
-        """Compute the features of one utterance, see :class:`FrontEnd`."""
+        """Compute the features of one utterance; see :class:`FrontEnd`."""
         features = kaldi.fbank(wav[None], **self.arguments)
         features = add_deltas(features, self.delta_order, self.delta_window)
         return normalise(features) if self.cmvn else features
 
 
 def add_deltas(features: torch.Tensor, order: int, window: int = 5) -> torch.Tensor:
-    """Append the deltas of each order, the ends repeated.
+    """Append the deltas of each order, repeating the ends.
 
     Arguments
     ---------
     features : (time, dim) torch.Tensor
         Features of one utterance.
     order : int
-        Highest order; with 0, nothing is appended.
+        Highest order; 0 appends nothing.
     window : int
         Frames that a delta sees.
 
@@ -239,21 +235,16 @@ def add_deltas(features: torch.Tensor, order: int, window: int = 5) -> torch.Ten
 
 
 def normalise(features: torch.Tensor) -> torch.Tensor:
-    """Bring each dimension to zero mean and unit (unbiased) deviation over time.
+    """Normalise each dimension to zero mean and unit (unbiased) deviation over time.
 
-    A dimension that is the same at all times, as in digital silence, becomes zero. Its
-    mean is known to seven digits only: divided by a deviation of nothing, the rest
-    would come out as numbers like 10,000.
+    A constant dimension, as in digital silence, becomes zero. Its mean is exact to only
+    seven digits; dividing the remainder by a deviation near zero would give values like
+    10,000.
 
     Arguments
     ---------
     features : (time, dim) torch.Tensor
-        Features of one utterance, two frames or more.
-
-    Returns
-    -------
-    (time, dim) torch.Tensor
-        The same, normalised.
+        Features of one utterance, at least two frames.
 
     Example
     -------

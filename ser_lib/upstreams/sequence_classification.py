@@ -1,9 +1,10 @@
-"""A Hugging Face speech classifier, all of it, as the start of a model of ours.
+"""A complete Hugging Face speech classifier as the initialisation of an EmotionModel.
 
-``HubertForSequenceClassification`` and its likes for wav2vec 2.0, WavLM and data2vec
-are an encoder, the weighted sum of its layers where the configuration says so, a linear
-projector, the mean over time and a linear classifier. All up to the mean is an upstream
-here, ``MeanPooling`` is the mean, and the classifier passes its weights on.
+``HubertForSequenceClassification`` and its counterparts for wav2vec 2.0, WavLM and
+data2vec consist of an encoder, the weighted sum of its layers if the configuration says
+so, a linear projector, the mean over time and a linear classifier. Everything below the
+mean is an upstream here, ``MeanPooling`` is the mean, and the weights of the classifier
+are copied to ours.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,23 +20,23 @@ from ser_lib.upstreams.pretrained import has_weights, load_pretrained
 
 
 class SequenceClassificationUpstream(HuggingFaceUpstream):
-    """Encoder, layer sum and projector of a speech classifier; all of it is trained.
+    """Encoder, layer sum and projector of a speech classifier, all of them trained.
 
     Arguments
     ---------
     source : str | Mapping
         Local folder or hub id of a classifier, such as
-        ``superb/hubert-large-superb-er``; or what ``without_weights`` gave.
+        ``superb/hubert-large-superb-er``; or the result of ``without_weights``.
     label_names : Mapping[str, str] | None
         Our label -> the classifier's name for it, where they differ.
     freeze_feature_extractor : bool
-        Keep the convolutional front end as it was.
+        Do not train the convolutional front end.
 
     Raises
     ------
     ValueError
-        If the checkpoint is not exactly that of a classifier: a weight is missing, is
-        not known, or has another shape.
+        If the weights are not exactly those of a classifier: one is missing, unexpected
+        or of another shape.
 
     Example
     -------
@@ -65,7 +66,7 @@ class SequenceClassificationUpstream(HuggingFaceUpstream):
             self.layer_sum.weights.data.copy_(self._layer_weights)
 
     def _from_pretrained(self, source: str, *args: str, **kwargs: str) -> None:
-        """Load the whole classifier, or leave it random where there are no weights."""
+        """Load the whole classifier, or leave it random if there are no weights."""
         is_loaded = has_weights(Path(source))
         if is_loaded:
             auto_class = AutoModelForAudioClassification
@@ -77,70 +78,52 @@ class SequenceClassificationUpstream(HuggingFaceUpstream):
         self.model, self.projector = whole.base_model, whole.projector
         weights = getattr(whole, "layer_weights", None)
         self._layer_weights = None if weights is None else weights.detach()
-        # Not a module: its weights belong to the classifier that they are passed on to.
+        # Not a module: these weights will belong to the classifier they are copied to.
         self._classifier = whole.classifier.requires_grad_(False).state_dict()
         self._is_loaded = is_loaded
 
     def forward(self, wavs: torch.Tensor, wav_lens: torch.Tensor) -> Frames:
-        """Encode and project a padded batch.
-
-        Arguments
-        ---------
-        wavs : (batch, samples) torch.Tensor
-            Padded waveforms at 16 kHz.
-        wav_lens : (batch,) torch.Tensor
-            Relative lengths.
-
-        Returns
-        -------
-        Frames
-            ``(batch, time, dim)``.
-
-        Raises
-        ------
-        ValueError
-            If an utterance is too short for one frame.
-        """
+        """Encode and project a padded batch to (batch, time, dim) frames."""
         values, counts = super().forward(wavs, wav_lens)
         return Frames(self.projector(values), counts)
 
     def initialise_classifier(
         self, classifier: nn.Linear, labels: Sequence[str]
     ) -> None:
-        """Copy the checkpoint's classifier, its rows in the order of our labels.
+        """Copy the checkpoint's classifier, with its rows in the order of our labels.
 
-        An upstream that was built without weights leaves the classifier as it is.
+        An upstream that was built without weights leaves the classifier unchanged.
 
         Arguments
         ---------
         classifier : nn.Linear
-            The classifier of our model, from the mean of the frames to ``labels``.
+            Our classifier, from the mean of the frames to ``labels``.
         labels : Sequence[str]
             Our labels, in the order of the logits.
 
         Raises
         ------
         ValueError
-            If the checkpoint's labels (``id2label`` of its ``config.json``) are not
+            If the checkpoint's labels (``id2label`` in its ``config.json``) are not
             ours, or the classifier takes embeddings of another size.
         """
         if not self._is_loaded:
             return
         names = [name for _, name in sorted(self.model.config.id2label.items())]
-        wanted = [self.label_names.get(label, label) for label in labels]
-        if sorted(names) != sorted(wanted):
+        needed = [self.label_names.get(label, label) for label in labels]
+        if sorted(names) != sorted(needed):
             raise ValueError(
                 f"The classifier of {self.model.config.name_or_path} has the labels "
-                f"{names} (id2label in its config.json), the model asks for {wanted}. "
-                f"Give label_names, our label to the name there, for each of {labels}."
+                f"{names} (id2label in its config.json), but the model needs {needed}. "
+                f"Set label_names (our label: the name there) for each of {labels}."
             )
         if classifier.in_features != self.dim:
             raise ValueError(
-                f"The classifier of the checkpoint takes {self.dim} numbers, that of "
-                f"the model {classifier.in_features}. Use this upstream alone, with "
-                f"the mean over time as aggregator."
+                f"The classifier of the checkpoint takes embeddings of size "
+                f"{self.dim}, that of the model {classifier.in_features}. Use only "
+                f"this upstream, with the mean over time as aggregator."
             )
-        rows = [names.index(name) for name in wanted]
+        rows = [names.index(name) for name in needed]
         classifier.load_state_dict(
             {key: value[rows] for key, value in self._classifier.items()}
         )

@@ -1,10 +1,10 @@
-"""What is frozen of an encoder gives the same in every epoch: it is kept in memory.
+"""Hidden states of frozen encoders, cached in memory.
 
-A frozen encoder gives an utterance the same hidden states in every batch, so they need
-computing once. The frame store of ``ser_lib/dataio`` does that for encoders that are
-fine-tuned first and give one layer; a learnable sum needs all layers, which are kept
-here as long as they fit. So is the output of frozen convolutions below a transformer
-that is trained.
+A frozen encoder computes the same hidden states for an utterance in every batch, so
+they need computing only once. The frame store of ``ser_lib/dataio`` keeps them on disk
+for encoders that are fine-tuned first and return one layer. A learnable sum needs all
+layers, which are cached here as long as they fit in memory. So is the output of frozen
+convolutions below a trained transformer.
 """
 
 import hashlib
@@ -16,17 +16,17 @@ States = tuple[list[torch.Tensor], torch.Tensor]
 
 
 class StateCache:
-    """Hidden states by the samples they were made of.
+    """Hidden states, keyed by the samples they were computed from.
 
     Arguments
     ---------
     limit_gb : float
-        Memory to take, in gigabytes (1e9 bytes), of each process. What comes later is
+        Memory limit per process, in gigabytes (1e9 bytes). States beyond it are
         computed each time.
 
     Example
     -------
-    >>> def encode(wavs, n_samples):  # one frame a sample
+    >>> def encode(wavs, n_samples):  # one frame per sample
     ...     print("encoding", len(wavs))
     ...     return [wavs[..., None]], n_samples
     >>> cache = StateCache(limit_gb=1)
@@ -51,33 +51,33 @@ class StateCache:
         wavs: torch.Tensor,
         n_samples: torch.Tensor,
     ) -> States:
-        """Give the hidden states of a batch; encode what is not there.
+        """Return the hidden states of a batch, encoding those that are not cached.
 
         Arguments
         ---------
         encode : Callable
-            Gives all hidden states, each (batch, time, dim), and the (batch,) frame
-            counts of waveforms and their numbers of samples. It is called with one
-            utterance at a time.
+            Called with waveforms and their numbers of samples, one utterance at a time.
+            Returns all hidden states, each (batch, time, dim), and the (batch,) frame
+            counts.
         wavs : (batch, samples) torch.Tensor
             Padded waveforms.
         n_samples : (batch,) torch.LongTensor
-            Samples of each.
+            Samples in each.
 
         Returns
         -------
         list[(batch, time, dim) torch.Tensor]
             The states, zero in the padding.
         (batch,) torch.LongTensor
-            Frames of each utterance.
+            Frames in each utterance.
         """
         rows = zip(wavs.cpu(), n_samples.tolist(), strict=True)
         keys = [_key(wav[:n]) for wav, n in rows]
         found = {key: self._kept[key] for key in keys if key in self._kept}
         for i, key in enumerate(keys):
             if key not in found:
-                # Alone, since a batch changes the last digits: a run that resumes
-                # meets an utterance in another batch first, and must end the same.
+                # One at a time: a batch changes the last digits, and a resumed run
+                # first sees an utterance in another batch but must end the same.
                 one = slice(i, i + 1)
                 states, _ = encode(wavs[one, : n_samples[i]], n_samples[one])
                 found[key] = torch.stack(states, dim=2)[0].cpu()  # (time, layers, dim)

@@ -1,4 +1,4 @@
-"""Text encoders (BERT) as upstreams: one frame for each token of a transcript."""
+"""Text encoders (BERT) as upstreams: one frame per token of a transcript."""
 
 import os
 
@@ -9,7 +9,7 @@ from ser_lib.upstreams.frames import Frames
 from ser_lib.upstreams.huggingface import local_encoder
 from ser_lib.upstreams.pretrained import load_pretrained, named_settings
 
-# What the files of other tasks hold beside the encoder.
+# Weights of other tasks, which a checkpoint may hold in addition to the encoder.
 HEADS = (
     "classifier.",
     "cls.",
@@ -21,31 +21,30 @@ HEADS = (
     "qa_outputs.",
     "vocab_",
 )
-POOLER = "pooler."  # not used here, and missing in files of masked language models
+POOLER = "pooler."  # not used here; checkpoints of masked language models lack it
 NEEDED_TEXT_FILES = ("config.json", "tokenizer_config.json")
 
 
 class TextUpstream(TextEncoder):
-    """A text encoder of the Hugging Face hub, read as frames (Morais et al., row 10).
+    """A Hugging Face text encoder as an upstream (Morais et al., row 10).
 
-    Devlin et al., 2019, BERT, https://arxiv.org/abs/1810.04805. Loading and
-    tokenising are SpeechBrain's. The frames of an utterance are those of all its
-    tokens, with the two that BERT puts around a sentence, and so an empty transcript
-    has two frames.
+    Devlin et al., 2019, BERT, https://arxiv.org/abs/1810.04805. Loading and tokenising
+    are SpeechBrain's. The frames of an utterance are those of all its tokens, including
+    the two that BERT puts around a sentence, so an empty transcript has two frames.
 
     Arguments
     ---------
     source : str
         Local folder or hub id of a model with its tokenizer.
     freeze : bool
-        Train nothing; the module then stays in eval mode whatever its parent does.
+        Train nothing; the module then always stays in eval mode.
 
     Raises
     ------
     FileNotFoundError
-        If the folder or a file of it is missing.
+        If the folder or one of its files is missing.
     ValueError
-        If the weights are not exactly those of the encoder, but for heads of other
+        If the weights are not exactly those of the encoder, except for heads of other
         tasks: see :func:`load_pretrained`.
 
     Example
@@ -67,33 +66,23 @@ class TextUpstream(TextEncoder):
             super().__init__(str(folder), save_path=os.devnull, freeze=freeze)
         self.frozen = freeze
         self.dim = self.model.config.hidden_size
-        # The pooler reads the first token only; unused, it would stop distributed
-        # training and fill checkpoints.
+        # The pooler is not used: it would make distributed training fail and enlarge
+        # checkpoints.
         if getattr(self.model, "pooler", None) is not None:
             self.model.pooler = None
 
     def _from_pretrained(self, source: str, *args: str, **kwargs: str) -> None:
-        """Load all weights, or say which are not there."""
+        """Load all weights; an error names those that are missing."""
         self.model = load_pretrained(
             self.auto_class, source, self.config, HEADS, [POOLER]
         )
 
     def train(self, mode: bool = True) -> "TextUpstream":
-        """Set the mode; a frozen encoder has no dropout whoever asks for it."""
+        """Set the mode; a frozen encoder always stays in eval mode."""
         return super().train(mode and not self.frozen)
 
     def forward(self, texts: list[str]) -> Frames:
-        """Encode transcripts.
-
-        Arguments
-        ---------
-        texts : list[str]
-            One transcript an utterance.
-
-        Returns
-        -------
-        Frames
-            Last layer, ``(batch, tokens, dim)``.
+        """Encode one transcript per utterance to (batch, tokens, dim) frames.
 
         Raises
         ------
@@ -108,7 +97,8 @@ class TextUpstream(TextEncoder):
                 longest = texts[int(counts.argmax())]
                 raise ValueError(
                     f"The transcript {longest[:60]!r}... has {int(counts.max())} "
-                    f"tokens; the text encoder takes {limit}. Cut the utterance."
+                    f"tokens; the text encoder takes at most {limit}. Split the "
+                    f"utterance."
                 )
             device = self.model.device
             values = self.model(**tokens.to(device)).last_hidden_state

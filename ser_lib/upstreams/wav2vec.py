@@ -15,17 +15,17 @@ from ser_lib.upstreams.native import NativeUpstream, check_options
 from ser_lib.upstreams.wav2vec_network import Wav2Vec
 from ser_lib.utils.files import atomic_path
 
-# What fairseq takes for an option that a file does not name: the defaults of its
-# architecture "wav2vec" (not those of the published model, which names them all).
-ARCHITECTURE = {
+# Options that a file does not name: the defaults of fairseq's architecture "wav2vec"
+# (not those of the published model, which names them all).
+_DEFAULT_OPTIONS = {
     "conv_feature_layers": "[(512, 10, 5)] + [(512, 8, 4)] + [(512, 4, 2)] * 3",
     "conv_aggregator_layers": "[(512, 3, 1)] * 9",
     "skip_connections_agg": False,
     "residual_scale": 0.5,
     "log_compression": False,
 }
-# What fairseq's options can ask for and this network is not.
-_ONLY = {
+# Values of fairseq's options that this network supports, the default first.
+_SUPPORTED = {
     "activation": ("relu",),
     "aggregator": ("cnn",),
     "vq_type": ("none", None),  # others make vq-wav2vec
@@ -40,22 +40,17 @@ _MAX_LAYERS, _MAX_SIZE = 100, 8192
 
 
 def parse_layers(text: str) -> list[tuple[int, int, int]]:
-    """Read fairseq's layer lists, which are pieces of Python, without running them.
+    """Parse fairseq's layer lists, which are Python expressions, without running them.
 
     Arguments
     ---------
     text : str
         Lists of (size, kernel, stride), repeated with ``* n`` and joined with ``+``.
 
-    Returns
-    -------
-    list[tuple[int, int, int]]
-        The layers.
-
     Raises
     ------
     ValueError
-        If the text is anything else, or asks for absurdly many or large layers.
+        If the text is anything else, or asks for too many or too large layers.
 
     Example
     -------
@@ -68,9 +63,9 @@ def parse_layers(text: str) -> list[tuple[int, int, int]]:
         layers += _literal(found[1]) * int(found[2] or 1) if found else [None]
     if not all(_is_layer(layer) for layer in layers) or len(layers) > _MAX_LAYERS:
         raise ValueError(
-            f"{str(text)[:100]!r} is no list of layers; expected (size, kernel, "
-            f"stride) as in '[(512, 10, 5)] + [(512, 4, 2)] * 3', at most "
-            f"{_MAX_LAYERS} layers and {_MAX_SIZE} for each number."
+            f"{str(text)[:100]!r} is not a list of layers; expected (size, kernel, "
+            f"stride) as in '[(512, 10, 5)] + [(512, 4, 2)] * 3', with at most "
+            f"{_MAX_LAYERS} layers and numbers up to {_MAX_SIZE}."
         )
     return layers
 
@@ -78,7 +73,7 @@ def parse_layers(text: str) -> list[tuple[int, int, int]]:
 def _literal(text: str) -> list:
     try:
         return list(ast.literal_eval(text))
-    except (SyntaxError, ValueError):  # brackets that do not match, a leading zero
+    except (SyntaxError, ValueError):  # unmatched brackets, a leading zero
         return [None]
 
 
@@ -93,15 +88,8 @@ def _is_layer(layer: object) -> bool:
 def save_wav2vec(path: str | Path, network: Wav2Vec) -> None:
     """Write a checkpoint in fairseq's format (``args`` and ``model``).
 
-    fairseq itself also wants the weights of its training objective
+    fairseq itself also needs the weights of its training objective
     (``wav2vec_predictions``), which this network does not have.
-
-    Arguments
-    ---------
-    path : str | Path
-        The file, such as ``wav2vec.pt``; it is replaced only when complete.
-    network : Wav2Vec
-        The network.
     """
     args = Namespace(
         arch="wav2vec",
@@ -110,7 +98,7 @@ def save_wav2vec(path: str | Path, network: Wav2Vec) -> None:
         skip_connections_agg=network.skip_connections,
         residual_scale=network.residual_scale,
         log_compression=network.log_compression,
-        **{name: allowed[0] for name, allowed in _ONLY.items()},
+        **{name: allowed[0] for name, allowed in _SUPPORTED.items()},
     )
     content = {"args": args, "model": network.state_dict()}
     with atomic_path(path) as unfinished:
@@ -118,16 +106,15 @@ def save_wav2vec(path: str | Path, network: Wav2Vec) -> None:
 
 
 class Wav2VecUpstream(NativeUpstream):
-    """wav2vec 1.0 as an upstream: 512 numbers every 10 ms.
+    """wav2vec 1.0 as an upstream: 512 dimensions every 10 ms.
 
-    Schneider et al., 2019, https://arxiv.org/abs/1904.05862. Waveforms are taken as
-    they are, without normalisation. Hidden states: ``z`` and the twelve layers of
-    the context network, the last of which is ``c``. Published checkpoint ("large",
-    960 hours of LibriSpeech): wav2vec_large.pt of
-    https://dl.fbaipublicfiles.com/fairseq/wav2vec/, and converted by s3prl,
-    ``s3prl/converted_ckpts/wav2vec_large.pt`` on the Hugging Face hub. Its 32,537,088
-    parameters include 3,146,240 of the training objective, which are not loaded.
-    fairseq gives code and models under the MIT licence.
+    Schneider et al., 2019, https://arxiv.org/abs/1904.05862. Waveforms are not
+    normalised. Hidden states: ``z`` and the twelve layers of the context network, the
+    last of which is ``c``. Published checkpoint ("large", 960 hours of LibriSpeech):
+    wav2vec_large.pt of https://dl.fbaipublicfiles.com/fairseq/wav2vec/, and converted
+    by s3prl, ``s3prl/converted_ckpts/wav2vec_large.pt`` on the Hugging Face hub. Its
+    32,537,088 parameters include 3,146,240 of the training objective, which are not
+    loaded. fairseq publishes code and models under the MIT licence.
 
     Takes the arguments of :class:`~ser_lib.upstreams.native.NativeUpstream`.
 
@@ -141,26 +128,26 @@ class Wav2VecUpstream(NativeUpstream):
     (torch.Size([2, 21, 8]), tensor([21,  9]), 20)
     """
 
-    make_network = Wav2Vec
+    network_class = Wav2Vec
 
     @staticmethod
     def _contents(checkpoint: Mapping, path: Path) -> tuple[Mapping, Mapping]:
-        """Find options and weights, in fairseq's format or s3prl's."""
+        """Return options and weights, from fairseq's format or s3prl's."""
         for names in (("args", "model"), ("model_cfg", "model_weight")):
             options, weights = (checkpoint.get(name) for name in names)
             options = vars(options) if isinstance(options, Namespace) else options
             if isinstance(options, Mapping) and isinstance(weights, Mapping):
-                check_options(options, _ONLY, path)
+                check_options(options, _SUPPORTED, path)
                 kept = {k: v for k, v in weights.items() if not k.startswith(_HEADS)}
                 return options, kept
         raise ValueError(
-            f"{path} holds {list(checkpoint)}; a checkpoint of wav2vec holds args and "
-            f"model (fairseq), or model_cfg and model_weight (s3prl)."
+            f"{path} has {list(checkpoint)}; a wav2vec checkpoint has args and model "
+            f"(fairseq), or model_cfg and model_weight (s3prl)."
         )
 
     @staticmethod
     def _arguments(options: Mapping) -> Mapping:
-        options = {**ARCHITECTURE, **options}
+        options = {**_DEFAULT_OPTIONS, **options}
         return {
             "feature_layers": parse_layers(options["conv_feature_layers"]),
             "aggregator_layers": parse_layers(options["conv_aggregator_layers"]),

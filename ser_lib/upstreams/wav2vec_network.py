@@ -1,8 +1,7 @@
 """The network of wav2vec 1.0: convolutions over the waveform, then over the past.
 
 Schneider et al., 2019, https://arxiv.org/abs/1904.05862, figure 1 and section 2.1:
-an encoder network makes ``z`` of the waveform, a context network makes ``c`` of
-``z``.
+an encoder network computes ``z`` from the waveform, a context network ``c`` from ``z``.
 """
 
 import math
@@ -30,11 +29,6 @@ LARGE_AGGREGATOR_LAYERS: Layers = tuple((512, kernel, 1) for kernel in range(2, 
 class UtteranceNorm(nn.GroupNorm):
     """A group norm with one group, over the channels and an utterance's own steps.
 
-    Arguments
-    ---------
-    n_channels : int
-        Channels of a step.
-
     Example
     -------
     >>> x, inside = torch.tensor([[[1.0, 3.0, 9.0]]]), torch.tensor([[[1, 1, 0]]])
@@ -46,7 +40,7 @@ class UtteranceNorm(nn.GroupNorm):
         super().__init__(1, n_channels)
 
     def forward(self, x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-        """Normalise in float32.
+        """Normalise in float32; the padding is scaled along with the rest.
 
         Arguments
         ---------
@@ -54,11 +48,6 @@ class UtteranceNorm(nn.GroupNorm):
             Output of a convolution.
         inside : (batch, 1, time) torch.BoolTensor
             True within the utterance, False in the padding.
-
-        Returns
-        -------
-        (batch, channels, time) torch.Tensor
-            As ``x``; the padding is scaled along with the rest.
         """
         dtype, x = x.dtype, x.float()
         n = x.shape[1] * inside.sum(-1, keepdim=True)
@@ -71,8 +60,8 @@ class UtteranceNorm(nn.GroupNorm):
 class Wav2Vec(nn.Module):
     """The network: convolutions to 10 ms frames, then convolutions over the past.
 
-    An utterance's frames do not depend on the padding: no convolution looks behind
-    its end, and the norms see its own steps only. The defaults are the published
+    The frames of an utterance do not depend on the padding: no convolution looks past
+    its end, and the norms see only its own steps. The defaults are the published
     "large" model.
 
     Arguments
@@ -89,7 +78,7 @@ class Wav2Vec(nn.Module):
     Raises
     ------
     ValueError
-        If an aggregator layer has a stride.
+        If an aggregator layer has a stride other than 1.
 
     Example
     -------
@@ -130,21 +119,10 @@ class Wav2Vec(nn.Module):
     def forward(
         self, wavs: torch.Tensor, n_samples: torch.Tensor
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Encode waveforms.
+        """Return all hidden states and the frame counts; see NativeUpstream.
 
-        Arguments
-        ---------
-        wavs : (batch, samples) torch.Tensor
-            Padded waveforms, as they are.
-        n_samples : (batch,) torch.LongTensor
-            Samples of each.
-
-        Returns
-        -------
-        list[(batch, time, dim) torch.Tensor]
-            ``z``, then the output of each aggregator layer; the last is ``c``.
-        (batch,) torch.LongTensor
-            Frames of each utterance.
+        The states are ``z``, then the output of each aggregator layer; the last is
+        ``c``.
         """
         x, counts = wavs[:, None], n_samples
         blocks = self.feature_extractor["conv_layers"]
@@ -161,7 +139,7 @@ class Wav2Vec(nn.Module):
         return [state.transpose(1, 2) for state in states], counts
 
     def _aggregate(self, i: int, x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-        """Run an aggregator layer; its first step is repeated to the left."""
+        """Run an aggregator layer, repeating its first step to the left."""
         block = self.feature_aggregator["conv_layers"][i]
         kernel = self.aggregator_layers[i][1]
         y = block["1"](F.pad(x, (kernel - 1, 0), mode="replicate"))
@@ -175,7 +153,7 @@ class Wav2Vec(nn.Module):
 
 
 def _feature_extractor(layers: Layers) -> nn.ModuleDict:
-    """Name the modules as in the published file: 0 convolution, 2 norm."""
+    """Build the convolutions, named as in the checkpoint: 0 convolution, 2 norm."""
     blocks, n_in = nn.ModuleList(), 1
     for size, kernel, stride in layers:
         convolution = nn.Conv1d(n_in, size, kernel, stride, bias=False)
@@ -185,7 +163,7 @@ def _feature_extractor(layers: Layers) -> nn.ModuleDict:
 
 
 def _aggregator(dims: Sequence[int], layers: Layers) -> nn.ModuleDict:
-    """Name the modules as in the published file: 1 convolution, 3 norm."""
+    """Build the aggregator, named as in the checkpoint: 1 convolution, 3 norm."""
     blocks = nn.ModuleList()
     for n_in, (size, kernel, _) in zip(dims[:-1], layers, strict=True):
         convolution = nn.Conv1d(n_in, size, kernel)
@@ -194,7 +172,7 @@ def _aggregator(dims: Sequence[int], layers: Layers) -> nn.ModuleDict:
 
 
 def _projections(dims: Sequence[int]) -> nn.ModuleDict:
-    """Bring a layer's input to the size of its output, where they differ."""
+    """Build projections of a layer's input to its output size, where they differ."""
     return nn.ModuleDict(
         {
             str(i): nn.Conv1d(n_in, n_out, 1, bias=False)

@@ -1,4 +1,4 @@
-"""Weights for a network: all of them, no others, and nothing but finite numbers."""
+"""Strict loading of weights: all of them, no others, only finite numbers."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,19 +16,15 @@ def load_strictly(
 
     Arguments
     ---------
-    module : torch.nn.Module
-        The network.
     state : Mapping[str, torch.Tensor]
-        Weights by the names of the module's own ``state_dict``.
-    source : str | Path
-        The file they come from, for the message.
+        Weights by the names in the module's ``state_dict``.
 
     Raises
     ------
     ValueError
         If weights are missing, unexpected, of another shape, of another kind (an
-        integer for a real number), or not finite (NaN, infinity); the first of each
-        are named.
+        integer instead of a real number), or not finite (NaN, infinity); the first of
+        each are named.
 
     Example
     -------
@@ -42,7 +38,7 @@ def load_strictly(
     check_shapes(module, shapes, source)
     own = module.state_dict()
     others = [key for key in own if _kind(state[key]) != _kind(own[key])]
-    # As the network will hold them: 1e300 is infinite in float32.
+    # In the network's precision: 1e300 is infinite in float32.
     infinite = [
         key
         for key in own
@@ -50,7 +46,7 @@ def load_strictly(
     ]
     problems = {
         "of another kind": [
-            f"{key} {getattr(state[key], 'dtype', type(state[key]))} in place of "
+            f"{key} {getattr(state[key], 'dtype', type(state[key]))} instead of "
             f"{own[key].dtype}"
             for key in others
         ],
@@ -63,16 +59,12 @@ def load_strictly(
 def check_shapes(
     module: nn.Module, shapes: Mapping[str, tuple[int, ...]], source: str | Path
 ) -> None:
-    """Compare the weights that a file lists with those that a network has.
+    """Compare the names and shapes of weights in a file with those of a network.
 
     Arguments
     ---------
     module : torch.nn.Module
         The network; it may be on the device "meta", where weights take no memory.
-    shapes : Mapping[str, tuple[int, ...]]
-        The shape of each weight of the file.
-    source : str | Path
-        The file, for the message.
 
     Raises
     ------
@@ -84,15 +76,15 @@ def check_shapes(
     >>> check_shapes(nn.Linear(2, 1), {"weight": (2, 2), "bias": (1,)}, "old.ckpt")
     Traceback (most recent call last):
     ...
-    ValueError: old.ckpt does not fit the Linear: of another shape weight (2, 2) in \
-place of (1, 2).
+    ValueError: old.ckpt does not fit the Linear: of another shape weight (2, 2) \
+instead of (1, 2).
     """
     own = {key: tuple(value.shape) for key, value in module.state_dict().items()}
     problems = {
         "missing": [key for key in own if key not in shapes],
         "unexpected": [str(key) for key in shapes if key not in own],
         "of another shape": [
-            f"{key} {shapes[key]} in place of {own[key]}"
+            f"{key} {shapes[key]} instead of {own[key]}"
             for key in own
             if key in shapes and shapes[key] != own[key]
         ],
@@ -110,7 +102,7 @@ def _refuse(
 
 
 def _kind(value: object) -> str:
-    """Real numbers of any precision are one kind; so are integers of any size."""
+    """Return the kind of a value; all precisions of a number are one kind."""
     if not isinstance(value, torch.Tensor):
         return type(value).__name__
     if value.dtype == torch.bool:
@@ -121,17 +113,7 @@ def _kind(value: object) -> str:
 
 
 def some_keys(keys: Sequence[str]) -> str:
-    """Name the first of some keys, and count the others.
-
-    Arguments
-    ---------
-    keys : Sequence[str]
-        Names of weights.
-
-    Returns
-    -------
-    str
-        For a message.
+    """Format some names for a message: the first ones, and how many more.
 
     Example
     -------

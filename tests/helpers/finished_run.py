@@ -1,4 +1,4 @@
-"""A finished run small enough to recompute by hand, for the tests of the report."""
+"""A finished run, small enough to recompute by hand, for the tests of the report."""
 
 import json
 from pathlib import Path
@@ -13,10 +13,10 @@ LABELS = ["sad", "angry"]
 def write_fold(
     output_folder: Path, fold: int, predicted: str = "saaa", **fold_info: object
 ) -> None:
-    """Write a fold of two speakers with the truth s s a a, one letter each.
+    """Write a fold of two speakers with the true labels s s a a.
 
-    As predicted by default, half of "sad" and all of "angry" is right. ``fold_info``
-    replace those of fold.json.
+    ``predicted`` has one letter per utterance; by default, half of "sad" and all of
+    "angry" are correct. ``fold_info`` replaces entries of fold.json.
     """
     names = {"s": "sad", "a": "angry"}
     rows = [

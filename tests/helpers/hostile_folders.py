@@ -1,7 +1,8 @@
-"""Model folders of somebody who means harm, and a process that loads them.
+"""Malicious model folders, and a process that loads them.
 
-python tests/hostile_folders.py FOLDER     loads each folder in it, and prints, as JSON,
-how it ended, how long it took and what it did that a model folder must not do.
+``python tests/helpers/hostile_folders.py FOLDER`` loads each folder in FOLDER. It
+prints, as JSON, how loading ended, how long it took and which forbidden events it
+caused.
 """
 
 import json
@@ -18,7 +19,7 @@ from ser_lib.inference import EmotionRecognizer
 from ser_lib.upstreams.apc import published_config as apc_config
 from ser_lib.upstreams.mockingjay_network import published_config as mockingjay_config
 
-MAX_MEMORY = 8 << 30  # of addresses; libraries map most of it and use little
+MAX_MEMORY = 8 << 30  # address space; libraries map most of it and use little
 FORBIDDEN = (
     "os.system",
     "os.exec",
@@ -60,21 +61,21 @@ def hubert(network: dict, **config) -> dict:
 
 
 def networks(folder: Path) -> dict[str, tuple[dict, str]]:
-    """Give hostile descriptions, and what the refusal of each names."""
+    """Return malicious descriptions, and what the refusal of each names."""
     tiny = hubert_definition(folder)
     code = {"AutoModel": "attacker/code--model.Model"}
     wide = {f"u{i}": {"class": "FbankUpstream"} for i in range(100)}
     mel = mockingjay_config()
     mel["audio"] |= {"n_freq": 16_000, "n_mels": 16_000}
     return {
-        # of the issue
+        # expressions and attributes
         "attribute": (fbank(n_mels="<model.__init__>"), "TypeError"),
         "globals": (ecapa(embedding_size="<b.__globals__>"), "TypeError"),
         "call": (ecapa(input_norm="<first.cuda>"), "<first.cuda>"),
         "power": (fbank(hop_ms="<one> ** 9 ** 9 ** 9"), "TypeError"),
         "kernel": (hubert(tiny, _attn_implementation="a/kernel"), "_attn_impl"),
         "kernel_2": (hubert(tiny, attn_implementation="a/kernel"), "attn_impl"),
-        # of our own: code and files
+        # code and files
         "auto_map": (hubert(tiny, auto_map=code), "auto_map"),
         "name_or_path": (hubert(tiny, _name_or_path="/etc"), "_name_or_path"),
         "quantised": (hubert(tiny, quantization_config={}), "quantization_config"),
@@ -90,7 +91,7 @@ def networks(folder: Path) -> dict[str, tuple[dict, str]]:
         "device": (ecapa(device="cuda"), "takes no device"),
         "activation": (ecapa(activation="os.system"), "takes no activation"),
         "super": (fbank(__class__="X"), "takes no __class__"),
-        # of our own: time and memory
+        # time and memory
         "layers": (mockingjay(num_hidden_layers=16_000), "more than 5000"),
         "hubert_layers": (hubert(tiny, num_hidden_layers=16_000), "more than 5000"),
         "recurrent": (apc(num_layers=16_000), "more than 5000"),
@@ -123,7 +124,7 @@ def networks(folder: Path) -> dict[str, tuple[dict, str]]:
 
 
 def texts() -> dict[str, tuple[str, str]]:
-    """Give hostile contents of model.json, and what the refusal of each names."""
+    """Return malicious contents of model.json, and what the refusal of each names."""
     return {
         "deep": ("[" * 100_000, "nested too deeply"),
         "deep_mappings": ('{"a":' * 100_000, "nested too deeply"),
@@ -139,7 +140,7 @@ def texts() -> dict[str, tuple[str, str]]:
 
 
 def load_all(parent: Path) -> dict[str, dict]:
-    """Load each folder; what it must not do is recorded by an audit hook."""
+    """Load each folder, recording forbidden events with an audit hook."""
     did = []
     sys.addaudithook(lambda event, _: did.append(event) if event in FORBIDDEN else None)
     ends = {}

@@ -1,4 +1,4 @@
-"""Run the command line with the stub model; die of SIGKILL in the n-th batch.
+"""Run the command line with the stub model; SIGKILL itself in the n-th batch.
 
 python killed_predict.py N MODEL INPUT... --option ...
 """
@@ -14,7 +14,7 @@ from ser_lib.predict import __main__ as predict
 
 
 class DyingRecognizer(StubRecognizer):
-    """Dies in a batch, having written half a line after what is there."""
+    """Dies in a batch, after appending half a line to the output."""
 
     n_left = 0
 

@@ -1,4 +1,4 @@
-"""Run a train.py and kill the process at the n-th thing it writes or deletes.
+"""Run a train.py and kill the process at the n-th file it writes or deletes.
 
 python killed_train.py N train.py hparams/... --option ...
 """
@@ -15,7 +15,7 @@ remaining = 0
 
 
 def die_at_the_nth_call(function):
-    """Count calls; at the n-th, leave the work half done and die of SIGKILL."""
+    """Count calls; at the n-th, leave it half finished and SIGKILL the process."""
 
     def counted(*args, **kwargs):
         global remaining

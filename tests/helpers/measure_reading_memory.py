@@ -1,4 +1,4 @@
-"""Print the samples of each file at 16 kHz, and the MB that reading took so far."""
+"""Print the samples of each file at 16 kHz, and the peak MB of reading so far."""
 
 import resource
 import sys

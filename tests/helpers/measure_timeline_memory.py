@@ -1,4 +1,4 @@
-"""Print the peak memory in MB after the timeline of each of the files given."""
+"""Print the number of windows and the peak memory in MB after each file's timeline."""
 
 import resource
 import sys

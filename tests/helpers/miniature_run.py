@@ -1,4 +1,4 @@
-"""Running IEMOCAP's scripts on a miniature corpus, as the tests of them need."""
+"""Run the scripts of IEMOCAP on a miniature corpus."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ LABELS = ["neu", "hap", "ang", "sad"]
 
 
 def miniature_options(folder: Path) -> list[str]:
-    """What makes the quickstart small: 80 utterances, two epochs in each stage."""
+    """Return options of a small quickstart: 80 utterances, two epochs per stage."""
     overrides = {"number_of_epochs": 2, "freeze_feature_extractor": False}
     return [
         "hparams/quickstart.yaml",
@@ -24,7 +24,7 @@ def miniature_options(folder: Path) -> list[str]:
 
 
 def miniature_table_options(folder: Path) -> list[str]:
-    """Two rows of Table 1 and the fine-tuning that one of them needs, as small."""
+    """Return options for two small rows of Table 1, one of them fine-tuned."""
     data = _data_options(folder)
     changes = folder / "changes.yaml"
     whole = "{freeze_feature_extractor: False, max_batch_s: 1000}"

@@ -1,4 +1,4 @@
-"""Model folders and runs small enough for tests; the networks have learned nothing."""
+"""Model folders and runs small enough for tests; the networks are untrained."""
 
 import shutil
 from pathlib import Path
@@ -61,7 +61,7 @@ MODEL_INFO = {
 
 
 def write_folder(folder: Path, network: dict = FBANK, folds=(1,), **info) -> Path:
-    """Write a model folder with untrained weights, whose logits differ by fold."""
+    """Write a model folder with untrained weights whose logits differ by fold."""
     folder.mkdir(parents=True, exist_ok=True)
     info = {**MODEL_INFO, "network": network, **info}
     members = {}
@@ -69,7 +69,7 @@ def write_folder(folder: Path, network: dict = FBANK, folds=(1,), **info) -> Pat
         torch.manual_seed(fold)
         model = build_model(network, LABELS, "this test")
         for parameter in model.downstream.classifier.parameters():
-            torch.nn.init.normal_(parameter, std=3)  # or all labels are near 1 / 4
+            torch.nn.init.normal_(parameter, std=3)  # spreads probabilities
         members[f"fold_{fold}"] = write_member(folder, model, {**info, "fold": fold})
     write_model_info(folder, info, members)
     return folder
@@ -86,7 +86,7 @@ def of_upstream(name: str, **arguments) -> dict:
 
 
 def hubert_definition(folder: Path, feat_extract_norm: str = "layer") -> dict:
-    """Describe a model with a tiny HuBERT, which is gone when it is loaded."""
+    """Describe a model with a tiny HuBERT, whose own folder is deleted."""
     encoder = write_tiny_hubert(folder, feat_extract_norm)
     source = HuggingFaceUpstream(str(encoder)).without_weights()
     shutil.rmtree(encoder)
@@ -94,14 +94,14 @@ def hubert_definition(folder: Path, feat_extract_norm: str = "layer") -> dict:
 
 
 def write_corpus(folder: Path) -> Path:
-    """Write 80 utterances of made-up speech and a tiny HuBERT."""
+    """Write 80 utterances of synthetic speech and a tiny HuBERT."""
     write_miniature_iemocap(folder / "IEMOCAP", 4)
     write_tiny_hubert(folder / "hubert")
     return folder
 
 
 def run_experiment(folder: Path, name: str, folds=(1,), **overrides) -> Path:
-    """Train folds for an epoch in each stage, in this process; give the folder."""
+    """Train folds for one epoch per stage, in this process; return the folder."""
     common = {
         "data_folder": str(folder / "IEMOCAP"),
         "results_folder": str(folder / "results"),
@@ -125,7 +125,7 @@ def run_experiment(folder: Path, name: str, folds=(1,), **overrides) -> Path:
 
 
 def speech(duration_s: float = 1.0, seed: int = 0, rate_hz: int = RATE_HZ):
-    """Noise under an envelope: loud, with structure in time, and never silent."""
+    """Return noise under an envelope: loud, structured in time, never silent."""
     n = round(duration_s * rate_hz)
     envelope = 0.1 + np.sin(np.linspace(0, 9, n)) ** 2
     return 0.2 * envelope * np.random.default_rng(seed).standard_normal(n)

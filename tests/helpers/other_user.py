@@ -1,4 +1,4 @@
-"""Gives up the rights of root for a while, since root can read and write everything."""
+"""Drop root's rights for a while, since root can read and write everything."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ def without_rights_of_root() -> Iterator[None]:
 
 @contextmanager
 def open_folder() -> Iterator[Path]:
-    """A folder that others may search, as pytest's own may not be."""
+    """Create a folder that other users can search, unlike pytest's own."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     try:

@@ -1,4 +1,4 @@
-"""Checks that the output for an utterance does not depend on its batch."""
+"""Check that the output for an utterance does not depend on its batch."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ SAMPLES = [16000, 9001, 4000, 12000]
 
 
 def write_noise(folder: Path) -> Path:
-    """Write a recording of each of these lengths: 0.wav, 1.wav ..."""
+    """Write one recording per length: 0.wav, 1.wav ..."""
     generator = torch.Generator().manual_seed(0)
     for i, n in enumerate(SAMPLES):
         noise = 0.1 * torch.randn(n, generator=generator)
@@ -19,7 +19,7 @@ def write_noise(folder: Path) -> Path:
 
 
 def assert_alone_equals_padded(model: torch.nn.Module) -> None:
-    """Logits agree to 1e-4, whatever stands in the padding."""
+    """Check that logits agree to 1e-4, whatever the padding contains."""
     wavs = torch.ones(len(SAMPLES), max(SAMPLES))
     for wav, n in zip(wavs, SAMPLES, strict=True):
         wav[:n] = 0.1 * torch.randn(n)

@@ -1,4 +1,4 @@
-"""Runs the command line in this process, with the stub model."""
+"""Run the command line in this process, with the stub model."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ from ser_lib.utils.command import run_command
 
 
 def run(*arguments, recognizer=None) -> tuple[int, str, str]:
-    """Give the exit code and the texts of stdout and stderr."""
+    """Return the exit code, stdout and stderr."""
     recognizer = recognizer or StubRecognizer()
     loader = patch.object(predict, "load_recognizer", lambda source, device: recognizer)
     out, err = io.StringIO(), io.StringIO()
@@ -35,7 +35,7 @@ def columns(rows, *names):
 
 
 def write_three_files(folder: Path) -> Path:
-    """Write files of different lengths; "b" has a folder of its own."""
+    """Write files of different lengths; "b" is in a separate folder."""
     write_wave(folder / "a.wav", (1, 0.25))
     write_wave(folder / "sub" / "b.flac", (3, 0.75))
     write_wave(folder / "z.wav", (2, 0.875))

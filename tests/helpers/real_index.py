@@ -1,4 +1,4 @@
-"""The index of the real IEMOCAP release, which is all that may be kept of it here."""
+"""The index of the real IEMOCAP release, the only part of it that is stored here."""
 
 import csv
 import json
@@ -8,7 +8,7 @@ from ser_lib.corpora import Utterance
 
 
 def superb_release(shared_data: Path) -> list[Utterance]:
-    """The manifest of the release, in SUPERB's order, without audio and texts."""
+    """Return the manifest of the release in SUPERB's order, without audio and texts."""
     order = json.loads((shared_data / "superb" / "dialog_order.json").read_text())
     rank = {dialog: n for n, dialog in enumerate(sum(order.values(), []))}
     with open(shared_data / "iemocap_index.csv", newline="") as f:

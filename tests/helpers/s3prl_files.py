@@ -17,7 +17,7 @@ KALDI = {
 
 
 def small_config(sequence_length: int = 0, kaldi: bool = False) -> dict:
-    """Two layers of 24 with 3 heads, and the published front end."""
+    """Return two layers of 24 with 3 heads, and the published front end."""
     config = published_config(
         hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=48
     )
@@ -28,7 +28,7 @@ def small_config(sequence_length: int = 0, kaldi: bool = False) -> dict:
 
 
 def documented_shapes(n_inputs: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the encoder's weights, written out from the documentation."""
+    """Return the encoder's weight names and shapes, as in the documentation."""
     front = "input_representations"
     linear = {f"{front}.spec_transform": (24, n_inputs)}
     norms = [f"{front}.LayerNorm"]
@@ -45,7 +45,7 @@ def documented_shapes(n_inputs: int) -> dict[str, tuple[int, ...]]:
 
 
 def mockingjay_checkpoint(config: dict, n_inputs: int = 80) -> dict:
-    """A checkpoint of the newer kind with random weights."""
+    """Return a checkpoint of the newer kind with random weights."""
     shapes = documented_shapes(n_inputs)
     return {
         "Optimizer": {},
@@ -59,7 +59,7 @@ def mockingjay_checkpoint(config: dict, n_inputs: int = 80) -> dict:
 
 
 def apc_checkpoint(**paras: object) -> dict:
-    """A checkpoint of APC with layers of 16 and random weights."""
+    """Return a checkpoint of APC with layers of 16 and random weights."""
     config = apc_config(hidden_size=16, **paras)
     state = {"postnet.weight": torch.randn(80, 16), "postnet.bias": torch.randn(80)}
     for i, n_inputs in enumerate((80, 16, 16)):

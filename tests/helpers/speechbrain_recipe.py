@@ -1,7 +1,6 @@
-"""One fold of IEMOCAP, trained here and by SpeechBrain's own recipe on the same audio.
+"""One fold of IEMOCAP, trained by this package and by SpeechBrain's recipe.
 
-``bench_finetuning.py`` times both. Each keeps its own settings: batches, optimisers and
-workers that read the audio.
+``bench_finetuning.py`` times both. Each keeps its own batches, optimisers and workers.
 """
 
 import importlib.util
@@ -30,7 +29,7 @@ PARTS = ("train_annotation", "valid_annotation", "test_annotation")
 
 
 def write_noise(folder: Path, durations_s: Sequence[float]) -> list[Utterance]:
-    """Write a file of noise for each duration; labels come in turns."""
+    """Write a file of noise per duration; labels take turns."""
     generator = np.random.default_rng(0)
     utterances = []
     for i, duration_s in enumerate(durations_s):
@@ -50,7 +49,7 @@ class Training:
         brain.on_fit_start()
 
     def train_epoch(self) -> None:
-        """Do what ``Brain.fit`` does before it validates and saves."""
+        """Run the part of ``Brain.fit`` before validation and saving."""
         epoch = next(self._epochs)
         self._brain._fit_train(self._loader, epoch, enable=False)
 
@@ -62,7 +61,7 @@ def ours(
     run_opts: RunOptions,
     **settings: object,
 ) -> Training:
-    """Make the training of ``hubert_finetune.yaml``."""
+    """Build the training of ``hubert_finetune.yaml``."""
     given = {"hubert_source": str(encoder), "data_folder": str(folder), **settings}
     given |= {"results_folder": str(folder / "ours"), "tensorboard": "no"}
     settings = Settings.from_file(RECIPE / "hparams" / "hubert_finetune.yaml", given)
@@ -83,7 +82,7 @@ def theirs(
     utterances: list[Utterance],
     run_opts: RunOptions,
 ) -> Training:
-    """Make the training of a ``train_with_wav2vec2.py``, as its last part does."""
+    """Build the training of a ``train_with_wav2vec2.py``, as its last part does."""
     recipe = _import(script)
     rows = {
         u.id: {"wav": f"{{data_root}}/{u.path}", "length": u.duration_s, "emo": u.label}

@@ -1,6 +1,6 @@
 """A recogniser whose probabilities are the loudness, so that tests can recompute them.
 
-A square wave of amplitude a is "loud" with probability a: that is its RMS.
+A square wave of amplitude a has an RMS of a, so it is "loud" with probability a.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ RATE_HZ = 1000
 
 
 class StubRecognizer:
-    """Has the members of EmotionRecognizer that timelines and the command line use."""
+    """Has the members of EmotionRecognizer that timelines and predict use."""
 
     device = "cpu"
     labels = ["quiet", "loud"]
@@ -47,7 +47,7 @@ class StubRecognizer:
 
 
 def square_wave(*pieces: tuple[float, float], rate_hz: int = RATE_HZ) -> np.ndarray:
-    """Join square waves of (seconds, amplitude); an amplitude of 0 is silence."""
+    """Concatenate square waves of (seconds, amplitude); amplitude 0 is silence."""
     waves = []
     for duration_s, amplitude in pieces:
         signs = 1 - 2 * (np.arange(round(duration_s * rate_hz)) % 2)
@@ -56,7 +56,7 @@ def square_wave(*pieces: tuple[float, float], rate_hz: int = RATE_HZ) -> np.ndar
 
 
 def write_wave(path: Path, *pieces: tuple[float, float], rate_hz: int = RATE_HZ):
-    """Write a square wave to a file; its name decides the format."""
+    """Write a square wave to a file, in the format of its suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, square_wave(*pieces, rate_hz=rate_hz), rate_hz)
     return path

@@ -21,7 +21,7 @@ every = pytest.mark.parametrize("name", sorted(SAVE))
 
 
 def tiny(name: str) -> nn.Module:
-    """A small network whose norms are not the identity."""
+    """Return a small network whose norms are not the identity."""
     if name == "cpc":
         network = Cpc(dim=8, context_dim=8)
     elif name == "wav2vec":
@@ -40,7 +40,7 @@ def tiny(name: str) -> nn.Module:
 
 
 def written(folder: Path, name: str, network: nn.Module | None = None) -> str:
-    """Write a network and give the path of its checkpoint."""
+    """Write a network and return the path of its checkpoint."""
     path = folder / f"{name}.pt"
     SAVE[name](path, network or tiny(name))
     return str(path)

@@ -1,4 +1,4 @@
-"""Tiny objectives of pre-training, a batch for them, and a folder of noise."""
+"""Tiny pre-training objectives, a batch for them, and a folder of noise."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -85,13 +85,13 @@ def batch(padding: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def loss_of(objective: Objective, wavs: torch.Tensor, n: torch.Tensor) -> torch.Tensor:
-    """Draw the same masks, negatives and views each time."""
+    """Compute a loss, with the same masks, negatives and views in each call."""
     seed_everything(0, verbose=False)
     return objective(wavs, n)
 
 
 def write_noise(folder: Path) -> Path:
-    """Recordings in all formats: speaker a has three files, speaker b four."""
+    """Write recordings in all formats: speaker a has three files, speaker b four."""
     names = ["a/1.wav", "a/2.flac", "a/deep/3.OGG", "b/4.mp3"]
     names += ["b/5.wav", "b/6.wav", "b/7.wav"]
     generator = torch.Generator().manual_seed(0)

@@ -37,7 +37,7 @@ TINY_SPEECH = {
 
 
 def write_legacy(folder: Path, layers: int) -> str:
-    """Mockingjay and TERA differ in their layers and in the length of a piece."""
+    """Write Mockingjay or TERA, which differ in the number of layers."""
     config = published_config(**TINY | {"num_hidden_layers": layers})
     save_mockingjay(folder / "states.ckpt", Mockingjay(config))
     return str(folder)
@@ -49,13 +49,13 @@ def write_apc(folder: Path) -> str:
 
 
 def write_wav2vec(folder: Path) -> str:
-    """All states of one size, so that they can be summed."""
+    """Write a network whose states have one size, so that they can be summed."""
     network = Wav2Vec([(8, 10, 5), (8, 8, 4)], [(8, 2, 1), (8, 3, 1)])
     return written(folder, "wav2vec", network)
 
 
 def write_wavlm(folder: Path) -> str:
-    """``wavlm-base``: a group norm, the waveform as it is."""
+    """Write a ``wavlm-base``: a group norm, the waveform not normalised."""
     config = WavLMConfig(**TINY_SPEECH, num_conv_pos_embeddings=8, num_buckets=16)
     WavLMModel(config).save_pretrained(folder)
     Wav2Vec2FeatureExtractor(do_normalize=False).save_pretrained(folder)
@@ -73,7 +73,7 @@ def speech(kind: str, norm: str) -> Callable[[Path], str]:
     return lambda folder: str(write_tiny_speech_encoder(folder, kind, norm))
 
 
-# Name -> family and how its checkpoint is written.
+# Name -> family and the function that writes its checkpoint.
 UPSTREAMS: dict[str, tuple[str, Callable[[Path], str | None]]] = {
     "mockingjay": ("mockingjay", lambda folder: write_legacy(folder, layers=2)),
     "tera": ("tera", lambda folder: write_legacy(folder, layers=1)),

@@ -1,4 +1,4 @@
-"""A table of three experiments and a corpus of twelve utterances, for its tests."""
+"""A table of three experiments and a corpus of twelve utterances."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ paper: {WA: 80.0, UA: 90.0, source: toy}
 
 
 def toy_folds() -> list[Fold]:
-    """Three folds with the ids, speakers and labels of ``finished_run.write_fold``."""
+    """Return three folds with the utterances of ``finished_run.write_fold``."""
     corpus = [
         Utterance(f"{k}-{i}", "", LABELS[i // 2], f"{k}{'MF'[i % 2]}", 1.0)
         for k in (1, 2, 3)
@@ -68,7 +68,7 @@ def given(folder: Path, more: str = "") -> str:
 
 
 def finish(settings: Settings, fold: int, predicted: str, **fold_info: str) -> None:
-    """Leave behind what a finished fold of an experiment does."""
+    """Write the results of a finished fold of an experiment."""
     known = {
         "experiment": settings["experiment"],
         "settings_key": result_key(settings, OPTIONS),
@@ -78,7 +78,7 @@ def finish(settings: Settings, fold: int, predicted: str, **fold_info: str) -> N
 
 
 def write_half_finished(folder: Path) -> Path:
-    """``whole`` is right everywhere; ``part`` nowhere in fold 1, half in fold 2."""
+    """Write a table: all of ``whole`` is correct, half of fold 2 of ``part``."""
     table = write_toy_table(folder)
     _, rows = read_rows(table, given(folder))
     for fold in (1, 2, 3):
@@ -89,7 +89,7 @@ def write_half_finished(folder: Path) -> Path:
 
 
 def read_settings_once(patch: pytest.MonkeyPatch) -> None:
-    """Read settings with the same overrides once; many tests need the same ones."""
+    """Cache settings by file and overrides; many tests need the same ones."""
     known: dict[tuple, Settings] = {}
     from_file = Settings.from_file
 

@@ -12,7 +12,7 @@ from ser_lib.predict import __main__ as predict
 
 
 class WaitingRecognizer(StubRecognizer):
-    """Says that it is at work, and waits until it is told to go on."""
+    """Announces each batch, then waits for a line of input."""
 
     def classify_batch(self, *batch):
         print("at work", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""A web server on this machine that can misbehave in the ways that the tests need."""
+"""A local web server that can misbehave as the tests need."""
 
 import threading
 from collections.abc import Iterator
@@ -7,19 +7,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class WebServer(ThreadingHTTPServer):
-    """Serves ``content`` at every address and remembers the Range headers it saw."""
+    """Serves ``content`` at every address and records the Range headers."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.content = b""
         self.honours_range = True
         self.error_status = None  # answer with this HTTP status instead
-        self.cut_after_bytes = None  # close the connection after so many bytes
-        self.ranges = []  # one entry for each request; None where there was no header
+        self.cut_after_bytes = None  # close the connection after this many bytes
+        self.ranges = []  # one entry per request; None without a header
 
     @property
     def url(self) -> str:
-        """Where a download finds the content."""
+        """The address of the content."""
         return f"http://127.0.0.1:{self.server_port}/files/corpus.zip?download=1"
 
 
@@ -50,7 +50,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def running_web_server() -> Iterator[WebServer]:
-    """Run a server while the block runs."""
+    """Run a server within the block."""
     with WebServer() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
