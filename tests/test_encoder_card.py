@@ -77,7 +77,7 @@ def test_the_command_of_the_card_gives_the_settings_again(monkeypatch):
         num_workers=0,
     )
     card = encoder_card(settings, {**INFO, "method": "hubert"})
-    (command,) = re.findall(r"    python train.py (.*)", card)
+    (command,) = re.findall(r"python train.py (.*--data_name.*)", card)
     assert "/somewhere" not in card and "num_workers" not in command
     monkeypatch.chdir(RECIPE)
     file, _, overrides = parse_arguments(shlex.split(command))

@@ -38,6 +38,8 @@ from ser_lib.paper_table.run import finished_results
 from ser_lib.settings import Settings
 from ser_lib.synthetic.encoders import write_tiny_bert, write_tiny_hubert
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _settings_read_once():

@@ -21,6 +21,8 @@ from ser_lib.synthetic.encoders import (
 )
 from ser_lib.training.assembly import make_brain
 
+pytestmark = pytest.mark.slow
+
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 EXPERIMENTS = sorted(
     path

@@ -83,15 +83,18 @@ def _is_hugging_face(settings: Settings) -> bool:
 
 
 def _use(settings: Settings) -> str:
-    options = f"    --family {settings['family']} --upstream_source FOLDER"
-    text = f"As the upstream of an experiment in these recipes:\n\n{options}"
+    train = "python train.py hparams/{} --data_folder DATA {}"
+    options = f"--family {settings['family']} --upstream_source FOLDER"
+    commands = ["cd recipes/RAVDESS", train.format("superb.yaml", options)]
+    if _is_hugging_face(settings):
+        options = "--hubert_source FOLDER"
+        commands.append(train.format("hubert_finetune.yaml", options))
+    text = "As the upstream of an experiment in these recipes:\n\n" + _bash(*commands)
     if not _is_hugging_face(settings):
         return text
     return (
-        f"{text}    # superb.yaml\n"
-        "    --hubert_source FOLDER    # hubert_finetune.yaml and others\n\n"
-        "or with transformers, where padding changes the frames of the shorter "
-        "utterances in a batch:\n\n"
+        f"{text}\n\nOr with transformers, where padding changes the frames of the "
+        "shorter utterances in a batch:\n\n"
         "```python\n"
         "from transformers import AutoModel\n\n"
         'encoder = AutoModel.from_pretrained("FOLDER")\n'
@@ -111,7 +114,12 @@ def _training(settings: Settings, info: Mapping[str, Any]) -> str:
         f"{info['precision']}",
     ]
     items = "\n".join(f"- {line}" for line in lines)
-    return f"{items}\n\nCommand, in recipes/Pretraining:\n\n    {_command(settings)}"
+    commands = _bash("cd recipes/Pretraining", _command(settings))
+    return f"{items}\n\nCommand:\n\n{commands}"
+
+
+def _bash(*commands: str) -> str:
+    return "\n".join(["```bash", *commands, "```"])
 
 
 def _first_and_last(part: str, info: Mapping[str, Any]) -> str:

@@ -19,16 +19,16 @@ BEGIN = "<!-- probe: begin (made by python probe.py) -->"
 END = "<!-- probe: end -->"
 NOT_YET = "Not measured yet."
 _ONE_FOLD = (
-    "Percent. One fold and one seed: small differences say nothing. This is no ranking "
-    "of the methods, whose published models are larger and were trained on thousands "
-    "of times more audio, and the figures cannot be compared with those of other "
-    "corpora or folds."
+    "Percent. One fold and one seed: small differences say nothing. This does not rank "
+    "the methods, whose published models are larger and were trained on thousands of "
+    "times more audio, and the scores cannot be compared with those of other corpora or"
+    " folds."
 )
 _SEVERAL_FOLDS = (
-    "Percent, mean ± standard deviation over folds; a difference is taken in each "
-    "fold. The folds share most of their training speakers, so the deviation is no "
-    "error of the mean. One pre-training and one training a fold: another seed gives "
-    "other figures. They say nothing about encoders of a published size."
+    "Percent, mean ± standard deviation over folds; a difference is taken in each fold."
+    " The folds share most of their training speakers, so the deviation is not the "
+    "error of the mean. One pre-training and one training per fold: another seed gives "
+    "other scores. They say nothing about encoders of a published size."
 )
 
 

@@ -7,10 +7,10 @@ from finished_run import LABELS, write_fold
 from speechbrain.utils.run_opts import RunOptions
 
 from ser_lib.corpora import Utterance
-from ser_lib.experiment import result_key
 from ser_lib.folds import Fold, fold_digest, speaker_folds
 from ser_lib.paper_table.rows import read_rows
 from ser_lib.settings import Settings
+from ser_lib.training import result_key
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 OPTIONS = RunOptions()
