@@ -101,7 +101,7 @@ def test_a_damaged_frame_store_is_computed_again_with_a_message(finished, option
         "--label_smoothing=0.1",
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "was cut or overwritten" in done.stdout + done.stderr
+    assert "was truncated or overwritten" in done.stdout + done.stderr
     assert frames.read_bytes() == whole
 
 

@@ -72,7 +72,7 @@ def test_building_replaces_values_for_that_time_only(experiment):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("number_of_epoch: 2", "'number_of_epoch' in the command line.*'number_of_e"),
+        ("number_of_epoch: 2", "'number_of_epoch' on the command line.*'number_of_e"),
         ("loader: {batchsize: 2}", "'loader: batchsize'.*Did you mean 'batch_size'"),
         ("number_of_epochs: many", "is 'many'; expected a number, such as 3"),
         ("loader: {shuffle: 1}", "expected True or False, such as True"),

@@ -79,7 +79,7 @@ def test_a_speaker_who_is_taken_out_of_the_table_is_out_of_the_report(table, cap
     # The audit and a later report, which read no corpus, decide the same.
     assert audit([str(table.folder)]) == 0
     audited = capsys.readouterr().out
-    assert "Not folds of this run, so not audited: fold_4\n" in audited
+    assert "not folds of this run: fold_4\n" in audited
     assert "Split audit of 3 folds" in audited
     report.main([str(table.folder)])
     assert table.report.read_text(encoding="utf-8") == text

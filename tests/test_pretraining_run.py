@@ -195,7 +195,7 @@ def test_the_tiny_hubert_has_the_network_of_the_tiny_models(tmp_path):
     assert objective.encoder.config.hidden_size == tiny.hidden_size
     assert list(objective.encoder.config.conv_dim) == list(tiny.conv_dim)
     assert objective.hop_samples == 320 and objective.mask_share == 0.5
-    with pytest.raises(ValueError, match="gives arguments only, but encoder is an obj"):
+    with pytest.raises(ValueError, match="arguments only, but encoder is an obj"):
         Settings.from_file(file, {"encoder": {"hidden_size": 32}})
 
 

@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "errors": ["naming_settings", "read_settings_text"],
         "recipe": ["join_processes", "read_command_line", "run_recipe"],
-        "settings": ["COMMAND_LINE", "Settings"],
+        "errors": ["COMMAND_LINE"],
+        "settings": ["Settings"],
     },
 )

@@ -114,7 +114,14 @@ def unknown_setting(
         The file, for the message.
     """
     if key in RENAMED:
-        return ValueError(f"{name!r} in {source} is now called {RENAMED[key]!r}.")
+        return ValueError(
+            f"{name!r} {at_source(source)} is now called {RENAMED[key]!r}."
+        )
     near = difflib.get_close_matches(str(key), [str(k) for k in known_keys], n=1)
     hint = f"Did you mean {near[0]!r}?" if near else f"Known here: {list(known_keys)}."
-    return ValueError(f"Unknown setting {name!r} in {source}. {hint}")
+    return ValueError(f"Unknown setting {name!r} {at_source(source)}. {hint}")
+
+
+def at_source(source: str) -> str:
+    """Format where a setting was given: "in a.yaml", "on the command line"."""
+    return f"{'on' if source == COMMAND_LINE else 'in'} {source}"

@@ -17,6 +17,8 @@ from ruamel.yaml.comments import CommentedMap
 
 from ser_lib.settings.checks import check_values
 from ser_lib.settings.errors import (
+    COMMAND_LINE,
+    at_source,
     extended_files,
     naming_settings,
     read_settings_text,
@@ -24,7 +26,6 @@ from ser_lib.settings.errors import (
 )
 from ser_lib.settings.yaml_tree import check_size, tag_of, without_comments
 
-COMMAND_LINE = "the command line"
 _KINDS = {bool: "True or False", (int, float): "a number", list: "a list"}
 _OBJECT_TAGS = ("!new:", "!name:")
 
@@ -102,7 +103,7 @@ def _check_kind(old: Any, new: Any, name: str, source: str) -> None:
     """Refuse text for a number, a number for a switch, arguments for an object."""
     if tag_of(old) and _is_plain_map(new) and tag_of(old) != "!PLACEHOLDER":
         raise ValueError(
-            f"{name} in {source} has arguments only, but {name} is an object "
+            f"{name} {at_source(source)} has arguments only, but {name} is an object "
             f"({tag_of(old)}). Write the whole object with its tag, or change the "
             f"settings that the object refers to."
         )
@@ -123,11 +124,6 @@ def _check_kind(old: Any, new: Any, name: str, source: str) -> None:
                     f"{old!r}."
                 )
             return
-
-
-def at_source(source: str) -> str:
-    """Format where a setting was given: "in a.yaml", "on the command line"."""
-    return f"{'on' if source == COMMAND_LINE else 'in'} {source}"
 
 
 def parse(text: str, source: str) -> CommentedMap:

@@ -17,10 +17,8 @@ from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml.comments import CommentedMap
 
 from ser_lib.settings.checks import check_together, check_values
-from ser_lib.settings.errors import naming_settings
+from ser_lib.settings.errors import COMMAND_LINE, at_source, naming_settings
 from ser_lib.settings.layers import (
-    COMMAND_LINE,
-    at_source,
     dump,
     in_order_of_reference,
     join_files,
