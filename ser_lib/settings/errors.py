@@ -13,6 +13,7 @@ from typing import Any
 import hyperpyyaml.core
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+COMMAND_LINE = "the command line"
 # Old and new names of settings.
 RENAMED = {
     "frozen_states_gb": "frozen_cache_gb",
