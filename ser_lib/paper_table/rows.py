@@ -21,7 +21,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from ser_lib.settings import COMMAND_LINE, Settings, naming_settings, read_settings_text
+from ser_lib.settings import (
+    COMMAND_LINE,
+    Settings,
+    naming_settings,
+    read_settings_text,
+)
 from ser_lib.training import PASSED_ON, WITHOUT_EFFECT
 
 TABLE_OPTIONS = ("only", "changes", "plan_only")

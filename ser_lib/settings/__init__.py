@@ -5,7 +5,12 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "errors": ["COMMAND_LINE", "naming_settings", "read_settings_text"],
+        "errors": [
+            "COMMAND_LINE",
+            "at_source",
+            "naming_settings",
+            "read_settings_text",
+        ],
         "recipe": ["join_processes", "read_command_line", "run_recipe"],
         "settings": ["Settings"],
     },
