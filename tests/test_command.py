@@ -420,7 +420,7 @@ MISTAKES = [
         ["Custom/hparams/fbank_ecapa.yaml", "--csv=part.csv"],
         "expected the columns path, label, speaker",
     ),
-    ("IEMOCAP/table1.py", ["--only=nothing"], "Unknown experiment 'nothing' in only"),
+    ("IEMOCAP/table1.py", ["--only=nothing"], "Unknown experiment 'nothing' in --only"),
     ("IEMOCAP/table1.py", ["--note=a: b: c"], "mapping values are not allowed"),
     ("IEMOCAP/table1.py", ["--plan_only=perhaps"], "expected True or False"),
     ("Pretraining/train.py", ["Pretraining/hparams/apc.yaml"], "give --data_folder"),

@@ -148,7 +148,7 @@ def _chosen(only: str | list, names: list[str]) -> list[str]:
         return names
     chosen = only if isinstance(only, list) else str(only).split(",")
     chosen = [str(name).strip() for name in chosen]
-    _check_names(chosen, names, "experiment", "only")
+    _check_names(chosen, names, "experiment", "--only")
     return chosen
 
 
@@ -194,7 +194,7 @@ def _check_names(
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else f"Known: {sorted(known)}."
-            raise ValueError(f"Unknown {kind} {name!r} in {source}. {hint}")
+            raise ValueError(f"Unknown {kind} {name!r} {at_source(source)}. {hint}")
 
 
 def _row(
