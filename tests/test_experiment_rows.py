@@ -40,8 +40,8 @@ def test_some_experiments_are_chosen_by_name_in_the_order_of_the_table():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("only: fbank_ekapa", "Unknown experiment 'fbank_ekapa' in only. .*_ecapa'"),
-        ("number_of_epoch: 2", "'number_of_epoch' in the command.*'number_of_epochs'"),
+        ("only: fbank_ekapa", "Unknown experiment 'fbank_ekapa' in --only. .*_ecapa'"),
+        ("number_of_epoch: 2", "'number_of_epoch' on the command.*'number_of_epochs'"),
         ("hubert_source: x", "Unknown setting 'hubert_source' on the command line"),
         ("output_folder: x", "--output_folder .*--changes FILE, or use train.py"),
         ("number_of_epochs: many", "expected a number, such as"),

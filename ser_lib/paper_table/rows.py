@@ -24,6 +24,7 @@ from ruamel.yaml import YAML
 from ser_lib.settings import (
     COMMAND_LINE,
     Settings,
+    at_source,
     naming_settings,
     read_settings_text,
 )
