@@ -5,7 +5,7 @@ from copy import deepcopy
 
 import pytest
 import torch
-from model_folders import FBANK, LABELS, hubert_definition, write_folder
+from model_folders import FBANK, LABELS, hubert_definition, of_upstream, write_folder
 from tiny_convolutional import LOAD, tiny, written
 
 from ser_lib.aggregators import EcapaTdnn
@@ -13,7 +13,7 @@ from ser_lib.export import onnx as onnx_export
 from ser_lib.export.onnx import write_onnx
 from ser_lib.export.onnx_modules import UnpaddedRecognizer, unpadded
 from ser_lib.inference import EmotionRecognizer
-from ser_lib.synthetic.encoders import write_tiny_hubert
+from ser_lib.synthetic.encoders import write_tiny_hubert, write_tiny_whisper
 from ser_lib.upstreams import (
     ApcUpstream,
     CpcUpstream,
@@ -21,6 +21,7 @@ from ser_lib.upstreams import (
     Frames,
     HuggingFaceUpstream,
     MockingjayUpstream,
+    WhisperUpstream,
 )
 from ser_lib.upstreams.wav2vec_network import Wav2Vec
 
@@ -50,7 +51,7 @@ def load(folder) -> EmotionRecognizer:
     return EmotionRecognizer.from_hparams(folder, run_opts={"device": "cpu"})
 
 
-@pytest.mark.parametrize("kind", ["fbank", "stem", "hubert", "superb"])
+@pytest.mark.parametrize("kind", ["fbank", "stem", "hubert", "whisper", "superb"])
 def test_onnxruntime_gives_the_same_probabilities(tmp_path, kind):
     pytest.importorskip("onnx", reason="onnx is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
@@ -58,6 +59,10 @@ def test_onnxruntime_gives_the_same_probabilities(tmp_path, kind):
     definition = SUPERB if kind == "superb" else FBANK
     if kind == "hubert":
         definition = hubert_definition(tmp_path / "encoder")
+    if kind == "whisper":
+        encoder = WhisperUpstream(str(write_tiny_whisper(tmp_path / "encoder")))
+        source = encoder.without_weights()
+        definition = of_upstream("WhisperUpstream", source=source, layer="sum")
     if kind == "stem":
         definition = deepcopy(FBANK)
         definition["branches"][0]["aggregator"]["stem_channels"] = 2

@@ -23,6 +23,7 @@ from ser_lib.upstreams import (
     LayerSum,
     MockingjayUpstream,
     Wav2VecUpstream,
+    WhisperUpstream,
 )
 from ser_lib.upstreams.audio_ntt import MEL_HOP_SAMPLES
 
@@ -149,6 +150,22 @@ class _UnpaddedDelores(nn.Module):
         return _one_layer([first, self.fc[2:](first)], self.layer_sum)
 
 
+class _UnpaddedWhisper(nn.Module):
+    """For up to 30 s: longer audio would have to be cut into pieces."""
+
+    def __init__(self, upstream: WhisperUpstream) -> None:
+        super().__init__()
+        self.network, self.layer_sum = upstream.network, upstream.layer_sum
+        log_mel = upstream.network.log_mel
+        self.spectrum = _PowerSpectrum(log_mel.window, log_mel.hop_samples)
+
+    def forward(self, wavs: torch.Tensor) -> torch.Tensor:
+        log_mel = self.network.log_mel
+        mels = self.spectrum(wavs, "reflect")[:, :-1] @ log_mel.filters
+        states, _ = self.network.encode(log_mel.scaled(mels), None)
+        return _one_layer(states, self.layer_sum)
+
+
 def _one_layer(
     states: Sequence[torch.Tensor], layer_sum: LayerSum | None
 ) -> torch.Tensor:
@@ -213,6 +230,7 @@ _FORMS = {
     HuggingFaceUpstream: _UnpaddedEncoder,
     Wav2VecUpstream: _UnpaddedWav2Vec,
     DeloresUpstream: _UnpaddedDelores,
+    WhisperUpstream: _UnpaddedWhisper,
     MeanPooling: _UnpaddedMean,
     ProjectedMean: _UnpaddedProjectedMean,
     EcapaTdnn: _UnpaddedEcapa,

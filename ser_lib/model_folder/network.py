@@ -37,6 +37,7 @@ UPSTREAMS = (
     "MockingjayUpstream",
     "SequenceClassificationUpstream",
     "Wav2VecUpstream",
+    "WhisperUpstream",
 )
 AGGREGATORS = ("EcapaTdnn", "MeanPooling", "ProjectedMean")
 

@@ -2,6 +2,7 @@
 
 python -m ser_lib.synthetic.encoders hubert FOLDER
 python -m ser_lib.synthetic.encoders wav2vec2 FOLDER
+python -m ser_lib.synthetic.encoders whisper FOLDER
 python -m ser_lib.synthetic.encoders classifier FOLDER        (of neu, hap, ang and sad)
 python -m ser_lib.synthetic.encoders bert FOLDER MANIFEST.csv (words of its column text)
 """
@@ -25,6 +26,8 @@ from transformers import (
     Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2Model,
+    WhisperConfig,
+    WhisperModel,
 )
 
 from ser_lib.corpora import read_manifest
@@ -158,6 +161,31 @@ def _write_speech_model(
     return Path(folder)
 
 
+def write_tiny_whisper(folder: str | Path, n_mels: int = 80, seed: int = 0) -> Path:
+    """Write an untrained Whisper, encoder and decoder.
+
+    Example
+    -------
+    >>> folder = write_tiny_whisper(getfixture("tmp_path"))
+    >>> WhisperModel.from_pretrained(folder).encoder.num_mel_bins
+    80
+    """
+    config = WhisperConfig(
+        d_model=_TRANSFORMER["hidden_size"],
+        encoder_layers=_TRANSFORMER["num_hidden_layers"],
+        encoder_attention_heads=_TRANSFORMER["num_attention_heads"],
+        encoder_ffn_dim=_TRANSFORMER["intermediate_size"],
+        decoder_layers=1,
+        decoder_attention_heads=1,
+        decoder_ffn_dim=16,
+        num_mel_bins=n_mels,
+        vocab_size=100,
+        pad_token_id=0,
+    )
+    _write_untrained(folder, WhisperModel, config, seed)
+    return Path(folder)
+
+
 def write_tiny_bert(folder: str | Path, texts: Iterable[str], seed: int = 0) -> Path:
     """Write an untrained BERT with a vocabulary of the lower-case words of some texts.
 
@@ -199,7 +227,9 @@ def _write_untrained(
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     parser = CommandParser("ser_lib.synthetic.encoders", __doc__)
-    parser.add_argument("kind", choices=[*_SPEECH_MODELS, "classifier", "bert"])
+    parser.add_argument(
+        "kind", choices=[*_SPEECH_MODELS, "whisper", "classifier", "bert"]
+    )
     parser.add_argument("folder", type=path_argument)
     parser.add_argument(
         "manifest",
@@ -212,6 +242,8 @@ def main(arguments: Sequence[str]) -> None:
         parser.error(f"{options.folder} is a file; expected a folder to write")
     if options.kind == "classifier":
         write_tiny_classifier(options.folder, ["neu", "hap", "ang", "sad"])
+    elif options.kind == "whisper":
+        write_tiny_whisper(options.folder)
     elif options.kind != "bert":
         write_tiny_speech_encoder(options.folder, options.kind)
     elif options.manifest is None:

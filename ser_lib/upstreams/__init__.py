@@ -27,6 +27,7 @@ UPSTREAMS = {
     "SequenceClassificationUpstream": "sequence_classification",
     "TextUpstream": "text",
     "Wav2VecUpstream": "wav2vec",
+    "WhisperUpstream": "whisper",
 }
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(

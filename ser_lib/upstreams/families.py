@@ -61,6 +61,7 @@ FAMILIES = {
     "hubert": Family("HuggingFaceUpstream", "facebook/hubert-base-ls960"),
     "wavlm": Family("HuggingFaceUpstream", "microsoft/wavlm-base"),
     "data2vec": Family("HuggingFaceUpstream", "facebook/data2vec-audio-base"),
+    "whisper": Family("WhisperUpstream", "openai/whisper-tiny.en"),
     "delores": Family(
         "DeloresUpstream",
         None,

@@ -61,7 +61,7 @@ class NativeUpstream(SpeechEncoder):
             with _named("The description of the encoder", self.network_class):
                 network = self._build(source)
         else:
-            network = self._load(local_checkpoint(source))
+            network = self._load(self._find(source))
         if layer == "sum" and len(set(network.dims)) > 1:
             raise ValueError(
                 f"The hidden states of this {type(network).__name__} differ in size "
@@ -84,6 +84,11 @@ class NativeUpstream(SpeechEncoder):
     def without_weights(self) -> dict:
         """Return the network's arguments in plain values, a valid ``source``."""
         return json.loads(json.dumps(self._description))
+
+    @staticmethod
+    def _find(source: str) -> Path:
+        """Find the checkpoint on this disk, in the hub's cache or on the hub."""
+        return local_checkpoint(source)
 
     def _load(self, path: Path) -> nn.Module:
         try:

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from ser_lib.upstreams.checkpoints import load_legacy
@@ -126,13 +125,17 @@ def load_pretrained(
     return model
 
 
-def read_weights(folder: Path) -> dict[str, torch.Tensor]:
+def read_weights(
+    folder: Path, skipped: tuple[str, ...] = ()
+) -> dict[str, torch.Tensor]:
     """Read the weights of a folder, from one file or from several parts.
 
     Arguments
     ---------
     folder : Path
         Folder with one of ``WEIGHT_FILES``; of several, the first listed is read.
+    skipped : tuple[str, ...]
+        Prefixes of weights that are not needed; those in safetensors are not read.
 
     Raises
     ------
@@ -143,10 +146,10 @@ def read_weights(folder: Path) -> dict[str, torch.Tensor]:
     """
     file = next(folder / name for name in WEIGHT_FILES if (folder / name).is_file())
     if file.suffix != ".json":
-        return _read(file)
+        return _read(file, skipped)
     weights = {}
     for part in _parts(file):
-        weights |= _read(part)
+        weights |= _read(part, skipped)
     return weights
 
 
@@ -167,11 +170,14 @@ def _parts(index: Path) -> list[Path]:
     return parts
 
 
-def _read(file: Path) -> dict[str, torch.Tensor]:
+def _read(file: Path, skipped: tuple[str, ...]) -> dict[str, torch.Tensor]:
     if file.suffix == ".bin":
-        return load_legacy(file)
+        weights = load_legacy(file)
+        return {k: v for k, v in weights.items() if not k.startswith(skipped)}
     try:
-        return load_file(file)
+        with safe_open(file, "pt") as weights:
+            wanted = [key for key in weights.keys() if not key.startswith(skipped)]
+            return {key: weights.get_tensor(key) for key in wanted}
     except SafetensorError as error:
         raise ValueError(
             f"{file} ({file.stat().st_size} bytes) cannot be read: it is damaged or "

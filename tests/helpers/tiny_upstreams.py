@@ -1,4 +1,4 @@
-"""The fourteen upstreams of the SUPERB experiment, tiny and with random weights."""
+"""The fifteen upstreams of the SUPERB experiment, tiny and with random weights."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,11 @@ from transformers import (
     WavLMModel,
 )
 
-from ser_lib.synthetic.encoders import write_tiny_bert, write_tiny_speech_encoder
+from ser_lib.synthetic.encoders import (
+    write_tiny_bert,
+    write_tiny_speech_encoder,
+    write_tiny_whisper,
+)
 from ser_lib.upstreams.apc import Apc, save_apc
 from ser_lib.upstreams.apc import published_config as apc_config
 from ser_lib.upstreams.mockingjay import save_mockingjay
@@ -87,6 +91,7 @@ UPSTREAMS: dict[str, tuple[str, Callable[[Path], str | None]]] = {
     "wav2vec2_large": ("wav2vec2", speech("wav2vec2", "layer")),
     "wavlm": ("wavlm", write_wavlm),
     "data2vec": ("data2vec", write_data2vec),
+    "whisper": ("whisper", lambda folder: str(write_tiny_whisper(folder))),
     "fbank": ("fbank", lambda folder: None),
     "bert": ("bert", lambda folder: str(write_tiny_bert(folder, TEXTS))),
 }
