@@ -91,7 +91,7 @@ def small_fold(labels: list[str]) -> Fold:
 
 def is_trained(name: str, settings: Settings) -> bool:
     """Whether an experiment is meant to train a weight, whatever the code does."""
-    if not name.startswith("upstreams.") or ".layer_sum." in name:
+    if not name.startswith("upstreams.") or ".layer_mix." in name:
         return True  # classifier, aggregators, layer sums
     experiment = settings["experiment"]
     if not experiment.endswith("finetune") and "superb_er" not in experiment:

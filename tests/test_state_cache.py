@@ -58,7 +58,7 @@ def test_the_layer_sum_is_trained_on_states_that_were_kept(upstream, encoded):
         upstream.zero_grad()
         upstream(*batch([0, 1])).values.square().sum().backward()
     assert encoded == [1, 1]
-    assert upstream.layer_sum.weights.grad.abs().max() > 0
+    assert upstream.layer_mix.weights.grad.abs().max() > 0
 
 
 def test_what_does_not_fit_is_encoded_each_time(upstream, encoded):

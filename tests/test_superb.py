@@ -102,7 +102,7 @@ def test_an_upstream_takes_two_steps_and_gives_equal_logits_alone_and_padded(
     train_two_steps(brain, settings, hparams)
     changed = {k for k, v in states_of(brain).items() if not torch.equal(v, before[k])}
     one_layer = name in ("fbank", "bert")
-    expected = set() if one_layer else {"upstreams.upstream.layer_sum.weights"}
+    expected = set() if one_layer else {"upstreams.upstream.layer_mix.weights"}
     parts = ("branches.0.aggregator.projection", "classifier")
     expected |= {f"downstream.{part}.{k}" for part in parts for k in ("weight", "bias")}
     assert changed == expected  # nothing of the encoder

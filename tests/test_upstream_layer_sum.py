@@ -59,7 +59,7 @@ def test_a_frozen_encoder_still_learns_the_weights_of_its_layers(hubert_folder):
     assert torch.equal(first.values, second.values)  # no dropout
     first.values.square().sum().backward()
     trained = [name for name, p in upstream.named_parameters() if p.grad is not None]
-    assert trained == ["layer_sum.weights"]
+    assert trained == ["layer_mix.weights"]
     # Frames that change in training cannot be stored.
     assert not upstream.frozen
     assert HuggingFaceUpstream(hubert_folder, freeze=True).frozen

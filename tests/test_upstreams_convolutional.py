@@ -84,7 +84,7 @@ def test_the_layer_sum_starts_as_the_mean_and_alone_is_trained(tmp_path, name):
     values = upstream(wavs, wav_lens).values
     torch.testing.assert_close(values, (states[0] + states[1]) / 2)
     trained = [key for key, p in upstream.named_parameters() if p.requires_grad]
-    assert trained == ["layer_sum.weights"]
+    assert trained == ["layer_mix.weights"]
     assert not upstream.frozen
 
 

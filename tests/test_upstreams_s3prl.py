@@ -90,7 +90,7 @@ def test_a_frozen_network_has_no_dropout_while_its_parent_trains(tmp_path, layer
     first, second = (parent["upstream"](*padded_batch()).values for _ in range(2))
     assert torch.equal(first, second)
     trained = [name for name, p in upstream.named_parameters() if p.requires_grad]
-    assert trained == (["layer_sum.weights"] if layer == "sum" else [])
+    assert trained == (["layer_mix.weights"] if layer == "sum" else [])
     assert upstream.frozen == (layer == "last")
 
 

@@ -1,4 +1,4 @@
-"""Mean pooling, with and without a projection."""
+"""Pooling over time: the mean, alone, projected, or with the standard deviation."""
 
 import torch
 from torch import nn
@@ -31,6 +31,37 @@ class MeanPooling(nn.Module):
         inside = time_mask(frames.counts, frames.values.shape[1])[..., None]
         total = frames.values.float().masked_fill(~inside, 0.0).sum(1)  # (batch, dim)
         return total / frames.counts[:, None]
+
+
+class StatisticsPooling(nn.Module):
+    """Mean and standard deviation over an utterance's frames, standardised.
+
+    The two statistics of each dimension are standardised over the training part by a
+    batch norm without weights, so weight decay in the classifier treats all of them
+    alike. On a frozen encoder this is the usual linear probe.
+
+    Example
+    -------
+    >>> pooling = StatisticsPooling(input_size=1).eval()
+    >>> frames = Frames(torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([2]))
+    >>> pooling(frames).round(decimals=3)
+    tensor([[2., 1.]])
+    """
+
+    min_frames = 1
+
+    def __init__(self, input_size: int) -> None:
+        super().__init__()
+        self.output_size = 2 * input_size
+        self.mean = MeanPooling(input_size)
+        self.norm = nn.BatchNorm1d(self.output_size, affine=False)
+
+    def forward(self, frames: Frames) -> torch.Tensor:
+        """Pool (batch, time, dim) frames over time, to (batch, 2 * dim)."""
+        mean = self.mean(frames)
+        distances = (frames.values - mean[:, None]).square()
+        variance = self.mean(Frames(distances, frames.counts))
+        return self.norm(torch.cat([mean, (variance + 1e-8).sqrt()], dim=-1))
 
 
 class ProjectedMean(nn.Module):

@@ -12,7 +12,12 @@ from speechbrain.lobes.models.ECAPA_TDNN import AttentiveStatisticsPooling
 from torch import nn
 from torch.nn import functional as F
 
-from ser_lib.aggregators import EcapaTdnn, MeanPooling, ProjectedMean
+from ser_lib.aggregators import (
+    EcapaTdnn,
+    MeanPooling,
+    ProjectedMean,
+    StatisticsPooling,
+)
 from ser_lib.model import EmotionModel
 from ser_lib.upstreams import (
     ApcUpstream,
@@ -20,7 +25,6 @@ from ser_lib.upstreams import (
     DeloresUpstream,
     FbankUpstream,
     HuggingFaceUpstream,
-    LayerSum,
     MockingjayUpstream,
     Wav2VecUpstream,
     WhisperUpstream,
@@ -109,16 +113,16 @@ class _UnpaddedEncoder(nn.Module):
     def __init__(self, upstream: HuggingFaceUpstream) -> None:
         super().__init__()
         self.model, self.normalize_wav = upstream.model, upstream.normalize_wav
-        self.layer_sum = upstream.layer_sum
+        self.layer_mix = upstream.layer_mix
 
     def forward(self, wavs: torch.Tensor) -> torch.Tensor:
         if self.normalize_wav:
             wavs = wavs - wavs.mean(1, keepdim=True)
             wavs = wavs / torch.sqrt(wavs.square().mean(1, keepdim=True) + 1e-7)
-        if self.layer_sum is None:
+        if self.layer_mix is None:
             return self.model(wavs).last_hidden_state
         states = self.model(wavs, output_hidden_states=True).hidden_states
-        return self.layer_sum(torch.stack(states))
+        return self.layer_mix(torch.stack(states))
 
 
 class _UnpaddedWav2Vec(nn.Module):
@@ -126,18 +130,18 @@ class _UnpaddedWav2Vec(nn.Module):
 
     def __init__(self, upstream: Wav2VecUpstream) -> None:
         super().__init__()
-        self.network, self.layer_sum = upstream.network, upstream.layer_sum
+        self.network, self.layer_mix = upstream.network, upstream.layer_mix
 
     def forward(self, wavs: torch.Tensor) -> torch.Tensor:
         n_samples = torch.ones_like(wavs[:, 0], dtype=torch.long) * wavs.shape[1]
         states, _ = self.network(wavs, n_samples)
-        return _one_layer(states, self.layer_sum)
+        return _one_layer(states, self.layer_mix)
 
 
 class _UnpaddedDelores(nn.Module):
     def __init__(self, upstream: DeloresUpstream) -> None:
         super().__init__()
-        network, self.layer_sum = upstream.network, upstream.layer_sum
+        network, self.layer_mix = upstream.network, upstream.layer_mix
         self.spectrum = _PowerSpectrum(network.log_mel.window, MEL_HOP_SAMPLES)
         self.register_buffer("filters", network.log_mel.filters)
         self.features, self.fc = network.features, network.fc
@@ -147,7 +151,7 @@ class _UnpaddedDelores(nn.Module):
         log_mels = torch.log(mels + torch.finfo(torch.float32).eps)
         x = self.features(log_mels.transpose(1, 2)[:, None])
         first = self.fc[:2](x.permute(0, 3, 2, 1).flatten(2))
-        return _one_layer([first, self.fc[2:](first)], self.layer_sum)
+        return _one_layer([first, self.fc[2:](first)], self.layer_mix)
 
 
 class _UnpaddedWhisper(nn.Module):
@@ -155,7 +159,7 @@ class _UnpaddedWhisper(nn.Module):
 
     def __init__(self, upstream: WhisperUpstream) -> None:
         super().__init__()
-        self.network, self.layer_sum = upstream.network, upstream.layer_sum
+        self.network, self.layer_mix = upstream.network, upstream.layer_mix
         log_mel = upstream.network.log_mel
         self.spectrum = _PowerSpectrum(log_mel.window, log_mel.hop_samples)
 
@@ -163,13 +167,13 @@ class _UnpaddedWhisper(nn.Module):
         log_mel = self.network.log_mel
         mels = self.spectrum(wavs, "reflect")[:, :-1] @ log_mel.filters
         states, _ = self.network.encode(log_mel.scaled(mels), None)
-        return _one_layer(states, self.layer_sum)
+        return _one_layer(states, self.layer_mix)
 
 
 def _one_layer(
-    states: Sequence[torch.Tensor], layer_sum: LayerSum | None
+    states: Sequence[torch.Tensor], layer_mix: nn.Module | None
 ) -> torch.Tensor:
-    return states[-1] if layer_sum is None else layer_sum(torch.stack(list(states)))
+    return states[-1] if layer_mix is None else layer_mix(torch.stack(list(states)))
 
 
 class _UnpaddedMean(nn.Module):
@@ -187,6 +191,17 @@ class _UnpaddedProjectedMean(nn.Module):
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         return self.projection(frames.mean(1))
+
+
+class _UnpaddedStatistics(nn.Module):
+    def __init__(self, aggregator: StatisticsPooling) -> None:
+        super().__init__()
+        self.norm = aggregator.norm
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        mean = frames.mean(1)
+        variance = (frames - mean[:, None]).square().mean(1)
+        return self.norm(torch.cat([mean, (variance + 1e-8).sqrt()], dim=-1))
 
 
 class _UnpaddedEcapa(nn.Module):
@@ -233,6 +248,7 @@ _FORMS = {
     WhisperUpstream: _UnpaddedWhisper,
     MeanPooling: _UnpaddedMean,
     ProjectedMean: _UnpaddedProjectedMean,
+    StatisticsPooling: _UnpaddedStatistics,
     EcapaTdnn: _UnpaddedEcapa,
 }
 _RECURRENT = "its recurrent layers would be unrolled to one fixed length"

@@ -39,7 +39,7 @@ UPSTREAMS = (
     "Wav2VecUpstream",
     "WhisperUpstream",
 )
-AGGREGATORS = ("EcapaTdnn", "MeanPooling", "ProjectedMean")
+AGGREGATORS = ("EcapaTdnn", "MeanPooling", "ProjectedMean", "StatisticsPooling")
 
 # Arguments that EcapaTdnn passes on to SpeechBrain's class.
 _ECAPA_ARGUMENTS = {

@@ -6,28 +6,22 @@ import torch
 from torch import nn
 
 from ser_lib.upstreams.frames import Frames, sample_counts
-from ser_lib.upstreams.layers import LayerSum
 from ser_lib.upstreams.state_cache import StateCache
 
 
 class SpeechEncoder(nn.Module):
     """An encoder of waveforms that returns its hidden states.
 
-    A subclass sets ``freeze``, ``layer_sum`` (None for the last layer) and
-    ``min_samples`` in addition to the attributes of every upstream, and implements
+    A subclass sets ``freeze``, ``layer_mix`` (see ``layers.py``) and ``min_samples`` in
+    addition to the attributes of every upstream, and implements
     ``_states``.
     """
 
     reads = "wav"
     freeze: bool
-    layer_sum: LayerSum | None
+    layer_mix: nn.Module | None
     min_samples: int
     _cache: StateCache | None = None
-
-    @staticmethod
-    def _check_layer(layer: str) -> None:
-        if layer not in ("last", "sum"):
-            raise ValueError(f"layer is {layer!r}; expected 'last' or 'sum'.")
 
     def train(self, mode: bool = True) -> "SpeechEncoder":
         """Set the mode; a frozen encoder always stays in eval mode."""
@@ -87,13 +81,13 @@ class SpeechEncoder(nn.Module):
         Returns
         -------
         Frames
-            ``(batch, time, dim)``: the last layer, or the sum of all.
+            ``(batch, time, dim)``: the last layer, the sum of all, or all.
         """
-        sums = self.layer_sum is not None
-        states, counts = self._checked_states(wavs, wav_lens, sums, self._cache)
-        return Frames(
-            self.layer_sum(torch.stack(states)) if sums else states[-1], counts
+        mix = self.layer_mix
+        states, counts = self._checked_states(
+            wavs, wav_lens, mix is not None, self._cache
         )
+        return Frames(states[-1] if mix is None else mix(torch.stack(states)), counts)
 
     def _checked_states(
         self,

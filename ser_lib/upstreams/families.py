@@ -137,7 +137,7 @@ def load_upstream(
     freeze : bool
         Train nothing of the encoder.
     layer : str
-        ``"last"``, or ``"sum"`` for the learnable sum of all hidden states. Ignored by
+        ``"last"``, ``"sum"`` (learnable) or ``"all"`` hidden states. Ignored by
         the filter bank and BERT, which return only one.
     freeze_feature_extractor : bool
         Train nothing of the convolutions below the transformer. Only for the Hugging

@@ -23,7 +23,7 @@ from speechbrain.integrations.huggingface.wav2vec2 import Wav2Vec2
 from ser_lib.upstreams.encoder import SpeechEncoder
 from ser_lib.upstreams.encoder_description import check_encoder, describe_encoder
 from ser_lib.upstreams.frames import time_mask
-from ser_lib.upstreams.layers import LayerSum
+from ser_lib.upstreams.layers import check_layer, layer_mix
 from ser_lib.upstreams.native import shortest_input
 from ser_lib.upstreams.padding import (
     Convolved,
@@ -124,15 +124,16 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
     freeze_feature_extractor : bool
         Do not train the convolutional front end.
     layer : str
-        ``"last"``, or ``"sum"`` for the learnable sum of all hidden states.
+        ``"last"``, ``"sum"`` for the learnable sum of all hidden states, or ``"all"``
+        for all of them, concatenated.
 
     Raises
     ------
     FileNotFoundError
         If the folder or one of its files is missing.
     ValueError
-        If ``layer`` is neither, or the weights are not exactly those of the encoder,
-        except for heads of other tasks: see :func:`load_pretrained`.
+        If ``layer`` is something else, or the weights are not exactly those of the
+        encoder, except for heads of other tasks: see :func:`load_pretrained`.
 
     Example
     -------
@@ -150,9 +151,9 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
         source: str | Mapping[str, dict],
         freeze: bool = False,
         freeze_feature_extractor: bool = True,
-        layer: Literal["last", "sum"] = "last",
+        layer: Literal["last", "sum", "all"] = "last",
     ) -> None:
-        self._check_layer(layer)
+        check_layer(layer)
         with _encoder_folder(source) as folder:
             super().__init__(
                 str(folder),
@@ -161,9 +162,12 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
                 freeze_feature_extractor=freeze_feature_extractor,
             )
         config = self.model.config
-        self.frozen = freeze and layer == "last"
-        self.layer_sum = self._make_layer_sum() if layer == "sum" else None
-        self.dim = config.hidden_size
+        self.frozen = freeze and layer != "sum"
+        n_states = config.num_hidden_layers + 1
+        self.layer_mix = layer_mix(layer, [config.hidden_size] * n_states)
+        if layer != "last":
+            config.layerdrop = 0.0  # a dropped layer would be missing among the states
+        self.dim = config.hidden_size * (n_states if layer == "all" else 1)
         self.hop_samples = math.prod(config.conv_stride)
         layers = zip(config.conv_kernel, config.conv_stride, strict=True)
         self.min_samples = shortest_input([(*layer, 0) for layer in layers])
@@ -200,11 +204,6 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
     def load_feature_extractor(self, source: str, cache_dir: str) -> None:
         """Read the preprocessor's settings; never run code that they name."""
         super().load_feature_extractor(source, cache_dir, trust_remote_code=False)
-
-    def _make_layer_sum(self) -> LayerSum:
-        config = self.model.config
-        config.layerdrop = 0.0  # a dropped layer would be missing in the sum
-        return LayerSum(config.num_hidden_layers + 1)
 
     def _states(
         self, wavs: torch.Tensor, n_samples: torch.Tensor, all_states: bool

@@ -12,7 +12,7 @@ from torch import nn
 
 from ser_lib.upstreams.checkpoints import load_legacy, local_checkpoint
 from ser_lib.upstreams.encoder import SpeechEncoder
-from ser_lib.upstreams.layers import LayerSum
+from ser_lib.upstreams.layers import check_layer, layer_mix
 from ser_lib.upstreams.weights import load_strictly
 
 
@@ -36,15 +36,16 @@ class NativeUpstream(SpeechEncoder):
         Train nothing of the network, which then always stays in eval mode. The weights
         of the layer sum are still trained.
     layer : str
-        ``"last"``, or ``"sum"`` for the learnable sum of all hidden states.
+        ``"last"``, ``"sum"`` for the learnable sum of all hidden states, or ``"all"``
+        for all of them, concatenated.
 
     Raises
     ------
     FileNotFoundError
         If there is no such checkpoint.
     ValueError
-        If it is of another encoder or architecture, ``layer`` is neither, or states
-        of different sizes are to be summed.
+        If it is of another encoder or architecture, ``layer`` is something else, or
+        states of different sizes are to be combined.
     """
 
     network_class: type[nn.Module]
@@ -53,25 +54,20 @@ class NativeUpstream(SpeechEncoder):
         self,
         source: str | Mapping,
         freeze: bool = False,
-        layer: Literal["last", "sum"] = "last",
+        layer: Literal["last", "sum", "all"] = "last",
     ) -> None:
-        self._check_layer(layer)
+        check_layer(layer)
         super().__init__()
         if isinstance(source, Mapping):
             with _named("The description of the encoder", self.network_class):
                 network = self._build(source)
         else:
             network = self._load(self._find(source))
-        if layer == "sum" and len(set(network.dims)) > 1:
-            raise ValueError(
-                f"The hidden states of this {type(network).__name__} differ in size "
-                f"({network.dims}) and cannot be summed. Use layer: last."
-            )
         self.network = network.requires_grad_(not freeze)
-        self.layer_sum = LayerSum(len(network.dims)) if layer == "sum" else None
+        self.layer_mix = layer_mix(layer, network.dims)
         self.freeze = freeze
-        self.frozen = freeze and layer == "last"
-        self.dim = network.dims[-1]
+        self.frozen = freeze and layer != "sum"
+        self.dim = sum(network.dims) if layer == "all" else network.dims[-1]
         self.hop_samples = network.hop_samples
         self.min_samples = network.min_samples
         self.train()

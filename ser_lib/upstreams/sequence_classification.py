@@ -16,6 +16,7 @@ from transformers import AutoModelForAudioClassification
 
 from ser_lib.upstreams.frames import Frames
 from ser_lib.upstreams.huggingface import HuggingFaceUpstream
+from ser_lib.upstreams.layers import LayerSum
 from ser_lib.upstreams.pretrained import has_weights, load_pretrained
 
 
@@ -62,8 +63,9 @@ class SequenceClassificationUpstream(HuggingFaceUpstream):
         self.label_names = dict(label_names or {})
         self.dim = self.projector.out_features
         if self._layer_weights is not None:
-            self.layer_sum = self._make_layer_sum()
-            self.layer_sum.weights.data.copy_(self._layer_weights)
+            self.layer_mix = LayerSum(self.model.config.num_hidden_layers + 1)
+            self.model.config.layerdrop = 0.0  # the sum needs all layers
+            self.layer_mix.weights.data.copy_(self._layer_weights)
 
     def _from_pretrained(self, source: str, *args: str, **kwargs: str) -> None:
         """Load the whole classifier, or leave it random if there are no weights."""

@@ -211,7 +211,8 @@ class WhisperUpstream(NativeUpstream):
     freeze : bool
         Train nothing of the encoder. The weights of the layer sum are still trained.
     layer : str
-        ``"last"``, or ``"sum"`` for the learnable sum of all hidden states.
+        ``"last"``, ``"sum"`` for the learnable sum of all hidden states, or ``"all"``
+        for all of them, concatenated.
 
     Raises
     ------
@@ -227,7 +228,7 @@ class WhisperUpstream(NativeUpstream):
         self,
         source: str | Mapping,
         freeze: bool = False,
-        layer: Literal["last", "sum"] = "last",
+        layer: Literal["last", "sum", "all"] = "last",
     ) -> None:
         super().__init__(source, freeze, layer)
         # Sinusoids, which Whisper's own training left as they are.
