@@ -4,7 +4,7 @@ import pytest
 import torch
 from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
 
-from ser_lib.aggregators import EcapaTdnn, MeanPooling
+from ser_lib.aggregators import EcapaTdnn, MeanPooling, StatisticsPooling
 from ser_lib.upstreams import Frames
 
 SMALL = {"channels": [16] * 4 + [48], "attention_channels": 8}
@@ -81,3 +81,23 @@ def test_the_batch_norm_of_the_input_does_not_see_the_padding():
 def test_an_unknown_input_norm_is_refused():
     with pytest.raises(ValueError, match="'global'; expected none, batch or sentence"):
         EcapaTdnn(20, input_norm="global")
+
+
+def test_statistics_pooling_is_the_mean_and_standard_deviation_of_each_utterance():
+    pooling = StatisticsPooling(3).eval()  # running mean 0 and variance 1
+    values, counts = torch.randn(2, 9, 3), torch.tensor([9, 4])
+    found = pooling(Frames(values, counts))
+    for i, n in enumerate(counts):
+        own = values[i, :n]
+        expected = torch.cat([own.mean(0), own.std(0, correction=0)])
+        torch.testing.assert_close(found[i], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_statistics_pooling_standardises_over_the_batch_in_training():
+    pooling = StatisticsPooling(3)
+    found = pooling(Frames(5 * torch.randn(64, 9, 3) + 2, torch.full((64,), 9)))
+    torch.testing.assert_close(found.mean(0), torch.zeros(6), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        found.std(0, correction=0), torch.ones(6), atol=1e-3, rtol=0
+    )
+    assert not list(pooling.parameters())

@@ -18,6 +18,7 @@ from ser_lib.synthetic.encoders import (
     write_tiny_bert,
     write_tiny_classifier,
     write_tiny_speech_encoder,
+    write_tiny_whisper,
 )
 from ser_lib.training.assembly import make_brain
 
@@ -49,6 +50,7 @@ def sources(tmp_path_factory) -> dict[str, str]:
     made = {
         "hubert_source": write_tiny_speech_encoder(folder / "hubert", "hubert"),
         "w2v2_source": write_tiny_speech_encoder(folder / "w2v2", "wav2vec2"),
+        "whisper_source": write_tiny_whisper(folder / "whisper"),
         "bert_source": write_tiny_bert(folder / "bert", TEXTS),
         "classifier": write_tiny_classifier(folder / "classifier", names),
     }

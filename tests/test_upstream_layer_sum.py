@@ -75,6 +75,20 @@ def test_layer_drop_does_not_take_states_out_of_the_sum(tmp_path):
     assert numbers == {N_LAYERS + 1}  # with layer drop, a chance of 4 ** -20
 
 
-def test_another_layer_than_last_or_sum_is_refused():
-    with pytest.raises(ValueError, match="layer is 'first'; expected 'last' or 'sum'"):
+def test_an_unknown_choice_of_layers_is_refused():
+    with pytest.raises(ValueError, match="'first'; expected last or sum or all"):
         HuggingFaceUpstream(str(Path("nowhere")), layer="first")
+
+
+def test_all_states_are_concatenated_and_a_frozen_encoder_has_nothing_to_train(
+    tmp_path,
+):
+    folder = str(write_tiny_hubert(tmp_path))
+    upstream = HuggingFaceUpstream(folder, freeze=True, layer="all")
+    wavs, wav_lens = torch.randn(2, 8000), torch.tensor([1.0, 0.6])
+    frames = upstream(wavs, wav_lens)
+    states, counts = upstream.hidden_states(wavs, wav_lens)
+    assert upstream.dim == 3 * 64 == frames.values.shape[2]
+    assert torch.equal(frames.values, torch.cat(states, dim=-1))
+    assert torch.equal(frames.counts, counts)
+    assert upstream.frozen and not any(p.requires_grad for p in upstream.parameters())
