@@ -15,7 +15,7 @@ frames and is trained on audio or text.
 import gc
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from speechbrain.utils.run_opts import RunOptions
 from speechbrain.utils.seed import seed_everything
 from torch.utils.data import DataLoader
 
+from ser_lib.corpora import Utterance
 from ser_lib.dataio import (
     FrameStore,
     check_space,
@@ -100,6 +101,7 @@ class FoldRun:
             "fold": self.fold.number,
             "settings_key": result_key(self.settings, self.run_opts),
             "fold_digest": fold_digest(self.fold),
+            "adapted": self.settings["standardise_by"] or "no",
         }
 
     @property
@@ -212,13 +214,34 @@ class FoldRun:
             inputs = fold_inputs(self.settings, brain.reads, self.fold) | stores
             loaders = make_loaders(hparams, self.fold, inputs)
             brain.train_sampler = loaders["train"].batch_sampler
+            if self.settings["standardise_by"] == "speaker":
+                loader = self._loader(brain, inputs, self._utterances)
+                brain.read_speakers([loader])
             if not self.is_trained:
                 name = self.settings["experiment"]
                 logger.info("Training fold %d of %s.", self.fold.number, name)
+                loader = self._loader(brain, inputs, self.fold.train)
+                brain.fit_aggregators(loader)
                 valid = loaders.get("valid")  # None if the fold has no such part
                 brain.fit(hparams["epoch_counter"], loaders["train"], valid)
                 (self.folder / "finished").touch()
         return brain, loaders
+
+    @property
+    def _utterances(self) -> list[Utterance]:
+        return [*self.fold.train, *self.fold.valid, *self.fold.test]
+
+    def _loader(
+        self, brain: EmotionBrain, inputs: Mapping, utterances: Sequence[Utterance]
+    ) -> DataLoader:
+        """Create a loader of some utterances, in a fixed order."""
+        return make_loader(
+            utterances,
+            brain.hparams.labels,
+            inputs,
+            evaluation_sampler(vars(brain.hparams), utterances),
+            self.settings["num_workers"],
+        )
 
     # ---- files
 
@@ -238,15 +261,10 @@ class FoldRun:
     def _write_frames(self, brain: EmotionBrain, folder: Path) -> None:
         """Write the frames of the fine-tuned upstream."""
         ((_, encoder),) = brain.upstreams.items()
-        utterances = [*self.fold.train, *self.fold.valid, *self.fold.test]
+        inputs = fold_inputs(self.settings, brain.reads, self.fold)
+        loader = self._loader(brain, inputs, self._utterances)
+        utterances = self._utterances
         check_space(folder, utterances, encoder, self.settings["sample_rate_hz"])
-        loader = make_loader(
-            utterances,
-            brain.hparams.labels,
-            fold_inputs(self.settings, brain.reads, self.fold),
-            evaluation_sampler(vars(brain.hparams), utterances),
-            self.settings["num_workers"],
-        )
         show = not brain.noprogressbar and if_main_process()
         label = f"frames of {self.settings['experiment']}"
         frames = encode_all(loader, encoder, label, brain.device, show)

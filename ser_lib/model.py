@@ -43,10 +43,14 @@ class Branch(nn.Module):
 
     def forward(self, frames: Mapping[str, Frames]) -> torch.Tensor:
         """Return (batch, output_size) embeddings from the frames of each upstream."""
+        return self.aggregator(self.fuse(frames))
+
+    def fuse(self, frames: Mapping[str, Frames]) -> Frames:
+        """Return what the aggregator reads: the frames of its upstreams, joined."""
         streams = {name: frames[name] for name in self.upstreams}
         if len(streams) == 1:
-            return self.aggregator(*streams.values())
-        return self.aggregator(align_frames(streams, self.ratios))
+            return next(iter(streams.values()))
+        return align_frames(streams, self.ratios)
 
 
 class Downstream(nn.Module):

@@ -36,13 +36,14 @@ class MeanPooling(nn.Module):
 class StatisticsPooling(nn.Module):
     """Mean and standard deviation over an utterance's frames, standardised.
 
-    The two statistics of each dimension are standardised over the training part by a
-    batch norm without weights, so weight decay in the classifier treats all of them
-    alike. On a frozen encoder this is the usual linear probe.
+    Each statistic is standardised by its mean and deviation over the training part
+    (:meth:`fit`), so weight decay in the classifier treats all of them alike. On a
+    frozen encoder this is the usual linear probe. Batches cannot take the place of the
+    training part, since utterances of a batch have similar lengths.
 
     Example
     -------
-    >>> pooling = StatisticsPooling(input_size=1).eval()
+    >>> pooling = StatisticsPooling(input_size=1)
     >>> frames = Frames(torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([2]))
     >>> pooling(frames).round(decimals=3)
     tensor([[2., 1.]])
@@ -54,14 +55,24 @@ class StatisticsPooling(nn.Module):
         super().__init__()
         self.output_size = 2 * input_size
         self.mean = MeanPooling(input_size)
-        self.norm = nn.BatchNorm1d(self.output_size, affine=False)
+        self.register_buffer("center", torch.zeros(self.output_size))
+        self.register_buffer("scale", torch.ones(self.output_size))
+
+    def fit(self, pooled: torch.Tensor) -> None:
+        """Standardise by the (utterances, 2 * dim) statistics of the training part."""
+        self.center.copy_(pooled.mean(0))
+        self.scale.copy_(pooled.std(0, correction=0).clamp(min=1e-5))
 
     def forward(self, frames: Frames) -> torch.Tensor:
         """Pool (batch, time, dim) frames over time, to (batch, 2 * dim)."""
+        return (self.pool(frames) - self.center) / self.scale
+
+    def pool(self, frames: Frames) -> torch.Tensor:
+        """Return the (batch, 2 * dim) statistics, not standardised."""
         mean = self.mean(frames)
         distances = (frames.values - mean[:, None]).square()
         variance = self.mean(Frames(distances, frames.counts))
-        return self.norm(torch.cat([mean, (variance + 1e-8).sqrt()], dim=-1))
+        return torch.cat([mean, (variance + 1e-8).sqrt()], dim=-1)
 
 
 class ProjectedMean(nn.Module):

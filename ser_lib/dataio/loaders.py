@@ -98,14 +98,19 @@ def make_loader(
     labels : Sequence[str]
         The classes, in the order of the logits.
     inputs : Mapping[str, AudioReader | FrameStore | None]
-        Contents of a batch besides ``id`` and ``label``, by name: a reader for
-        ``wav``, a store for the frames of an upstream, or None for the manifest column
-        ``text``.
+        Contents of a batch besides ``id``, ``speaker`` and ``label``, by name: a reader
+        for ``wav``, a store for the frames of an upstream, or None for the manifest
+        column ``text``.
     num_workers : int
         Processes that read ahead.
     """
     rows = {
-        u.id: {"path": u.path, "text": u.text, "label": labels.index(u.label)}
+        u.id: {
+            "path": u.path,
+            "text": u.text,
+            "speaker": u.speaker,
+            "label": labels.index(u.label),
+        }
         for u in utterances
     }
     dataset = DynamicItemDataset(rows)
@@ -114,7 +119,7 @@ def make_loader(
             continue
         takes = "path" if isinstance(source, AudioReader) else "id"
         dataset.add_dynamic_item(source, takes=takes, provides=name)
-    dataset.set_output_keys(["id", "label", *inputs])
+    dataset.set_output_keys(["id", "speaker", "label", *inputs])
     return make_dataloader(
         dataset,
         batch_sampler=sampler,

@@ -46,6 +46,9 @@ class FoldResult:
         The epochs whose weights were averaged.
     valid_accuracy : list[float]
         Validation accuracy of each averaged epoch, from 0 to 1.
+    adapted : str
+        ``"speaker"`` if unlabelled recordings of the test speakers were used, else
+        ``"no"``.
     predictions, history : pd.DataFrame
         Contents of ``predictions.csv`` and ``history.csv``.
     scores : Scores
@@ -59,6 +62,7 @@ class FoldResult:
     settings_key: str
     averaged_epochs: list[int]
     valid_accuracy: list[float]
+    adapted: str
     predictions: pd.DataFrame
     history: pd.DataFrame
     scores: Scores
@@ -114,6 +118,7 @@ def _read_fold(
         raise ValueError(f"{error} {remedy(folder)}") from error
     return FoldResult(
         **{name: fold_info[name] for name in FOLD_INFO_KEYS},
+        adapted=fold_info.get("adapted", "no"),
         predictions=predictions,
         history=history,
         scores=compute_scores(predictions, labels),

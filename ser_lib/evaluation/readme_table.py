@@ -102,6 +102,12 @@ def results_block(results: pd.DataFrame, of_each_fold: bool = True) -> str:
         lines.append({**run, **_scores_of_run(folds, pooled.iloc[0])})
     runs = markdown_table(pd.DataFrame(lines).set_index("experiment"))
     text = f"{runs}\n\nPercent; sd over folds; 95 % intervals by drawing test speakers."
+    if (results["adapted"] != "no").any():
+        text += (
+            " Adapted to speaker: frames are standardised by each speaker's own "
+            "recordings, without labels, in test, too; not to be compared with rows "
+            "that are not adapted."
+        )
     if not of_each_fold:
         return text
     return f"{text} UA of each fold:\n\n{markdown_table(_ua_of_each_fold(results))}"
@@ -109,7 +115,8 @@ def results_block(results: pd.DataFrame, of_each_fold: bool = True) -> str:
 
 def _scores_of_run(folds: pd.DataFrame, pooled: pd.Series) -> dict[str, object]:
     n_classes = pooled.filter(like="recall_").notna().sum()
-    cells = {"classes": n_classes, "folds": len(folds), "n": pooled["n"]}
+    cells = {"adapted": pooled["adapted"], "classes": n_classes}
+    cells |= {"folds": len(folds), "n": pooled["n"]}
     for metric in ("WA", "UA"):
         cells[f"{metric} mean ± sd"] = mean_and_sd(folds[metric])
     for metric in ("WA", "UA"):

@@ -12,6 +12,12 @@ from ser_lib.utils.text_tables import (
     with_interval,
 )
 
+ADAPTED = (
+    "> Adapted: the frames of each speaker were standardised by all recordings of that "
+    "speaker in the fold, without labels. This includes the test speakers, so these "
+    "scores must not be compared with those of runs that did not use their recordings."
+)
+
 
 def fold_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Build the table of a run: one row per fold, then mean, sd and pooled.
@@ -52,6 +58,8 @@ def header_sections(
         f"`{run.settings_key}`. Test data of folds {folds}: {len(pooled)} utterances "
         f"of {pooled['speaker'].nunique()} speakers.",
     ]
+    if run.adapted != "no":
+        sections.append(ADAPTED)
     if note:
         sections.append("\n".join(f"> {line}" for line in note.splitlines()))
     if left_out:

@@ -16,6 +16,7 @@ from ser_lib.evaluation.metrics import Scores, compute_scores
 from ser_lib.utils.files import atomic_path
 from ser_lib.utils.text_tables import read_csv
 
+_RUN = ("corpus", "experiment", "seed", "adapted")
 _RECALL = "recall_"
 _ENDS = ("_low", "_high")
 
@@ -32,8 +33,10 @@ def result_rows(results: Sequence[FoldResult]) -> pd.DataFrame:
     -------
     pd.DataFrame
         One row per fold, then ``pooled``: ``corpus``, ``experiment``, ``seed``,
-        ``fold`` (text), ``n``, ``WA``, ``UA``, ``macro_F1``, ``recall_<label>``, and
-        the ends of the 95 % intervals of WA and UA (NaN except for ``pooled``).
+        ``adapted`` (to unlabelled recordings of the test speakers: ``no`` or
+        ``speaker``), ``fold`` (text), ``n``, ``WA``, ``UA``, ``macro_F1``,
+        ``recall_<label>``, and the ends of the 95 % intervals of WA and UA (NaN except
+        for ``pooled``).
     """
     labels = list(results[0].scores.recalls)
     pooled = pool(results)
@@ -45,7 +48,7 @@ def result_rows(results: Sequence[FoldResult]) -> pd.DataFrame:
     rows.append(
         {"fold": "pooled", **_percents(compute_scores(pooled, labels)), **intervals}
     )
-    run = {name: getattr(results[0], name) for name in ("corpus", "experiment", "seed")}
+    run = {name: getattr(results[0], name) for name in _RUN}
     table = pd.DataFrame([{**run, **row} for row in rows])
     return table.round(2)
 
@@ -64,10 +67,13 @@ def write_results(path: str | Path, rows: pd.DataFrame) -> None:
 
 def read_results(path: str | Path) -> pd.DataFrame:
     """Read a file of :func:`write_results` or :func:`merge_results`."""
-    text = dict.fromkeys(("corpus", "experiment", "fold"), str)
+    text = dict.fromkeys(("corpus", "experiment", "adapted", "fold"), str)
     columns = read_csv(path, nrows=0).columns
     empty = {c: [""] for c in columns if c.startswith(_RECALL) or c.endswith(_ENDS)}
-    return read_csv(path, dtype=text, keep_default_na=False, na_values=empty)
+    rows = read_csv(path, dtype=text, keep_default_na=False, na_values=empty)
+    if "adapted" not in rows and "seed" in rows:  # written by an earlier version
+        rows.insert(rows.columns.get_loc("seed") + 1, "adapted", "no")
+    return rows
 
 
 def merge_results(path: str | Path, rows: pd.DataFrame) -> None:

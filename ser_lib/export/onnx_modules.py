@@ -196,12 +196,14 @@ class _UnpaddedProjectedMean(nn.Module):
 class _UnpaddedStatistics(nn.Module):
     def __init__(self, aggregator: StatisticsPooling) -> None:
         super().__init__()
-        self.norm = aggregator.norm
+        self.register_buffer("center", aggregator.center)
+        self.register_buffer("scale", aggregator.scale)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         mean = frames.mean(1)
         variance = (frames - mean[:, None]).square().mean(1)
-        return self.norm(torch.cat([mean, (variance + 1e-8).sqrt()], dim=-1))
+        pooled = torch.cat([mean, (variance + 1e-8).sqrt()], dim=-1)
+        return (pooled - self.center) / self.scale
 
 
 class _UnpaddedEcapa(nn.Module):

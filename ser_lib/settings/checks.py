@@ -107,6 +107,8 @@ def check_values(settings: Mapping, where: str) -> None:
             pass
         elif name in NAMES and not _is_name(value):
             expected = "a name as text, without / and \\, since it names a folder"
+        elif name == "standardise_by" and value not in (None, "speaker"):
+            expected = "speaker or null"
         elif name in REQUIRED and value is None:
             expected = "a value"
         elif name in PATHS and not _is_path(value):

@@ -1,7 +1,7 @@
 """The Brain: how one fold is trained, validated, averaged and tested."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import pandas as pd
 import torch
@@ -21,11 +21,16 @@ from ser_lib.training.checkpoints import (
     saved_modules,
 )
 from ser_lib.training.resumable_brain import ResumableBrain
+from ser_lib.training.speaker_statistics import SpeakerStatistics
 from ser_lib.training.step_log import STEPS_FILE, Step, log_steps
+from ser_lib.upstreams import Frames
 from ser_lib.utils.distributed import gather_lists, share_buffers, unwrapped
 from ser_lib.utils.text_tables import percent
 
 logger = get_logger(__name__)
+
+# Settings that change frames in every step.
+_CHANGING = ("crop_s", "wav_augment", "frame_augment")
 
 
 class EmotionBrain(ResumableBrain):
@@ -35,8 +40,11 @@ class EmotionBrain(ResumableBrain):
     crop_s, wav_augment, frame_augment, label_smoothing, optimizer, lr_upstream,
     lr_downstream, warmup_fraction, final_lr_fraction, number_of_epochs, epoch_counter,
     average_after, kept_checkpoints and history. Its modules are ``downstream`` and, if
-    frames are computed during training, ``upstreams``.
+    frames are computed during training, ``upstreams``. ``speakers`` standardises frames
+    once :meth:`read_speakers` has been called.
     """
+
+    speakers: SpeakerStatistics | None = None
 
     @property
     def upstreams(self) -> Mapping[str, torch.nn.Module]:
@@ -65,7 +73,13 @@ class EmotionBrain(ResumableBrain):
         Crops and augmentation are applied only in training. A batch contains ``wav``,
         or the frames of each stored upstream under its name.
         """
-        batch = batch.to(self.device)
+        frames = self._frames(batch.to(self.device), stage)
+        if self.speakers is not None:
+            frames = self.speakers.standardise(batch.speaker, frames)
+        return self._module("downstream", stage)(frames)
+
+    def _frames(self, batch: PaddedBatch, stage: Stage) -> dict[str, Frames]:
+        """Return the frames of each upstream, stored or computed now."""
         wavs, wav_lens = batch.wav if "wav" in self.reads else (None, None)
         if stage == Stage.TRAIN and wavs is not None:
             wavs, wav_lens = augment_wavs(self.hparams, wavs, wav_lens)
@@ -77,7 +91,60 @@ class EmotionBrain(ResumableBrain):
             for name, upstream in self.upstreams.items():
                 if upstream.reads == "wav":
                     frames[name] = augment_frames(self.hparams, frames[name])
-        return self._module("downstream", stage)(frames)
+        return frames
+
+    def read_speakers(self, loaders: Iterable[DataLoader]) -> None:
+        """Compute the statistics of all speakers, see ``speaker_statistics.py``.
+
+        Arguments
+        ---------
+        loaders : Iterable[DataLoader]
+            All utterances of the fold, each once.
+
+        Raises
+        ------
+        ValueError
+            If frames change during training, so that statistics would not hold.
+        """
+        trained = [name for name, u in self.upstreams.items() if not u.frozen]
+        augmented = [name for name in _CHANGING if getattr(self.hparams, name)]
+        if trained or augmented:
+            raise ValueError(
+                f"standardise_by is speaker, but {', '.join(trained + augmented)} "
+                f"would change the frames in every step. Freeze the upstream, or "
+                f"fine-tune it in a stage before (as hubert_ecapa does), and set "
+                f"crop_s, wav_augment and frame_augment to null."
+            )
+        self.speakers = SpeakerStatistics()
+        self.speakers.read(self._speakers_and_frames(loaders))
+
+    @torch.no_grad()
+    def fit_aggregators(self, loader: DataLoader) -> None:
+        """Let aggregators standardise by the training part, as some do (``fit``)."""
+        downstream = unwrapped(self.modules.downstream)
+        fitted = [b for b in downstream.branches if hasattr(b.aggregator, "fit")]
+        if not fitted:
+            return
+        rows: list[list[torch.Tensor]] = [[] for _ in fitted]
+        for speakers, frames in self._speakers_and_frames([loader]):
+            if self.speakers is not None:
+                frames = self.speakers.standardise(speakers, frames)
+            for branch, own in zip(fitted, rows, strict=True):
+                own += branch.aggregator.pool(branch.fuse(frames)).cpu()
+        for branch, own in zip(fitted, rows, strict=True):
+            pooled = torch.stack(gather_lists(own))
+            branch.aggregator.fit(pooled.to(self.device))
+
+    @torch.no_grad()
+    def _speakers_and_frames(
+        self, loaders: Iterable[DataLoader]
+    ) -> Iterator[tuple[list[str], dict[str, Frames]]]:
+        if "upstreams" in self.modules:
+            unwrapped(self.modules.upstreams).eval()
+        for loader in loaders:
+            for batch in loader:
+                frames = self._frames(batch.to(self.device), Stage.TEST)
+                yield batch.speaker, frames
 
     def compute_objectives(
         self, predictions: torch.Tensor, batch: PaddedBatch, stage: Stage
