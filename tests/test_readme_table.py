@@ -28,7 +28,7 @@ def recipe(tmp_path):
 def test_the_block_holds_the_figures_of_each_run(recipe):
     lines = results_block(read_results(recipe / "results.csv")).splitlines()
     assert lines[0].startswith(
-        "| experiment | seed | classes | folds | n | WA mean ± sd |"
+        "| experiment | seed | adapted | classes | folds | n | WA mean ± sd |"
     )
     both = "87.50 ± 17.68"  # 75 and 100: the sd is 25 / sqrt(2)
     pooled = "87.50 [62.50, 100.00]"
@@ -52,7 +52,7 @@ def test_runs_with_fewer_folds_have_empty_cells(recipe):
     rows = read_results(recipe / "results.csv")
     merge_results(recipe / "results.csv", rows[rows["fold"] != "1"].assign(seed=7))
     lines = results_block(read_results(recipe / "results.csv")).splitlines()
-    assert "| mean_pooling | 7 | 2 | 1 | 8 | 100.00 | 100.00 |" in lines[2]
+    assert "| mean_pooling | 7 | no | 2 | 1 | 8 | 100.00 | 100.00 |" in lines[2]
     assert lines[-4:] == [
         "| experiment | seed | fold 1 | fold 2 |",
         "|:---|---:|---:|---:|",

@@ -17,7 +17,17 @@ def rows(tmp_path) -> pd.DataFrame:
 
 def test_there_is_a_row_for_each_fold_and_one_for_all(rows):
     assert list(rows.columns) == [
-        *["corpus", "experiment", "seed", "fold", "n", "WA", "UA", "macro_F1"],
+        *[
+            "corpus",
+            "experiment",
+            "seed",
+            "adapted",
+            "fold",
+            "n",
+            "WA",
+            "UA",
+            "macro_F1",
+        ],
         *["recall_sad", "recall_angry", "WA_low", "WA_high", "UA_low", "UA_high"],
     ]
     assert rows["fold"].tolist() == ["1", "2", "pooled"]
@@ -38,7 +48,7 @@ def test_only_the_pooled_row_has_intervals(rows):
 def test_the_file_has_two_decimals_and_is_read_as_it_was_written(rows, tmp_path):
     write_results(tmp_path / "results.csv", rows)
     lines = (tmp_path / "results.csv").read_text().splitlines()
-    assert lines[1] == "TOY,mean_pooling,1986,1,4,75.00,75.00,73.33,50.00,100.00,,,,"
+    assert lines[1] == "TOY,mean_pooling,1986,no,1,4,75.00,75.00,73.33,50.00,100.00,,,,"
     pd.testing.assert_frame_equal(read_results(tmp_path / "results.csv"), rows)
 
 

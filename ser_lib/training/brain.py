@@ -106,7 +106,11 @@ class EmotionBrain(ResumableBrain):
         ValueError
             If frames change during training, so that statistics would not hold.
         """
-        trained = [name for name, u in self.upstreams.items() if not u.frozen]
+        trained = [
+            name
+            for name, upstream in self.upstreams.items()
+            if any(weight.requires_grad for weight in upstream.parameters())
+        ]
         augmented = [name for name in _CHANGING if getattr(self.hparams, name)]
         if trained or augmented:
             raise ValueError(
