@@ -33,7 +33,8 @@ def test_the_block_holds_the_figures_of_each_run(recipe):
     both = "87.50 ± 17.68"  # 75 and 100: the sd is 25 / sqrt(2)
     pooled = "87.50 [62.50, 100.00]"
     assert lines[2] == (
-        f"| mean_pooling | 1986 | no | 2 | 2 | 8 | {both} | {both} | {pooled} | {pooled} |"
+        "| mean_pooling | 1986 | no | 2 | 2 | 8 | "
+        f"{both} | {both} | {pooled} | {pooled} |"
     )
     assert lines[-3] == "| experiment | seed | fold 1 | fold 2 |"
     assert lines[-1] == "| mean_pooling | 1986 | 75.00 | 100.00 |"
