@@ -101,7 +101,6 @@ class FoldRun:
             "fold": self.fold.number,
             "settings_key": result_key(self.settings, self.run_opts),
             "fold_digest": fold_digest(self.fold),
-            "adapted": self.settings["standardise_by"] or "no",
         }
 
     @property
@@ -291,6 +290,7 @@ class FoldRun:
         shutil.copyfile(brain.hparams.history.path, folder / "history.csv")
         copy_steps(brain.hparams.save_folder, folder)
         info = self.info | {
+            "adapted": self.settings["standardise_by"] or "no",
             "averaged_epochs": [c.meta["epoch"] for c in brain.averaged],
             "valid_accuracy": [c.meta["valid_accuracy"] for c in brain.averaged],
             "trained_in": brain.hparams.save_folder,

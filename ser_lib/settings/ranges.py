@@ -134,6 +134,7 @@ RANGES = {
     "make_folds: seed": _SEED,
     "make_folds: test_share": _PART,
     "make_folds: valid_share": _PART,
+    "optimizer: momentum": _SHARE_BELOW_1,
     "optimizer: weight_decay": _NOT_NEGATIVE,
     "paper: UA": _PERCENT,
     "paper: WA": _PERCENT,
