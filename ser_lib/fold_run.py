@@ -187,7 +187,7 @@ class FoldRun:
         Arguments
         ---------
         stores : Mapping[str, FrameStore] | None
-            The frames of each fine-tuned upstream; None if there are none.
+            The frames of each fine-tuned upstream; None without fine-tuning.
 
         Returns
         -------

@@ -49,7 +49,7 @@ def _read_fold_steps(folder: Path) -> pd.DataFrame:
 
 
 def step_sections(steps: Mapping[int, pd.DataFrame]) -> list[str]:
-    """Return the report's sections about training steps; empty if there are none."""
+    """Return the report's sections about training steps, or an empty list."""
     if not steps:
         return []
     table = pd.DataFrame({fold: epoch_accuracies(s) for fold, s in steps.items()}).T

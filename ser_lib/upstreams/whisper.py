@@ -2,8 +2,8 @@
 
 It was trained with transcripts of 680,000 hours of speech: it is not self-supervised.
 The network is that of transformers, run on the frames of the utterance: the original
-pads every input to 30 s with silence, which costs 5 to 20 times as much. The decoder is
-never loaded.
+pads every input to 30 s with silence, which costs several times as much for short
+utterances. The decoder is never loaded.
 """
 
 import json
