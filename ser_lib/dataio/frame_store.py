@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from ser_lib.corpora import Utterance
 from ser_lib.upstreams import Frames
+from ser_lib.utils.command import raise_if_interrupted
 from ser_lib.utils.disk import check_disk_space, format_bytes
 from ser_lib.utils.distributed import n_processes, process_rank
 from ser_lib.utils.files import atomic_path
@@ -204,6 +205,7 @@ def encode_all(
     """
     upstream.eval().to(device)
     for batch in tqdm(loader, desc=label, disable=not progressbar):
+        raise_if_interrupted()
         if upstream.reads == "text":
             values, counts = upstream(batch.text)
         else:

@@ -35,7 +35,7 @@ from ser_lib.predict.outputs import (
 )
 from ser_lib.predict.results import WINDOWING, find_labels, find_timelines
 from ser_lib.predict.rows import Encoder, columns_of
-from ser_lib.utils.command import run_command
+from ser_lib.utils.command import raise_if_interrupted, run_command
 from ser_lib.utils.file_names import on_one_line
 
 
@@ -114,6 +114,7 @@ def _write_all(
     n_failed = 0
     with tqdm(total=n, unit="file") as bar:
         for result in results:
+            raise_if_interrupted()
             output.write(result)
             if result.error:
                 n_failed += 1

@@ -24,6 +24,7 @@ from ser_lib.training.resumable_brain import ResumableBrain
 from ser_lib.training.speaker_statistics import SpeakerStatistics
 from ser_lib.training.step_log import STEPS_FILE, Step, log_steps
 from ser_lib.upstreams import Frames
+from ser_lib.utils.command import raise_if_interrupted
 from ser_lib.utils.distributed import gather_lists, share_buffers, unwrapped
 from ser_lib.utils.text_tables import percent
 
@@ -147,6 +148,7 @@ class EmotionBrain(ResumableBrain):
             unwrapped(self.modules.upstreams).eval()
         for loader in loaders:
             for batch in loader:
+                raise_if_interrupted()
                 frames = self._frames(batch.to(self.device), Stage.TEST)
                 yield batch.speaker, frames
 

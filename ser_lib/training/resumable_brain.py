@@ -14,6 +14,7 @@ from speechbrain.utils.seed import seed_everything
 from torch.nn.parallel import DistributedDataParallel
 
 from ser_lib.training.schedule import warmup_cosine
+from ser_lib.utils.command import raise_if_interrupted
 from ser_lib.utils.distributed import process_rank
 from ser_lib.utils.seeds import epoch_seed
 
@@ -87,6 +88,7 @@ class ResumableBrain(Brain):
 
     def on_fit_batch_start(self, batch: PaddedBatch, should_step: bool) -> None:
         """Set the learning rates from the progress of training."""
+        raise_if_interrupted()
         warmup, final = self.hparams.warmup_fraction, self.hparams.final_lr_fraction
         factor = warmup_cosine(self.progress, warmup, final)
         rates = self.learning_rates

@@ -23,6 +23,7 @@ import re
 import select
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -46,6 +47,9 @@ _WORKER_TRACEBACK = "\nOriginal Traceback (most recent call last):\n"
 _OUR_FOLDER = f"{Path(__file__).resolve().parents[1]}{os.sep}"
 
 Main = Callable[[Sequence[str]], int | None]
+
+# Set by Ctrl-C; see raise_if_interrupted.
+_CTRL_C = threading.Event()
 
 
 def run_command(
@@ -77,6 +81,7 @@ def run_command(
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in arguments
+    _CTRL_C.clear()
     # A log line that cannot be written (full disk, closed pipe) gets no traceback.
     logging.raiseExceptions = debug
     _replace_closed_streams()
@@ -90,9 +95,21 @@ def run_command(
         if debug or code == BUG:
             message = f"{''.join(traceback.format_exception(error))}\n{message}"
         _report(message)
+    finally:
+        _CTRL_C.clear()
     _discard_unwritable_output()
     if code:
         sys.exit(code)
+
+
+def raise_if_interrupted() -> None:
+    """Raise KeyboardInterrupt if Ctrl-C was pressed and a library swallowed it.
+
+    Python raises it wherever the program is: in a destructor, or below a bare
+    ``except`` of a library, it is lost and the program goes on. Long loops call this.
+    """
+    if _CTRL_C.is_set():
+        raise KeyboardInterrupt
 
 
 def report_uncaught(
@@ -113,6 +130,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
     Its C++ code calls Python during the import and would abort on the exception.
     """
+    _CTRL_C.set()
     spec = getattr(sys.modules.get("torch"), "__spec__", None)
     if getattr(spec, "_initializing", False):
         print(f"Interrupted. {STARTS_OVER}", file=sys.stderr, flush=True)
