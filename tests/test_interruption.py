@@ -63,3 +63,12 @@ def test_ctrl_c_that_a_library_swallowed_ends_the_next_step(work, capsys):
 def test_a_command_does_not_remember_the_ctrl_c_of_the_one_before():
     assert exit_code(lambda arguments: press_ctrl_c_in_a_library()) == 0
     assert exit_code(lambda arguments: raise_if_interrupted()) == 0
+
+
+def test_what_a_library_makes_of_ctrl_c_is_still_an_interruption(capsys):
+    def main(arguments):
+        press_ctrl_c_in_a_library()
+        raise RecursionError("in a lazy import")
+
+    assert exit_code(main) == 130
+    assert capsys.readouterr().err == f"Interrupted. {STARTS_OVER}\n"

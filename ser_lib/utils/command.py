@@ -141,7 +141,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def _explain(error: BaseException, main: Main, again: str) -> tuple[str, int]:
     """Return a message and an exit code for the error that ended a command."""
-    if isinstance(error, KeyboardInterrupt):
+    # A library that Ctrl-C interrupts may fail in another way.
+    if isinstance(error, KeyboardInterrupt) or _CTRL_C.is_set():
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C exits at once
         return f"Interrupted. {again}", INTERRUPTED
     if isinstance(error, BrokenPipeError) and _reader_is_gone():
