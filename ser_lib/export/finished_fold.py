@@ -26,8 +26,13 @@ from ser_lib.folds import CORPUS_FILE
 from ser_lib.model import EmotionModel
 from ser_lib.model_folder import MODEL_FILE
 from ser_lib.settings import Settings
-from ser_lib.training import AtomicCheckpointer, load_average, saved_modules
-from ser_lib.upstreams import class_of_family
+from ser_lib.training import (
+    AtomicCheckpointer,
+    choose_weights,
+    load_average,
+    saved_modules,
+)
+from ser_lib.upstreams import class_of_family, merge_lora
 
 _BY_FAMILY = "!apply:ser_lib.upstreams.families.load_upstream"
 SETTINGS_FILE = "hyperparams.yaml"
@@ -79,7 +84,9 @@ def load_trained(run_folder: str | Path, fold: int) -> tuple[EmotionModel, dict]
         "downstream": model.downstream,
         "upstreams": model.upstreams.without(settings["finetuned"]),
     }
+    choose_weights(modules["upstreams"], settings)
     averaged = _average(folder, modules, len(fold_info["averaged_epochs"]))
+    merge_lora(modules["upstreams"])
     _check_epochs(folder, averaged, fold_info["averaged_epochs"])
     for name in settings["finetuned"]:
         trained_in = fold_info.get("upstreams_trained_in", {}).get(name)
@@ -147,7 +154,9 @@ def _finetuned(
 ) -> tuple[nn.Module, CommentedMap]:
     """Load the upstream of a fine-tuning run, and the settings that build it."""
     upstreams = settings["model"].upstreams
+    choose_weights(upstreams, settings)
     _average(folder, {"upstreams": upstreams}, k)
+    merge_lora(upstreams)
     ((name, encoder),) = upstreams.items()
     return encoder, _model_block(settings)["upstreams"][name]
 

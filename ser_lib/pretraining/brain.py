@@ -1,7 +1,5 @@
 """The Brain of pre-training: random crops and the loss of an objective."""
 
-from collections.abc import Mapping
-
 import torch
 from speechbrain import Stage
 from speechbrain.dataio.batch import PaddedBatch
@@ -10,7 +8,7 @@ from speechbrain.utils.logger import get_logger
 
 from ser_lib.dataio import random_crop
 from ser_lib.pretraining.objective import Objective
-from ser_lib.training import ResumableBrain, keep_best_and_newest
+from ser_lib.training import Group, ResumableBrain, keep_best_and_newest
 from ser_lib.upstreams.frames import sample_counts
 from ser_lib.utils.distributed import gather_lists, share_buffers, unwrapped
 
@@ -30,9 +28,10 @@ class PretrainingBrain(ResumableBrain):
         return unwrapped(self.modules.objective)
 
     @property
-    def learning_rates(self) -> Mapping[str, float]:
-        """The highest learning rate of each module."""
-        return {"objective": self.hparams.lr}
+    def groups(self) -> dict[str, Group]:
+        """The trained weights, all at one rate."""
+        weights = [w for w in self.modules.objective.parameters() if w.requires_grad]
+        return {"objective": Group(weights, self.hparams.lr)}
 
     def compute_forward(self, batch: PaddedBatch, stage: Stage) -> torch.Tensor:
         """Compute the loss of random crops of a batch with ``wav``."""

@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "finetuning": ["PASSED_ON", "finetuning_settings"],
         "history": ["History"],
+        "partial_finetuning": ["Group", "choose_weights"],
         "resumable_brain": ["ResumableBrain"],
         "step_log": ["copy_steps"],
     },

@@ -9,6 +9,7 @@ from ser_lib.dataio import FrameStore
 from ser_lib.model import Upstreams
 from ser_lib.training.brain import EmotionBrain
 from ser_lib.training.checkpoints import AtomicCheckpointer, saved_modules
+from ser_lib.training.partial_finetuning import choose_weights
 from ser_lib.upstreams import SpeechEncoder
 from ser_lib.utils.distributed import n_processes
 
@@ -39,6 +40,7 @@ def make_brain(
     model = hparams["model"]
     modules = {"downstream": model.downstream}
     running = model.upstreams.without(stores)
+    choose_weights(running, hparams)
     if hparams["frozen_cache_gb"]:
         _cache_frozen_states(hparams, running)
     if len(running):

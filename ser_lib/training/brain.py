@@ -20,6 +20,7 @@ from ser_lib.training.checkpoints import (
     load_average,
     saved_modules,
 )
+from ser_lib.training.partial_finetuning import Group, upstream_groups
 from ser_lib.training.resumable_brain import ResumableBrain
 from ser_lib.training.speaker_statistics import SpeakerStatistics
 from ser_lib.training.step_log import STEPS_FILE, Step, log_steps
@@ -39,10 +40,10 @@ class EmotionBrain(ResumableBrain):
 
     It reads these settings from ``hparams``: labels, seed, fold, sample_rate_hz,
     crop_s, wav_augment, frame_augment, label_smoothing, optimizer, lr_upstream,
-    lr_downstream, warmup_fraction, final_lr_fraction, number_of_epochs, epoch_counter,
-    average_after, kept_checkpoints and history. Its modules are ``downstream`` and, if
-    frames are computed during training, ``upstreams``. ``speakers`` standardises frames
-    once :meth:`read_speakers` has been called.
+    lr_downstream, lr_layer_decay, warmup_fraction, final_lr_fraction, number_of_epochs,
+    epoch_counter, average_after, kept_checkpoints and history. Its modules are
+    ``downstream`` and, if frames are computed during training, ``upstreams``.
+    ``speakers`` standardises frames once :meth:`read_speakers` has been called.
     """
 
     speakers: SpeakerStatistics | None = None
@@ -59,12 +60,11 @@ class EmotionBrain(ResumableBrain):
         return {upstream.reads for upstream in self.upstreams.values()}
 
     @property
-    def learning_rates(self) -> Mapping[str, float]:
-        """The highest learning rate of each module."""
-        return {
-            "upstreams": self.hparams.lr_upstream,
-            "downstream": self.hparams.lr_downstream,
-        }
+    def groups(self) -> dict[str, Group]:
+        """The trained weights, grouped by learning rate."""
+        weights = [w for w in self.modules.downstream.parameters() if w.requires_grad]
+        groups = {"downstream": Group(weights, self.hparams.lr_downstream)}
+        return groups | upstream_groups(self.upstreams, vars(self.hparams))
 
     # ---- from a batch to a loss
 

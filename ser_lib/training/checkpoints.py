@@ -19,6 +19,7 @@ from speechbrain.utils.checkpoints import (
 )
 from speechbrain.utils.logger import get_logger
 
+from ser_lib.upstreams import lora_weights
 from ser_lib.utils.files import is_full_disk
 
 logger = get_logger(__name__)
@@ -197,5 +198,9 @@ def average_states(states: Iterable[dict[str, torch.Tensor]]) -> dict:
 
 
 def saved_modules(modules: Mapping) -> dict[str, torch.nn.Module]:
-    """Return the modules that have parameters or buffers to save."""
-    return {name: module for name, module in modules.items() if module.state_dict()}
+    """Return the modules that have weights to save, or only their adapters."""
+    saved = {
+        name: module if (adapters := lora_weights(module)) is None else adapters
+        for name, module in modules.items()
+    }
+    return {name: module for name, module in saved.items() if module.state_dict()}

@@ -13,6 +13,7 @@ from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.seed import seed_everything
 from torch.nn.parallel import DistributedDataParallel
 
+from ser_lib.training.partial_finetuning import Group
 from ser_lib.training.schedule import warmup_cosine
 from ser_lib.utils.command import raise_if_interrupted
 from ser_lib.utils.distributed import process_rank
@@ -24,7 +25,7 @@ class ResumableBrain(Brain):
 
     It reads these settings from ``hparams``: seed, optimizer, warmup_fraction,
     final_lr_fraction, number_of_epochs, epoch_counter and history. A subclass
-    implements ``learning_rates``.
+    implements ``groups``.
     """
 
     @property
@@ -33,8 +34,8 @@ class ResumableBrain(Brain):
         return getattr(self.hparams, "fold", 0)
 
     @property
-    def learning_rates(self) -> Mapping[str, float]:
-        """The highest learning rate of each module."""
+    def groups(self) -> Mapping[str, Group]:
+        """The trained weights, grouped by learning rate."""
         raise NotImplementedError
 
     def start_epoch(self, epoch: int) -> None:
@@ -52,19 +53,17 @@ class ResumableBrain(Brain):
         seed_everything(seed + process_rank(), verbose=False)
 
     def init_optimizers(self) -> None:
-        """Create a separate optimiser for each module.
+        """Create a separate optimiser for each group of weights.
 
         SpeechBrain clips only the first parameter group of an optimiser, so two groups
         in one optimiser would leave the second unclipped.
         """
-        rates = self.learning_rates
         self.optimizers_dict = {}
-        for name, module in self.modules.items():
-            trained = [p for p in module.parameters() if p.requires_grad]
-            if trained:
-                optimizer = self._optimizer(trained, rates[name])
-                self.optimizers_dict[name] = optimizer
-                self.checkpointer.add_recoverable(f"optimizer_{name}", optimizer)
+        for name, group in self.groups.items():
+            optimizer = self._optimizer(group.weights, group.lr)
+            self.optimizers_dict[name] = optimizer
+            self.checkpointer.add_recoverable(f"optimizer_{name}", optimizer)
+        self._highest_rates = {name: group.lr for name, group in self.groups.items()}
 
     def _optimizer(
         self, parameters: list[torch.nn.Parameter], lr: float
@@ -91,10 +90,9 @@ class ResumableBrain(Brain):
         raise_if_interrupted()
         warmup, final = self.hparams.warmup_fraction, self.hparams.final_lr_fraction
         factor = warmup_cosine(self.progress, warmup, final)
-        rates = self.learning_rates
         for name, optimizer in self.optimizers_dict.items():
             for group in optimizer.param_groups:
-                group["lr"] = rates[name] * factor
+                group["lr"] = self._highest_rates[name] * factor
 
     def _wrap_distributed(self) -> None:
         """Wrap modules; SpeechBrain would use batch norms that need GPUs."""

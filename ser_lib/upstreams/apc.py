@@ -83,6 +83,11 @@ class Apc(nn.Module):
         frames = self.front_end(wavs, n_samples)
         return self.encode(frames.values), frames.counts
 
+    @property
+    def layer_stack(self) -> nn.ModuleList:
+        """The GRUs, the lowest first."""
+        return self.rnn_layers
+
     def encode(self, features: torch.Tensor) -> list[torch.Tensor]:
         """Compute the states of each layer; padding comes last, so it has no effect.
 

@@ -137,6 +137,11 @@ class AudioNtt2020(nn.Module):
         """Return the outputs of both linear layers and the frame counts."""
         return self.encode(*self.log_mel(wavs, n_samples))
 
+    @property
+    def layer_stack(self) -> list[nn.Module]:
+        """The linear layers, above the convolutions."""
+        return [self.fc[0], self.fc[3]]
+
     def encode(
         self, log_mels: torch.Tensor, counts: torch.Tensor
     ) -> tuple[list[torch.Tensor], torch.Tensor]:

@@ -121,6 +121,11 @@ class Cpc(nn.Module):
         c, _ = self.gAR["baseNet"](z)
         return [z, c], counts
 
+    @property
+    def layer_stack(self) -> list[nn.Module]:
+        """The recurrent part, above the convolutions."""
+        return [self.gAR]
+
 
 def save_cpc(path: str | Path, network: Cpc) -> None:
     """Write a checkpoint in the published format (``config`` and ``weights``)."""

@@ -6,15 +6,16 @@ import torch
 from torch import nn
 
 from ser_lib.upstreams.frames import Frames, sample_counts
+from ser_lib.upstreams.layer_stack import LayerStack
 from ser_lib.upstreams.state_cache import StateCache
 
 
-class SpeechEncoder(nn.Module):
+class SpeechEncoder(LayerStack):
     """An encoder of waveforms that returns its hidden states.
 
     A subclass sets ``freeze``, ``layer_mix`` (see ``layers.py``) and ``min_samples`` in
-    addition to the attributes of every upstream, and implements
-    ``_states``.
+    addition to the attributes of every upstream, and implements ``_states`` and
+    ``layer_stack``.
     """
 
     reads = "wav"

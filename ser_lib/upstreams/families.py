@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from ser_lib import upstreams
+from ser_lib.upstreams.layers import Layer
 
 INTERFACE = ("reads", "dim", "hop_samples", "min_samples", "frozen")
 
@@ -108,7 +109,7 @@ def load_upstream(
     family: str,
     source: str | None = None,
     freeze: bool = True,
-    layer: str = "sum",
+    layer: Layer = "sum",
     freeze_feature_extractor: bool = True,
 ) -> nn.Module:
     """Build an upstream by the name of its family.
@@ -136,9 +137,9 @@ def load_upstream(
         Checkpoint, in the format of the family.
     freeze : bool
         Train nothing of the encoder.
-    layer : str
-        ``"last"``, ``"sum"`` (learnable) or ``"all"`` hidden states. Ignored by
-        the filter bank and BERT, which return only one.
+    layer : str | int
+        ``"last"``, ``"sum"`` (learnable) or ``"all"`` hidden states, or the number of
+        one. Ignored by the filter bank and BERT, which return only one.
     freeze_feature_extractor : bool
         Train nothing of the convolutions below the transformer. Only for the Hugging
         Face families; not passed to a class of your own.
@@ -168,7 +169,7 @@ def class_of_family(
     family: str,
     source: str | None = None,
     freeze: bool = True,
-    layer: str = "sum",
+    layer: Layer = "sum",
     freeze_feature_extractor: bool = True,
 ) -> tuple[type[nn.Module], dict[str, Any]]:
     """Return the class that :func:`load_upstream` builds, and its arguments.

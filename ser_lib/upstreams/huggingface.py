@@ -13,17 +13,17 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from speechbrain.integrations.huggingface.wav2vec2 import Wav2Vec2
+from torch import nn
 
 from ser_lib.upstreams.encoder import SpeechEncoder
 from ser_lib.upstreams.encoder_description import check_encoder, describe_encoder
 from ser_lib.upstreams.frames import time_mask
-from ser_lib.upstreams.layers import check_layer, layer_mix
+from ser_lib.upstreams.layers import Layer, check_layer, layer_mix
 from ser_lib.upstreams.native import shortest_input
 from ser_lib.upstreams.padding import (
     Convolved,
@@ -123,9 +123,9 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
         weights of the layer sum are still trained.
     freeze_feature_extractor : bool
         Do not train the convolutional front end.
-    layer : str
-        ``"last"``, ``"sum"`` for the learnable sum of all hidden states, or ``"all"``
-        for all of them, concatenated.
+    layer : str | int
+        ``"last"``, ``"sum"`` for the learnable sum of all hidden states, ``"all"`` for
+        all of them, concatenated, or the number of one, counted from 0.
 
     Raises
     ------
@@ -151,7 +151,7 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
         source: str | Mapping[str, dict],
         freeze: bool = False,
         freeze_feature_extractor: bool = True,
-        layer: Literal["last", "sum", "all"] = "last",
+        layer: Layer = "last",
     ) -> None:
         check_layer(layer)
         with _encoder_folder(source) as folder:
@@ -179,6 +179,19 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
         if self.model.feature_extractor.has_group_norm:
             # Exported models have this norm under a second name.
             self._group_norm = self.model.feature_extractor.conv_layers[0].layer_norm
+
+    @property
+    def layer_stack(self) -> nn.ModuleList:
+        """The transformer layers, the lowest first."""
+        return self.model.encoder.layers
+
+    @property
+    def above_stack(self) -> list[nn.Module]:
+        """In "large" encoders the norm is above the layers, in others below."""
+        is_large = getattr(self.model.config, "do_stable_layer_norm", False)
+        above = [self.model.encoder.layer_norm] if is_large else []
+        adapter = getattr(self.model, "adapter", None)
+        return above if adapter is None else [*above, adapter]
 
     def without_weights(self) -> dict[str, dict]:
         """Describe the encoder so that it can be rebuilt without its weights.

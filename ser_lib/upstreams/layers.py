@@ -1,6 +1,7 @@
-"""One sequence of frames from the hidden states of an encoder: last, sum or all."""
+"""One sequence of frames from the hidden states: the last, one, their sum or all."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import nn
@@ -46,19 +47,45 @@ class LayerConcatenation(nn.Module):
         return layers.movedim(0, -2).flatten(-2)
 
 
-def check_layer(layer: str) -> None:
-    """Raise ValueError if a choice of hidden states is none of ``LAYERS``."""
-    if layer not in LAYERS:
-        raise ValueError(f"layer is {layer!r}; expected {' or '.join(LAYERS)}.")
+class ChosenLayer(nn.Module):
+    """One hidden state of an encoder; 0 is the input of its first layer.
+
+    Example
+    -------
+    >>> ChosenLayer(1)(torch.arange(3.0).reshape(3, 1, 1, 1)).item()
+    1.0
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+    def forward(self, layers: torch.Tensor) -> torch.Tensor:
+        """Choose from ``(layers, batch, time, dim)``, the lowest first."""
+        return layers[self.number]
 
 
-def layer_mix(layer: str, dims: Sequence[int]) -> nn.Module | None:
+Layer = Literal["last", "sum", "all"] | int
+
+
+def check_layer(layer: Layer) -> None:
+    """Raise ValueError unless ``layer`` is in ``LAYERS`` or may be a number."""
+    is_number = isinstance(layer, int) and not isinstance(layer, bool) and layer >= 0
+    if layer not in LAYERS and not is_number:
+        raise ValueError(
+            f"layer is {layer!r}; expected {', '.join(LAYERS)} or the number of a "
+            f"hidden state, counted from 0."
+        )
+
+
+def layer_mix(layer: Layer, dims: Sequence[int]) -> nn.Module | None:
     """Return the module that makes one sequence of frames of all hidden states.
 
     Arguments
     ---------
-    layer : str
-        ``"last"``, ``"sum"`` for a learnable sum, or ``"all"``, concatenated.
+    layer : str | int
+        ``"last"``, ``"sum"`` for a learnable sum, ``"all"``, concatenated, or the
+        number of a hidden state.
     dims : Sequence[int]
         Size of each hidden state.
 
@@ -70,14 +97,22 @@ def layer_mix(layer: str, dims: Sequence[int]) -> nn.Module | None:
     Raises
     ------
     ValueError
-        If ``layer`` is something else, or the states differ in size.
+        If ``layer`` is something else, there is no such state, or the states differ in
+        size.
     """
     check_layer(layer)
     if layer == "last":
         return None
+    if isinstance(layer, int) and layer >= len(dims):
+        raise ValueError(
+            f"layer is {layer}, but this encoder has {len(dims)} hidden states. "
+            f"Expected a number from 0 to {len(dims) - 1}."
+        )
     if len(set(dims)) > 1:
         raise ValueError(
             f"The hidden states of this encoder differ in size ({list(dims)}), so "
             f"layer {layer!r} cannot combine them. Use layer: last."
         )
+    if isinstance(layer, int):
+        return ChosenLayer(layer)
     return LayerSum(len(dims)) if layer == "sum" else LayerConcatenation()

@@ -95,6 +95,11 @@ class Mockingjay(nn.Module):
         n_pieces = [len(utterance) for utterance in utterances]
         return [_join(state, lengths, n_pieces) for state in states]
 
+    @property
+    def layer_stack(self) -> nn.ModuleList:
+        """The transformer layers, the lowest first."""
+        return self.encoder.layer
+
     def _n_pieces(self, n_frames: int) -> int:
         if self.sequence_length <= 0:
             return 1

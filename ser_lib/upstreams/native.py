@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -12,7 +11,7 @@ from torch import nn
 
 from ser_lib.upstreams.checkpoints import load_legacy, local_checkpoint
 from ser_lib.upstreams.encoder import SpeechEncoder
-from ser_lib.upstreams.layers import check_layer, layer_mix
+from ser_lib.upstreams.layers import Layer, check_layer, layer_mix
 from ser_lib.upstreams.weights import load_strictly
 
 
@@ -23,8 +22,8 @@ class NativeUpstream(SpeechEncoder):
     checkpoints in ``_contents``. The network is called as ``network(wavs, n_samples)``,
     with (batch, samples) waveforms at 16 kHz and the (batch,) numbers of samples. It
     returns all hidden states, each (batch, time, dim), and the (batch,) frame counts.
-    Its attributes are ``dims`` (size of each state), ``hop_samples`` and
-    ``min_samples``.
+    Its attributes are ``dims`` (size of each state), ``hop_samples``, ``min_samples``
+    and ``layer_stack`` (its layers; see ``layer_stack.py``).
 
     Arguments
     ---------
@@ -35,9 +34,9 @@ class NativeUpstream(SpeechEncoder):
     freeze : bool
         Train nothing of the network, which then always stays in eval mode. The weights
         of the layer sum are still trained.
-    layer : str
-        ``"last"``, ``"sum"`` for the learnable sum of all hidden states, or ``"all"``
-        for all of them, concatenated.
+    layer : str | int
+        ``"last"``, ``"sum"`` for the learnable sum of all hidden states, ``"all"`` for
+        all of them, concatenated, or the number of one, counted from 0.
 
     Raises
     ------
@@ -54,7 +53,7 @@ class NativeUpstream(SpeechEncoder):
         self,
         source: str | Mapping,
         freeze: bool = False,
-        layer: Literal["last", "sum", "all"] = "last",
+        layer: Layer = "last",
     ) -> None:
         check_layer(layer)
         super().__init__()
@@ -71,6 +70,11 @@ class NativeUpstream(SpeechEncoder):
         self.hop_samples = network.hop_samples
         self.min_samples = network.min_samples
         self.train()
+
+    @property
+    def layer_stack(self) -> Sequence[nn.Module]:
+        """The layers of the network, the lowest first."""
+        return self.network.layer_stack
 
     def _states(
         self, wavs: torch.Tensor, n_samples: torch.Tensor, all_states: bool

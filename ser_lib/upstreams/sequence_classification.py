@@ -84,6 +84,11 @@ class SequenceClassificationUpstream(HuggingFaceUpstream):
         self._classifier = whole.classifier.requires_grad_(False).state_dict()
         self._is_loaded = is_loaded
 
+    @property
+    def above_stack(self) -> list[nn.Module]:
+        """The projector, in addition to what is above the layers of the encoder."""
+        return [*super().above_stack, self.projector]
+
     def forward(self, wavs: torch.Tensor, wav_lens: torch.Tensor) -> Frames:
         """Encode and project a padded batch to (batch, time, dim) frames."""
         values, counts = super().forward(wavs, wav_lens)

@@ -4,9 +4,11 @@ import os
 
 import torch
 from speechbrain.integrations.huggingface.textencoder import TextEncoder
+from torch import nn
 
 from ser_lib.upstreams.frames import Frames
 from ser_lib.upstreams.huggingface import local_encoder
+from ser_lib.upstreams.layer_stack import LayerStack
 from ser_lib.upstreams.pretrained import load_pretrained, named_settings
 
 # Weights of other tasks, which a checkpoint may hold in addition to the encoder.
@@ -25,7 +27,7 @@ POOLER = "pooler."  # not used here; checkpoints of masked language models lack 
 NEEDED_TEXT_FILES = ("config.json", "tokenizer_config.json")
 
 
-class TextUpstream(TextEncoder):
+class TextUpstream(LayerStack, TextEncoder):
     """A Hugging Face text encoder as an upstream (Morais et al., row 10).
 
     Devlin et al., 2019, BERT, https://arxiv.org/abs/1810.04805. Loading and tokenising
@@ -76,6 +78,11 @@ class TextUpstream(TextEncoder):
         self.model = load_pretrained(
             self.auto_class, source, self.config, HEADS, [POOLER]
         )
+
+    @property
+    def layer_stack(self) -> nn.ModuleList:
+        """The transformer layers, the lowest first."""
+        return self.model.encoder.layer
 
     def train(self, mode: bool = True) -> "TextUpstream":
         """Set the mode; a frozen encoder always stays in eval mode."""

@@ -138,6 +138,11 @@ class Wav2Vec(nn.Module):
             states.append(self._aggregate(i, states[-1], inside))
         return [state.transpose(1, 2) for state in states], counts
 
+    @property
+    def layer_stack(self) -> nn.ModuleList:
+        """The layers of the aggregator, the lowest first."""
+        return self.feature_aggregator["conv_layers"]
+
     def _aggregate(self, i: int, x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
         """Run an aggregator layer, repeating its first step to the left."""
         block = self.feature_aggregator["conv_layers"][i]

@@ -9,7 +9,6 @@ utterances. The decoder is never loaded.
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +20,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from ser_lib.upstreams.frames import time_mask
 from ser_lib.upstreams.huggingface import local_encoder
+from ser_lib.upstreams.layers import Layer
 from ser_lib.upstreams.native import NativeUpstream
 from ser_lib.upstreams.pretrained import read_weights
 from ser_lib.upstreams.weights import load_strictly
@@ -104,6 +104,11 @@ class WhisperNetwork(nn.Module):
         if len(mels) > len(rows):
             return _joined(states, counts, [len(row) for row in pieces])
         return states, counts
+
+    @property
+    def layer_stack(self) -> nn.ModuleList:
+        """The transformer layers, the lowest first."""
+        return self.encoder.layers
 
     def encode(
         self, mels: torch.Tensor, n_mels: torch.Tensor | None
@@ -210,9 +215,9 @@ class WhisperUpstream(NativeUpstream):
         or the result of :meth:`without_weights`.
     freeze : bool
         Train nothing of the encoder. The weights of the layer sum are still trained.
-    layer : str
-        ``"last"``, ``"sum"`` for the learnable sum of all hidden states, or ``"all"``
-        for all of them, concatenated.
+    layer : str | int
+        ``"last"``, ``"sum"`` for the learnable sum of all hidden states, ``"all"`` for
+        all of them, concatenated, or the number of one, counted from 0.
 
     Raises
     ------
@@ -228,11 +233,16 @@ class WhisperUpstream(NativeUpstream):
         self,
         source: str | Mapping,
         freeze: bool = False,
-        layer: Literal["last", "sum", "all"] = "last",
+        layer: Layer = "last",
     ) -> None:
         super().__init__(source, freeze, layer)
         # Sinusoids, which Whisper's own training left as they are.
         self.network.encoder.embed_positions.requires_grad_(False)
+
+    @property
+    def above_stack(self) -> list[nn.Module]:
+        """The norm after the last layer."""
+        return [self.network.encoder.layer_norm]
 
     @staticmethod
     def _find(source: str) -> Path:
