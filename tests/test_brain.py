@@ -44,12 +44,14 @@ def test_upstream_and_downstream_have_rates_of_their_own_and_are_clipped_apart(
     tmp_path,
 ):
     # SpeechBrain clips the first parameter group of each optimiser only.
-    modules = {"upstreams": nn.Linear(4, 4), "downstream": nn.Linear(4, 2)}
+    upstreams = nn.ModuleDict({"any": nn.Linear(4, 4)})
+    modules = {"upstreams": upstreams, "downstream": nn.Linear(4, 2)}
     brain = EmotionBrain(
         modules,
         hparams={
             "lr_upstream": 0.001,
             "lr_downstream": 0.1,
+            "lr_layer_decay": 1.0,
             "optimizer": torch.optim.SGD,
         },
         run_opts={"device": "cpu", "max_grad_norm": 1.0},
@@ -76,7 +78,12 @@ def test_upstream_and_downstream_have_rates_of_their_own_and_are_clipped_apart(
 )
 def test_arguments_that_the_optimizer_does_not_take_are_told(argument, message):
     optimizer = partial(torch.optim.AdamW, **argument)
-    hparams = {"lr_upstream": 0.1, "lr_downstream": 0.1, "optimizer": optimizer}
+    hparams = {
+        "lr_upstream": 0.1,
+        "lr_downstream": 0.1,
+        "lr_layer_decay": 1.0,
+        "optimizer": optimizer,
+    }
     brain = EmotionBrain({"downstream": nn.Linear(4, 2)}, hparams=hparams)
     with pytest.raises(ValueError, match=f"optimizer in the settings: .*{message}"):
         brain.init_optimizers()

@@ -51,6 +51,7 @@ def sources(tmp_path_factory) -> dict[str, str]:
         "hubert_source": write_tiny_speech_encoder(folder / "hubert", "hubert"),
         "w2v2_source": write_tiny_speech_encoder(folder / "w2v2", "wav2vec2"),
         "whisper_source": write_tiny_whisper(folder / "whisper"),
+        "whisper_base_source": write_tiny_whisper(folder / "whisper_base"),
         "bert_source": write_tiny_bert(folder / "bert", TEXTS),
         "classifier": write_tiny_classifier(folder / "classifier", names),
     }
@@ -77,7 +78,7 @@ def settings_of(path: Path, data: Path, sources: dict[str, str]) -> Settings:
     given |= {key: value for key, value in sources.items() if key in known}
     if "classifier_from" in known.text:
         given["hubert_source"] = sources["classifier"]
-    if "family" in known:
+    if "family" in known and known["family"] == "hubert":
         given["upstream_source"] = sources["hubert_source"]
     given |= {"csv": str(data / "my.csv")} if "csv" in known else {}
     return Settings.from_file(path, {**given, "data_folder": str(data)})
@@ -98,7 +99,7 @@ def is_trained(name: str, settings: Settings) -> bool:
     experiment = settings["experiment"]
     if not experiment.endswith("finetune") and "superb_er" not in experiment:
         return False
-    if "masked_spec_embed" in name:
+    if "masked_spec_embed" in name or "embed_positions" in name:
         return False
     if ".feature_extractor." in name and "freeze_feature_extractor" in settings:
         return not settings["freeze_feature_extractor"]

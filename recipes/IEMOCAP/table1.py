@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Train the missing experiments of Table 1 of Morais et al. (2022) and print the table.
+"""Train the missing experiments of a table and print it next to the paper's scores.
 
-python table1.py --data_folder /path/to/IEMOCAP_full_release
+python table1.py --data_folder /path/to/the/corpus
 
-Options: --only hubert_ecapa,fbank_ecapa (these experiments), --changes FILE (settings
-of each experiment) and --plan_only True (train nothing), see table1.yaml. Any setting
-can be given and applies to every experiment that has it; SpeechBrain's run options can
-be given too. An interrupted run resumes with the same command. The steps are in
-ser_lib/paper_table/run.py.
+The rows are in table1.yaml, after Table 1 of Morais et al. (2022). Options: --only
+hubert_ecapa,fbank_ecapa (these experiments), --changes FILE (settings of each
+experiment) and --plan_only True (train nothing). Any setting can be given and applies
+to every experiment that has it; SpeechBrain's run options can be given too. An
+interrupted run resumes with the same command. This file is the same in every corpus
+folder that has it: the steps are in ser_lib/paper_table/run.py.
 """
 
 from collections.abc import Sequence

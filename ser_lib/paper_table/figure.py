@@ -44,7 +44,7 @@ def table_figure(scores: pd.DataFrame, title: str, note: str = "") -> Figure:
     axes.tick_params(axis="x", labelsize=8)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    _add_legend(figure)
+    _add_legend(figure, scores["paper_UA"].notna().any())
     heading = [textwrap.fill(title, 80), textwrap.fill(note, 100)]
     figure.suptitle("\n".join(filter(None, heading)), fontsize=10)
     return figure
@@ -67,12 +67,13 @@ def _draw_ours(axes: Axes, scores: pd.DataFrame) -> None:
             axes.plot(row["UA"], height, marker="o", ms=5, color=_OURS, ls="")
 
 
-def _add_legend(figure: Figure) -> None:
+def _add_legend(figure: Figure, with_paper: bool) -> None:
     ours = Line2D([], [], color=_OURS, marker="o", ms=5, lw=2)
     paper = Line2D([], [], marker="D", ms=5, ls="", mfc="none", mec=_PAPER, mew=1.5)
+    n = 2 if with_paper else 1
     figure.legend(
-        [ours, paper],
-        ["ours: all folds together, 95 % interval", "paper"],
+        [ours, paper][:n],
+        ["ours: all folds together, 95 % interval", "paper"][:n],
         loc="outside lower center",
         ncols=2,
         fontsize=8,

@@ -117,7 +117,7 @@ def write_table(
     with atomic_path(folder / f"{name}.png") as unfinished:
         table_figure(scores, title, " ".join(notes)).savefig(unfinished)
     text = markdown_text(title, notes, scores, claims)
-    text += f"\n\n![UA of each row, ours and the paper's]({name}.png)\n"
+    text += f"\n\n![UA of each row with its interval]({name}.png)\n"
     with atomic_path(folder / f"{name}.md") as unfinished:
         unfinished.write_text(text, encoding="utf-8")
     text = console_text(title, notes, scores, claims)

@@ -14,8 +14,7 @@ from ser_lib.utils.text_tables import markdown_table, plain_table, with_interval
 METRICS = ("WA", "UA")
 EXPLANATION = (
     "In percent. Mean and sd are over folds. Pooled scores are computed from the "
-    "predictions of all folds together. The difference is our mean minus the paper's "
-    "score."
+    "predictions of all folds together."
 )
 
 
@@ -32,7 +31,7 @@ def console_text(
             title,
             *(f"Note: {note}" for note in notes),
             *(plain_table(table) for table in tables if len(table)),
-            f"{EXPLANATION} {CAVEAT}",
+            f"{_explanation(scores)} {CAVEAT}",
         ]
     )
 
@@ -44,7 +43,7 @@ def markdown_text(
     names = list(scores.columns)
     described_by = names[names.index("experiment") + 1 : names.index("folds")]
     tables = {
-        "## Ours and the paper's": _main_part(scores, described_by),
+        _heading(scores): _main_part(scores, described_by),
         "## Pooled over folds": _pooled_part(scores),
         "## Claims": _claims_part(claims, scores),
     }
@@ -52,7 +51,7 @@ def markdown_text(
     for heading, table in tables.items():
         if len(table):
             parts += [heading, markdown_table(table)]
-    return "\n\n".join([*parts, f"{EXPLANATION} {CAVEAT}"])
+    return "\n\n".join([*parts, f"{_explanation(scores)} {CAVEAT}"])
 
 
 def _main_part(scores: pd.DataFrame, described_by: Sequence[str] = ()) -> pd.DataFrame:
@@ -67,11 +66,28 @@ def _main_part(scores: pd.DataFrame, described_by: Sequence[str] = ()) -> pd.Dat
     for m in METRICS:
         pairs = zip(part[f"{m}_mean"], part[f"{m}_sd"], strict=True)
         shown[f"{m} mean ± sd"] = [_mean_and_sd(mean, sd) for mean, sd in pairs]
+    if not has_paper(scores):
+        return shown
     for m in METRICS:
         shown[f"paper {m}"] = part[f"paper_{m}"]
     for m in METRICS:
         shown[f"{m} difference"] = part[f"difference_{m}"].map(_signed)
     return shown
+
+
+def has_paper(scores: pd.DataFrame) -> bool:
+    """Return whether the paper has a score for some row."""
+    return bool(scores["paper_UA"].notna().any())
+
+
+def _heading(scores: pd.DataFrame) -> str:
+    return "## Ours and the paper's" if has_paper(scores) else "## Scores"
+
+
+def _explanation(scores: pd.DataFrame) -> str:
+    if not has_paper(scores):
+        return EXPLANATION
+    return f"{EXPLANATION} The difference is our mean minus the paper's score."
 
 
 def _mean_and_sd(mean: float, sd: float) -> str:
@@ -96,7 +112,7 @@ def _pooled_part(scores: pd.DataFrame) -> pd.DataFrame:
 
 def _claims_part(claims: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """Return the claims with the numbers of their rows, as text."""
-    rows = scores.set_index("experiment")
+    rows, compared = scores.set_index("experiment"), has_paper(scores)
     shown = []
     for _, claim in claims.iterrows():
         better, worse = rows.loc[claim["better"]], rows.loc[claim["worse"]]
@@ -116,4 +132,7 @@ def _claims_part(claims: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
                 "verdict": claim["verdict"],
             }
         )
-    return pd.DataFrame(shown).set_index("claim") if shown else pd.DataFrame()
+    if not shown:
+        return pd.DataFrame()
+    table = pd.DataFrame(shown).set_index("claim")
+    return table if compared else table.drop(columns="paper")
