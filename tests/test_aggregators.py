@@ -4,7 +4,12 @@ import pytest
 import torch
 from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
 
-from ser_lib.aggregators import EcapaTdnn, MeanPooling, StatisticsPooling
+from ser_lib.aggregators import (
+    AttentivePooling,
+    EcapaTdnn,
+    MeanPooling,
+    StatisticsPooling,
+)
 from ser_lib.upstreams import Frames
 
 SMALL = {"channels": [16] * 4 + [48], "attention_channels": 8}
@@ -105,3 +110,34 @@ def test_statistics_pooling_standardises_over_the_training_part():
     # The same in training mode: one utterance does not move with its batch.
     alone = Frames(batches[0].values[:1], counts[:1])
     torch.testing.assert_close(pooling.train()(alone)[0], found[0])
+
+
+def test_attentive_pooling_with_equal_weights_is_the_mean_and_standard_deviation():
+    pooling = AttentivePooling(3, attention_channels=4).eval()
+    torch.nn.init.zeros_(pooling.asp.conv.conv.weight)
+    torch.nn.init.zeros_(pooling.asp.conv.conv.bias)
+    values, counts = torch.randn(2, 9, 3), torch.tensor([9, 4])
+    found = pooling(Frames(values, counts))
+    for i, n in enumerate(counts):
+        own = values[i, :n]
+        expected = torch.cat([own.mean(0), own.std(0, correction=0)])
+        torch.testing.assert_close(found[i], expected, atol=1e-5, rtol=0)
+
+
+def test_attentive_pooling_follows_the_attention():
+    pooling = AttentivePooling(1, attention_channels=1).eval()
+    pooling.asp.conv.conv.weight.data.fill_(1e4)  # one frame takes all the weight
+    values = torch.tensor([[[1.0], [2.0], [5.0]]])
+    mean, deviation = pooling(Frames(values, torch.tensor([3])))[0].tolist()
+    assert mean in (1.0, 5.0)  # the lowest or the highest score
+    assert deviation == pytest.approx(0.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("n_frames", [1, 6, 79])
+def test_padding_does_not_move_attentive_pooling(n_frames):
+    torch.manual_seed(0)
+    pooling = AttentivePooling(20).eval()
+    batch, counts = torch.randn(2, 80, 20), torch.tensor([80, n_frames])
+    alone = pooling(Frames(batch[1:, :n_frames], counts[1:]))
+    together = pooling(Frames(batch, counts))[1:]
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)

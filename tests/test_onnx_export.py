@@ -51,7 +51,9 @@ def load(folder) -> EmotionRecognizer:
     return EmotionRecognizer.from_hparams(folder, run_opts={"device": "cpu"})
 
 
-@pytest.mark.parametrize("kind", ["fbank", "stem", "hubert", "whisper", "superb"])
+@pytest.mark.parametrize(
+    "kind", ["fbank", "stem", "hubert", "whisper", "superb", "attentive"]
+)
 def test_onnxruntime_gives_the_same_probabilities(tmp_path, kind):
     pytest.importorskip("onnx", reason="onnx is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
@@ -64,6 +66,9 @@ def test_onnxruntime_gives_the_same_probabilities(tmp_path, kind):
         source = encoder.without_weights()
         definition = of_upstream("WhisperUpstream", source=source, layer="all")
         definition["branches"][0]["aggregator"] = {"class": "StatisticsPooling"}
+    if kind == "attentive":
+        definition = deepcopy(FBANK)
+        definition["branches"][0]["aggregator"] = {"class": "AttentivePooling"}
     if kind == "stem":
         definition = deepcopy(FBANK)
         definition["branches"][0]["aggregator"]["stem_channels"] = 2

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ser_lib.aggregators import (
+    AttentivePooling,
     EcapaTdnn,
     MeanPooling,
     ProjectedMean,
@@ -206,6 +207,15 @@ class _UnpaddedStatistics(nn.Module):
         return (pooled - self.center) / self.scale
 
 
+class _UnpaddedAttentive(nn.Module):
+    def __init__(self, aggregator: AttentivePooling) -> None:
+        super().__init__()
+        self.asp = aggregator.asp
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        return _pool(self.asp, frames.transpose(1, 2)).squeeze(-1)
+
+
 class _UnpaddedEcapa(nn.Module):
     """The forward pass of SpeechBrain's ECAPA-TDNN without its masks."""
 
@@ -248,6 +258,7 @@ _FORMS = {
     Wav2VecUpstream: _UnpaddedWav2Vec,
     DeloresUpstream: _UnpaddedDelores,
     WhisperUpstream: _UnpaddedWhisper,
+    AttentivePooling: _UnpaddedAttentive,
     MeanPooling: _UnpaddedMean,
     ProjectedMean: _UnpaddedProjectedMean,
     StatisticsPooling: _UnpaddedStatistics,

@@ -39,7 +39,13 @@ UPSTREAMS = (
     "Wav2VecUpstream",
     "WhisperUpstream",
 )
-AGGREGATORS = ("EcapaTdnn", "MeanPooling", "ProjectedMean", "StatisticsPooling")
+AGGREGATORS = (
+    "AttentivePooling",
+    "EcapaTdnn",
+    "MeanPooling",
+    "ProjectedMean",
+    "StatisticsPooling",
+)
 
 # Arguments that EcapaTdnn passes on to SpeechBrain's class.
 _ECAPA_ARGUMENTS = {

@@ -85,6 +85,7 @@ _COUNTS = Range(1, whole=True, listed=True)
 
 # A colon separates a block from its keys; a star matches any name.
 RANGES = {
+    "attention_channels": _COUNT,
     "averaged_checkpoints": _COUNT,
     "batch_size": _COUNT,
     "crop_s": Range(0, open_low=True, or_null=True, **_FINITE),
