@@ -126,10 +126,11 @@ def test_attentive_pooling_with_equal_weights_is_the_mean_and_standard_deviation
 
 def test_attentive_pooling_follows_the_attention():
     pooling = AttentivePooling(1, attention_channels=1).eval()
-    pooling.asp.conv.conv.weight.data.fill_(1e4)  # one frame takes all the weight
-    values = torch.tensor([[[1.0], [2.0], [5.0]]])
+    pooling.asp.tdnn.conv.conv.weight.data.fill_(0.1)  # scores rise with the frames
+    pooling.asp.conv.conv.weight.data.fill_(1e4)  # and one takes all the weight
+    values = torch.tensor([[[1.0], [5.0], [2.0]]])
     mean, deviation = pooling(Frames(values, torch.tensor([3])))[0].tolist()
-    assert mean in (1.0, 5.0)  # the lowest or the highest score
+    assert mean == pytest.approx(5.0, abs=1e-6)
     assert deviation == pytest.approx(0.0, abs=1e-5)
 
 

@@ -109,6 +109,8 @@ def check_values(settings: Mapping, where: str) -> None:
             expected = "a name as text, without / and \\, since it names a folder"
         elif name == "standardise_by" and value not in (None, "speaker"):
             expected = "speaker or null"
+        elif name == "layer" and not _is_layer(value):
+            expected = "last, sum, all, or the number of a hidden state, from 0"
         elif name in REQUIRED and value is None:
             expected = "a value"
         elif name in PATHS and not _is_path(value):
@@ -120,6 +122,11 @@ def check_values(settings: Mapping, where: str) -> None:
             continue
         found = "null" if value is None else repr(value)
         raise ValueError(f"{name} {where} is {found}; expected {expected}.")
+
+
+def _is_layer(value: Any) -> bool:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return value >= 0 if is_number else value in ("last", "sum", "all")
 
 
 def _is_name(value: Any) -> bool:
