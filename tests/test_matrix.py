@@ -17,6 +17,7 @@ from ser_lib.settings import Settings
 from ser_lib.synthetic.encoders import (
     write_tiny_bert,
     write_tiny_classifier,
+    write_tiny_emotion2vec,
     write_tiny_speech_encoder,
     write_tiny_whisper,
 )
@@ -52,6 +53,7 @@ def sources(tmp_path_factory) -> dict[str, str]:
         "w2v2_source": write_tiny_speech_encoder(folder / "w2v2", "wav2vec2"),
         "whisper_source": write_tiny_whisper(folder / "whisper"),
         "whisper_base_source": write_tiny_whisper(folder / "whisper_base"),
+        "emotion2vec_source": write_tiny_emotion2vec(folder / "emotion2vec"),
         "bert_source": write_tiny_bert(folder / "bert", TEXTS),
         "classifier": write_tiny_classifier(folder / "classifier", names),
     }
@@ -76,7 +78,7 @@ def settings_of(path: Path, data: Path, sources: dict[str, str]) -> Settings:
     known = Settings.from_file(path)
     given = {key: value for key, value in SMALL.items() if key in known}
     given |= {key: value for key, value in sources.items() if key in known}
-    if "classifier_from" in known.text:
+    if "classifier_from" in known.text and "hubert_source" in known:
         given["hubert_source"] = sources["classifier"]
     if "family" in known and known["family"] == "hubert":
         given["upstream_source"] = sources["hubert_source"]
@@ -97,7 +99,8 @@ def is_trained(name: str, settings: Settings) -> bool:
     if not name.startswith("upstreams.") or ".layer_mix." in name:
         return True  # classifier, aggregators, layer sums
     experiment = settings["experiment"]
-    if not experiment.endswith("finetune") and "superb_er" not in experiment:
+    whole = "finetune", "superb_er", "plus_er", "statistics"
+    if not experiment.endswith(whole) and "superb_er" not in experiment:
         return False
     if "masked_spec_embed" in name or "embed_positions" in name:
         return False

@@ -13,10 +13,15 @@ from ser_lib.export import onnx as onnx_export
 from ser_lib.export.onnx import write_onnx
 from ser_lib.export.onnx_modules import UnpaddedRecognizer, unpadded
 from ser_lib.inference import EmotionRecognizer
-from ser_lib.synthetic.encoders import write_tiny_hubert, write_tiny_whisper
+from ser_lib.synthetic.encoders import (
+    write_tiny_emotion2vec,
+    write_tiny_hubert,
+    write_tiny_whisper,
+)
 from ser_lib.upstreams import (
     ApcUpstream,
     CpcUpstream,
+    Emotion2VecUpstream,
     FbankUpstream,
     Frames,
     HuggingFaceUpstream,
@@ -52,7 +57,7 @@ def load(folder) -> EmotionRecognizer:
 
 
 @pytest.mark.parametrize(
-    "kind", ["fbank", "stem", "hubert", "whisper", "superb", "attentive"]
+    "kind", ["fbank", "stem", "hubert", "whisper", "emotion2vec", "superb", "attentive"]
 )
 def test_onnxruntime_gives_the_same_probabilities(tmp_path, kind):
     pytest.importorskip("onnx", reason="onnx is not installed")
@@ -66,6 +71,10 @@ def test_onnxruntime_gives_the_same_probabilities(tmp_path, kind):
         source = encoder.without_weights()
         definition = of_upstream("WhisperUpstream", source=source, layer="all")
         definition["branches"][0]["aggregator"] = {"class": "StatisticsPooling"}
+    if kind == "emotion2vec":
+        folder = write_tiny_emotion2vec(tmp_path / "encoder")
+        source = Emotion2VecUpstream(str(folder)).without_weights()
+        definition = of_upstream("Emotion2VecUpstream", source=source)
     if kind == "attentive":
         definition = deepcopy(FBANK)
         definition["branches"][0]["aggregator"] = {"class": "AttentivePooling"}

@@ -24,6 +24,7 @@ from ser_lib.upstreams import (
     ApcUpstream,
     CpcUpstream,
     DeloresUpstream,
+    Emotion2VecUpstream,
     FbankUpstream,
     HuggingFaceUpstream,
     MockingjayUpstream,
@@ -126,10 +127,10 @@ class _UnpaddedEncoder(nn.Module):
         return self.layer_mix(torch.stack(states))
 
 
-class _UnpaddedWav2Vec(nn.Module):
+class _UnpaddedNetwork(nn.Module):
     """The original network: with no padding, its masks are true everywhere."""
 
-    def __init__(self, upstream: Wav2VecUpstream) -> None:
+    def __init__(self, upstream: Wav2VecUpstream | Emotion2VecUpstream) -> None:
         super().__init__()
         self.network, self.layer_mix = upstream.network, upstream.layer_mix
 
@@ -255,7 +256,8 @@ def _pool(asp: AttentiveStatisticsPooling, x: torch.Tensor) -> torch.Tensor:
 _FORMS = {
     FbankUpstream: _UnpaddedFbank,
     HuggingFaceUpstream: _UnpaddedEncoder,
-    Wav2VecUpstream: _UnpaddedWav2Vec,
+    Wav2VecUpstream: _UnpaddedNetwork,
+    Emotion2VecUpstream: _UnpaddedNetwork,
     DeloresUpstream: _UnpaddedDelores,
     WhisperUpstream: _UnpaddedWhisper,
     AttentivePooling: _UnpaddedAttentive,

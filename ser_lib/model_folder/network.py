@@ -32,6 +32,7 @@ UPSTREAMS = (
     "ApcUpstream",
     "CpcUpstream",
     "DeloresUpstream",
+    "Emotion2VecUpstream",
     "FbankUpstream",
     "HuggingFaceUpstream",
     "MockingjayUpstream",

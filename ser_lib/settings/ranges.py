@@ -102,7 +102,7 @@ RANGES = {
     "kept_checkpoints": _COUNT,
     "label_smoothing": _SHARE_BELOW_1,
     "lr": _LENGTH,
-    "lr_downstream": _LENGTH,
+    "lr_downstream": _NOT_NEGATIVE,
     "lr_layer_decay": Range(0, 1, open_low=True),
     "lr_upstream": _NOT_NEGATIVE,
     "max_batch_s": Range(0, open_low=True),

@@ -31,6 +31,7 @@ from transformers import (
 )
 
 from ser_lib.corpora import read_manifest
+from ser_lib.upstreams import Emotion2Vec, save_emotion2vec
 from ser_lib.utils.command import run_command
 from ser_lib.utils.command_line import CommandParser, path_argument
 
@@ -147,6 +148,22 @@ def write_tiny_classifier(
     return _write_speech_model(folder, HubertForSequenceClassification, config, seed)
 
 
+def write_tiny_emotion2vec(
+    folder: str | Path, plus: bool = True, seed: int = 0
+) -> Path:
+    """Write an untrained emotion2vec: ``model.pt``, with a classifier if ``plus``."""
+    sizes = {"dim": 32, "n_heads": 2, "mlp_dim": 32, "prenet_depth": 1, "depth": 1}
+    convolutions = [(16, 10, 5), (16, 8, 8), (16, 8, 8)]
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = Emotion2Vec(**sizes, convolutions=convolutions, position_kernel=5)
+        classifier = torch.nn.Linear(32, 9) if plus else None
+    path = Path(folder) / "model.pt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_emotion2vec(path, network, classifier)
+    return path.parent
+
+
 def _write_speech_model(
     folder: str | Path,
     make_model: type[PreTrainedModel],
@@ -227,9 +244,8 @@ def _write_untrained(
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     parser = CommandParser("ser_lib.synthetic.encoders", __doc__)
-    parser.add_argument(
-        "kind", choices=[*_SPEECH_MODELS, "whisper", "classifier", "bert"]
-    )
+    others = ["whisper", "emotion2vec", "classifier", "bert"]
+    parser.add_argument("kind", choices=[*_SPEECH_MODELS, *others])
     parser.add_argument("folder", type=path_argument)
     parser.add_argument(
         "manifest",
@@ -242,6 +258,8 @@ def main(arguments: Sequence[str]) -> None:
         parser.error(f"{options.folder} is a file; expected a folder to write")
     if options.kind == "classifier":
         write_tiny_classifier(options.folder, ["neu", "hap", "ang", "sad"])
+    elif options.kind == "emotion2vec":
+        write_tiny_emotion2vec(options.folder)
     elif options.kind == "whisper":
         write_tiny_whisper(options.folder)
     elif options.kind != "bert":

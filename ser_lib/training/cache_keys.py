@@ -126,7 +126,10 @@ def encoder_digest(source: str | None) -> str:
         return digest(None)
     if _is_checkpoint(source):
         path = local_checkpoint(source)
-        return digest(_file_digest(path, path.stat().st_mtime_ns))
+        beside = path.with_name("config.yaml")  # emotion2vec reads it
+        files = [path, beside] if beside.is_file() else [path]
+        digests = [_file_digest(p, p.stat().st_mtime_ns) for p in files]
+        return digest(digests if len(files) > 1 else digests[0])
     folder = local_encoder(source, needed=["config.json"])
     names = {*NEEDED_FILES, *TOKENIZER_FILES, *WEIGHT_FILES}
     found = [p for p in folder.iterdir() if p.name in names or p.suffix == ".bin"]

@@ -21,6 +21,7 @@ UPSTREAMS = {
     "ApcUpstream": "apc",
     "CpcUpstream": "cpc",
     "DeloresUpstream": "delores",
+    "Emotion2VecUpstream": "emotion2vec",
     "FbankUpstream": "fbank",
     "HuggingFaceUpstream": "huggingface",
     "MockingjayUpstream": "mockingjay",
@@ -35,6 +36,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         **{module: [name] for name, module in UPSTREAMS.items()},
         "checkpoints": ["SUFFIXES", "local_checkpoint"],
+        "emotion2vec": ["Emotion2VecUpstream", "save_emotion2vec"],
+        "emotion2vec_network": ["Emotion2Vec"],
         "encoder": ["SpeechEncoder"],
         "families": [
             "FAMILIES",

@@ -62,6 +62,9 @@ FAMILIES = {
     "hubert": Family("HuggingFaceUpstream", "facebook/hubert-base-ls960"),
     "wavlm": Family("HuggingFaceUpstream", "microsoft/wavlm-base"),
     "data2vec": Family("HuggingFaceUpstream", "facebook/data2vec-audio-base"),
+    "emotion2vec": Family(
+        "Emotion2VecUpstream", "emotion2vec/emotion2vec_base/emotion2vec_base.pt"
+    ),
     "whisper": Family("WhisperUpstream", "openai/whisper-tiny.en"),
     "delores": Family(
         "DeloresUpstream",

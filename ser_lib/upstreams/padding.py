@@ -156,8 +156,10 @@ def keep_padding_out(encoder: PreTrainedModel) -> None:
         encoder.encoder.pos_conv_embed = PaddedPositions(positions)
 
 
-def normalise(wavs: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    """Normalise each utterance to zero mean and unit variance, eps as in Hugging Face.
+def normalise(
+    wavs: torch.Tensor, inside: torch.Tensor, eps: float = 1e-7
+) -> torch.Tensor:
+    """Normalise each utterance to zero mean and unit variance.
 
     Arguments
     ---------
@@ -165,6 +167,8 @@ def normalise(wavs: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
         Padded waveforms.
     inside : (batch, samples) torch.BoolTensor
         False in the padding.
+    eps : float
+        Added to the variance; the default is that of Hugging Face.
 
     Returns
     -------
@@ -174,4 +178,4 @@ def normalise(wavs: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
     n = inside.sum(1, keepdim=True)
     mean = (wavs * inside).sum(1, keepdim=True) / n
     variance = ((wavs - mean) * inside).square().sum(1, keepdim=True) / n
-    return (wavs - mean) / torch.sqrt(variance + 1e-7)
+    return (wavs - mean) / torch.sqrt(variance + eps)

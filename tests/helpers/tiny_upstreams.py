@@ -1,4 +1,4 @@
-"""The fifteen upstreams of the SUPERB experiment, tiny and with random weights."""
+"""The sixteen upstreams of the SUPERB experiment, tiny and with random weights."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +14,7 @@ from transformers import (
 
 from ser_lib.synthetic.encoders import (
     write_tiny_bert,
+    write_tiny_emotion2vec,
     write_tiny_speech_encoder,
     write_tiny_whisper,
 )
@@ -91,6 +92,7 @@ UPSTREAMS: dict[str, tuple[str, Callable[[Path], str | None]]] = {
     "wav2vec2_large": ("wav2vec2", speech("wav2vec2", "layer")),
     "wavlm": ("wavlm", write_wavlm),
     "data2vec": ("data2vec", write_data2vec),
+    "emotion2vec": ("emotion2vec", lambda folder: str(write_tiny_emotion2vec(folder))),
     "whisper": ("whisper", lambda folder: str(write_tiny_whisper(folder))),
     "fbank": ("fbank", lambda folder: None),
     "bert": ("bert", lambda folder: str(write_tiny_bert(folder, TEXTS))),
