@@ -221,6 +221,7 @@ class FoldRun:
                 logger.info("Training fold %d of %s.", self.fold.number, name)
                 loader = self._loader(brain, inputs, self.fold.train)
                 brain.fit_aggregators(loader)
+                brain.weigh_classes([u.label for u in self.fold.train])
                 valid = loaders.get("valid")  # None if the fold has no such part
                 brain.fit(hparams["epoch_counter"], loaders["train"], valid)
                 (self.folder / "finished").touch()

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ser_lib.settings.ranges import range_of
+from ser_lib.settings.ranges import Range, range_of
 from ser_lib.settings.yaml_tree import tag_of
 
 # Each key must be at most its value.
@@ -67,7 +67,7 @@ def values_of(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     >>> list(values_of({"lr": 0.1, "loader": {"sizes": [1, 2]}}))
     [('lr', 0.1), ('loader: sizes', 1), ('loader: sizes', 2)]
     """
-    is_one_value = name in NAMES or name in PATHS or range_of(name) is not None
+    is_one_value = name in (*NAMES, *PATHS, "class_weights") or range_of(name)
     if isinstance(node, Mapping) and not is_one_value:
         block = "" if fnmatchcase(name, "finetuned: *: overrides") else name
         for key, value in node.items():
@@ -102,31 +102,32 @@ def check_values(settings: Mapping, where: str) -> None:
     ValueError: crop_s in mine.yaml is 0; expected a number above 0, or null.
     """
     for name, value in values_of(settings):
-        expected = range_of(name)
-        if expected is not None and value not in expected:
-            pass
-        elif name in NAMES and not _is_name(value):
-            expected = "a name as text, without / and \\, since it names a folder"
-        elif name == "standardise_by" and value not in (None, "speaker"):
-            expected = "speaker or null"
-        elif name == "layer" and not _is_layer(value):
-            expected = "last, sum, all, or the number of a hidden state, from 0"
-        elif name in REQUIRED and value is None:
-            expected = "a value"
-        elif name in PATHS and not _is_path(value):
-            expected = (
-                "a path as text (put a number in quotation marks, and write $HOME "
-                "for your home folder)"
-            )
-        else:
-            continue
-        found = "null" if value is None else repr(value)
-        raise ValueError(f"{name} {where} is {found}; expected {expected}.")
+        expected = _expected_instead(name, value)
+        if expected is not None:
+            found = "null" if value is None else repr(value)
+            raise ValueError(f"{name} {where} is {found}; expected {expected}.")
+
+
+def _expected_instead(name: str, value: Any) -> object | None:
+    """Return what was expected in place of a wrong value; None for a right one."""
+    numbers = range_of(name)
+    if numbers is not None:
+        return None if value in numbers else numbers
+    for names, is_right, expected in _KINDS:
+        if name in names and not is_right(value):
+            return expected
+    return None
 
 
 def _is_layer(value: Any) -> bool:
     is_number = isinstance(value, int) and not isinstance(value, bool)
     return value >= 0 if is_number else value in ("last", "sum", "all")
+
+
+def _are_weights(value: Any) -> bool:
+    each = value if isinstance(value, list) else [value]
+    is_list = bool(each) and all(number in Range(0, open_low=True) for number in each)
+    return value in (None, "balanced") or (isinstance(value, list) and is_list)
 
 
 def _is_name(value: Any) -> bool:
@@ -141,6 +142,25 @@ def _is_name(value: Any) -> bool:
 def _is_path(value: Any) -> bool:
     is_text = isinstance(value, str) and value.strip() != "" and "\0" not in value
     return is_text and not value.startswith("~")  # no shell has expanded it
+
+
+_KINDS = (
+    (NAMES, _is_name, "a name as text, without / and \\, since it names a folder"),
+    (("standardise_by",), lambda v: v in (None, "speaker"), "speaker or null"),
+    (("layer",), _is_layer, "last, sum, all, or the number of a hidden state, from 0"),
+    (
+        ("class_weights",),
+        _are_weights,
+        "balanced, null, or a list of numbers above 0",
+    ),
+    (REQUIRED, lambda v: v is not None, "a value"),
+    (
+        PATHS,
+        _is_path,
+        "a path as text (put a number in quotation marks, and write $HOME for your "
+        "home folder)",
+    ),
+)
 
 
 def check_together(settings: Mapping) -> None:

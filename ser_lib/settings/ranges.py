@@ -96,6 +96,7 @@ RANGES = {
     "fbank_window_ms": _LENGTH,
     "final_lr_fraction": _SHARE,
     "fold": _COUNT_OR_NONE,
+    "focal_gamma": _NOT_NEGATIVE,
     "frozen_cache_gb": _NOT_NEGATIVE,
     "frozen_layers": _COUNT_OR_NONE,
     "grad_accumulation_factor": _COUNT,  # one of SpeechBrain's run options

@@ -1,7 +1,7 @@
 """The Brain: how one fold is trained, validated, averaged and tested."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
 import torch
@@ -20,6 +20,7 @@ from ser_lib.training.checkpoints import (
     load_average,
     saved_modules,
 )
+from ser_lib.training.loss import emotion_loss, weights_of_classes
 from ser_lib.training.partial_finetuning import Group, upstream_groups
 from ser_lib.training.resumable_brain import ResumableBrain
 from ser_lib.training.speaker_statistics import SpeakerStatistics
@@ -39,14 +40,16 @@ class EmotionBrain(ResumableBrain):
     """Trains an ``EmotionModel`` on one fold.
 
     It reads these settings from ``hparams``: labels, seed, fold, sample_rate_hz,
-    crop_s, wav_augment, frame_augment, label_smoothing, optimizer, lr_upstream,
-    lr_downstream, lr_layer_decay, warmup_fraction, final_lr_fraction, number_of_epochs,
-    epoch_counter, average_after, kept_checkpoints and history. Its modules are
-    ``downstream`` and, if frames are computed during training, ``upstreams``.
-    ``speakers`` standardises frames once :meth:`read_speakers` has been called.
+    crop_s, wav_augment, frame_augment, label_smoothing, class_weights, focal_gamma,
+    optimizer, lr_upstream, lr_downstream, lr_layer_decay, warmup_fraction,
+    final_lr_fraction, number_of_epochs, epoch_counter, average_after, kept_checkpoints
+    and history. Its modules are ``downstream`` and, if frames are computed during
+    training, ``upstreams``. ``speakers`` standardises frames once :meth:`read_speakers`
+    has been called.
     """
 
     speakers: SpeakerStatistics | None = None
+    class_weights: torch.Tensor | None = None
 
     @property
     def upstreams(self) -> Mapping[str, torch.nn.Module]:
@@ -123,6 +126,13 @@ class EmotionBrain(ResumableBrain):
         self.speakers = SpeakerStatistics()
         self.speakers.read(self._speakers_and_frames(loaders))
 
+    def weigh_classes(self, trained_on: Sequence[str]) -> None:
+        """Weigh the labels as the settings say, given those of the training part."""
+        weights = weights_of_classes(
+            self.hparams.class_weights, self.hparams.labels, trained_on
+        )
+        self.class_weights = None if weights is None else weights.to(self.device)
+
     @torch.no_grad()
     def fit_aggregators(self, loader: DataLoader) -> None:
         """Let aggregators standardise by the training part, as some do (``fit``)."""
@@ -155,9 +165,10 @@ class EmotionBrain(ResumableBrain):
     def compute_objectives(
         self, predictions: torch.Tensor, batch: PaddedBatch, stage: Stage
     ) -> torch.Tensor:
-        """Compute the mean cross-entropy of a batch, with label smoothing in training.
+        """Compute the mean loss of a batch (``loss.py``).
 
-        In validation and test, probabilities are kept for the end of the stage.
+        In validation and test, it is the plain cross-entropy, and probabilities are
+        kept for the end of the stage.
 
         Raises
         ------
@@ -166,8 +177,13 @@ class EmotionBrain(ResumableBrain):
         """
         logits, targets = predictions.float(), batch.label.to(self.device)
         if stage == Stage.TRAIN:
-            smoothing = self.hparams.label_smoothing
-            return F.cross_entropy(logits, targets, label_smoothing=smoothing)
+            return emotion_loss(
+                logits,
+                targets,
+                self.hparams.label_smoothing,
+                self.class_weights,
+                self.hparams.focal_gamma,
+            )
         check_outputs(logits, batch.id, "logits")
         losses = F.cross_entropy(logits, targets, reduction="none")
         columns = logits.softmax(-1).cpu(), losses.cpu(), targets.cpu()
