@@ -57,8 +57,10 @@ def merge(
     for key, value in layer.items():
         name = f"{where}{key}"
         if key not in base:
-            # An empty mapping, such as ``finetuned: {}``, accepts any key.
-            if source == COMMAND_LINE or (where and base):
+            # An empty mapping, such as ``finetuned: {}``, accepts any key; overrides of
+            # another experiment are checked with its settings.
+            is_open = where.endswith(": overrides: ") or (where and not base)
+            if not is_open and (where or source == COMMAND_LINE):
                 raise unknown_setting(name, key, base, source)
             base[key] = value
         elif _is_plain_map(base[key]) and base[key] and _is_plain_map(value):
