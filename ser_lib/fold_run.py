@@ -213,7 +213,7 @@ class FoldRun:
             inputs = fold_inputs(self.settings, brain.reads, self.fold) | stores
             loaders = make_loaders(hparams, self.fold, inputs)
             brain.train_sampler = loaders["train"].batch_sampler
-            if self.settings["standardise_by"] == "speaker":
+            if self.settings["standardise_by"] is not None:
                 loader = self._loader(brain, inputs, self._utterances)
                 brain.read_speakers([loader])
             if not self.is_trained:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from ser_lib.evaluation import write_report
 from ser_lib.evaluation.results_csv import read_results
 from ser_lib.export import export_run
 from ser_lib.settings import Settings
+from ser_lib.training import EmotionBrain
 from ser_lib.training.speaker_statistics import SpeakerStatistics
 from ser_lib.upstreams import Frames
 
@@ -50,23 +52,24 @@ def test_a_constant_dimension_stays_finite():
 
 
 def test_another_value_than_speaker_or_null_is_refused():
-    with pytest.raises(ValueError, match="standardise_by .*'session'; .*speaker or nu"):
+    with pytest.raises(
+        ValueError, match="standardise_by .*'session'; .*speaker, corpu"
+    ):
         Settings.from_file(BASE, {"standardise_by": "session"})
 
 
 @pytest.mark.slow
-def test_an_adapted_run_is_marked_wherever_its_scores_stand(tmp_path):
+@pytest.mark.parametrize("group", ["speaker", "corpus"])
+def test_an_adapted_run_is_marked_wherever_its_scores_stand(tmp_path, group):
     run = run_experiment(
-        write_corpus(tmp_path), "fbank_ecapa", standardise_by="speaker", **PLAIN
+        write_corpus(tmp_path), "fbank_ecapa", standardise_by=group, **PLAIN
     )
-    assert (
-        json.loads((run / "fold_1" / "fold.json").read_text())["adapted"] == "speaker"
-    )
+    assert json.loads((run / "fold_1" / "fold.json").read_text())["adapted"] == group
     report = write_report(run, ["neu", "hap", "ang", "sad"], "Adapted")
     assert "includes the test speakers" in report.read_text()
     rows = read_results(report.parent / "results.csv")
-    assert rows["adapted"].tolist() == ["speaker", "speaker"]
-    with pytest.raises(ValueError, match="standardise_by: speaker"):
+    assert rows["adapted"].tolist() == [group, group]
+    with pytest.raises(ValueError, match=f"standardise_by: {group}"):
         export_run(run, tmp_path / "model")
 
 
@@ -77,3 +80,13 @@ def test_frames_that_change_in_training_are_refused_with_what_changes_them(tmp_p
         run_experiment(
             folder, "fbank_ecapa", standardise_by="speaker", **PLAIN | {"crop_s": 0.5}
         )
+
+
+def test_a_corpus_is_one_group_whoever_speaks():
+    brain = EmotionBrain(
+        hparams={"standardise_by": "corpus"}, run_opts={"device": "cpu"}
+    )
+    batch = SimpleNamespace(id=["1", "2"], speaker=["A", "B"])
+    assert brain._groups(batch) == ["corpus", "corpus"]
+    brain.hparams.standardise_by = "speaker"
+    assert brain._groups(batch) == ["A", "B"]

@@ -104,9 +104,9 @@ def results_block(results: pd.DataFrame, of_each_fold: bool = True) -> str:
     text = f"{runs}\n\nPercent; sd over folds; 95 % intervals by drawing test speakers."
     if (results["adapted"] != "no").any():
         text += (
-            " Adapted to speaker: frames are standardised by each speaker's own "
-            "recordings, without labels, in test, too; not to be compared with rows "
-            "that are not adapted."
+            " Adapted to speaker (to the corpus): frames are standardised by each "
+            "speaker's own recordings (by all recordings), without labels, in test, "
+            "too; not to be compared with rows that are not adapted."
         )
     if not of_each_fold:
         return text

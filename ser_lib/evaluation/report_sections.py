@@ -12,11 +12,17 @@ from ser_lib.utils.text_tables import (
     with_interval,
 )
 
-ADAPTED = (
-    "> Adapted: the frames of each speaker were standardised by all recordings of that "
-    "speaker in the fold, without labels. This includes the test speakers, so these "
-    "scores must not be compared with those of runs that did not use their recordings."
+_OTHERS = (
+    "This includes the test speakers, so these scores must not be compared with those of "
+    "runs that did not use their recordings."
 )
+# By the setting standardise_by.
+ADAPTED = {
+    "speaker": "> Adapted: the frames of each speaker were standardised by all "
+    f"recordings of that speaker in the fold, without labels. {_OTHERS}",
+    "corpus": "> Adapted: the frames were standardised by all recordings of the corpus, "
+    f"without labels. {_OTHERS}",
+}
 
 
 def fold_table(rows: pd.DataFrame) -> pd.DataFrame:
@@ -59,7 +65,7 @@ def header_sections(
         f"of {pooled['speaker'].nunique()} speakers.",
     ]
     if run.adapted != "no":
-        sections.append(ADAPTED)
+        sections.append(ADAPTED[run.adapted])
     if note:
         sections.append("\n".join(f"> {line}" for line in note.splitlines()))
     if left_out:

@@ -146,7 +146,11 @@ def _is_path(value: Any) -> bool:
 
 _KINDS = (
     (NAMES, _is_name, "a name as text, without / and \\, since it names a folder"),
-    (("standardise_by",), lambda v: v in (None, "speaker"), "speaker or null"),
+    (
+        ("standardise_by",),
+        lambda v: v in (None, "speaker", "corpus"),
+        "speaker, corpus or null",
+    ),
     (("layer",), _is_layer, "last, sum, all, or the number of a hidden state, from 0"),
     (
         ("class_weights",),

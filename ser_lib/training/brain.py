@@ -79,7 +79,7 @@ class EmotionBrain(ResumableBrain):
         """
         frames = self._frames(batch.to(self.device), stage)
         if self.speakers is not None:
-            frames = self.speakers.standardise(batch.speaker, frames)
+            frames = self.speakers.standardise(self._groups(batch), frames)
         return self._module("downstream", stage)(frames)
 
     def _frames(self, batch: PaddedBatch, stage: Stage) -> dict[str, Frames]:
@@ -100,6 +100,8 @@ class EmotionBrain(ResumableBrain):
     def read_speakers(self, loaders: Iterable[DataLoader]) -> None:
         """Compute the statistics of all speakers, see ``speaker_statistics.py``.
 
+        If ``standardise_by`` is ``corpus``, all recordings are one group.
+
         Arguments
         ---------
         loaders : Iterable[DataLoader]
@@ -118,7 +120,8 @@ class EmotionBrain(ResumableBrain):
         augmented = [name for name in _CHANGING if getattr(self.hparams, name)]
         if trained or augmented:
             raise ValueError(
-                f"standardise_by is speaker, but {', '.join(trained + augmented)} "
+                f"standardise_by is {self.hparams.standardise_by}, but "
+                f"{', '.join(trained + augmented)} "
                 f"would change the frames in every step. Freeze the upstream, or "
                 f"fine-tune it in a stage before (as hubert_ecapa does), and set "
                 f"crop_s, wav_augment and frame_augment to null."
@@ -160,7 +163,13 @@ class EmotionBrain(ResumableBrain):
             for batch in loader:
                 raise_if_interrupted()
                 frames = self._frames(batch.to(self.device), Stage.TEST)
-                yield batch.speaker, frames
+                yield self._groups(batch), frames
+
+    def _groups(self, batch: PaddedBatch) -> list[str]:
+        """Return whose statistics standardise each utterance."""
+        if self.hparams.standardise_by == "corpus":
+            return ["corpus"] * len(batch.id)
+        return batch.speaker
 
     def compute_objectives(
         self, predictions: torch.Tensor, batch: PaddedBatch, stage: Stage
