@@ -13,15 +13,15 @@ from ser_lib.utils.text_tables import (
 )
 
 _OTHERS = (
-    "This includes the test speakers, so these scores must not be compared with those of "
-    "runs that did not use their recordings."
+    "This includes the test speakers, so these scores must not be compared with those "
+    "of runs that did not use their recordings."
 )
 # By the setting standardise_by.
 ADAPTED = {
     "speaker": "> Adapted: the frames of each speaker were standardised by all "
     f"recordings of that speaker in the fold, without labels. {_OTHERS}",
-    "corpus": "> Adapted: the frames were standardised by all recordings of the corpus, "
-    f"without labels. {_OTHERS}",
+    "corpus": "> Adapted: the frames were standardised by all recordings of the "
+    f"corpus, without labels. {_OTHERS}",
 }
 
 
