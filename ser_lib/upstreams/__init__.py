@@ -7,7 +7,8 @@ is trained, so its frames can be computed once and stored). An upstream whose ``
 is ``"text"`` is called with a list of transcripts, and its ``hop_samples`` is None. The
 output for an utterance does not depend on the other utterances in the batch.
 
-An upstream whose models can be exported also has ``without_weights()``, which returns
+An upstream whose lower layers can be frozen or trained at lower rates is a
+``LayerStack``. An upstream whose models can be exported also has ``without_weights()``, which returns
 plain values that its class accepts as ``source``.
 
 Classes are imported on first use: some need transformers, which takes longer to import
