@@ -13,6 +13,8 @@ from ser_lib.upstreams import HuggingFaceUpstream
 
 LENGTHS = torch.tensor([8000, 5000, 3000])
 
+WHOLE = {"frozen_layers": 0, "lr_layer_decay": 1.0, "lora": None}
+
 
 @pytest.fixture
 def upstream(tmp_path) -> HuggingFaceUpstream:
@@ -121,6 +123,7 @@ def test_the_setting_holds_for_an_encoder_whose_transformer_is_trained(tmp_path)
     hparams = {
         "model": EmotionModel(["neu", "hap"], {"hubert": upstream}, [branch]),
         "frozen_cache_gb": 1,
+        **WHOLE,
         "crop_s": None,
         "wav_augment": None,
         "epoch_counter": EpochCounter(1),
@@ -142,7 +145,7 @@ def test_audio_that_changes_in_every_epoch_is_refused(changing, tmp_path):
         downstream = torch.nn.Linear(1, 1)
         upstreams = type("", (dict,), {"without": lambda self, names: self})()
 
-    hparams = {"model": Model(), "frozen_cache_gb": 1}
+    hparams = {"model": Model(), "frozen_cache_gb": 1, **WHOLE}
     hparams |= {"crop_s": None, "wav_augment": None, changing: 1.5}
     with pytest.raises(ValueError, match="frozen_cache_gb .* crop_s or wav_augment"):
         make_brain(hparams, {}, {}, tmp_path)

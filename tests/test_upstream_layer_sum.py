@@ -76,7 +76,7 @@ def test_layer_drop_does_not_take_states_out_of_the_sum(tmp_path):
 
 
 def test_an_unknown_choice_of_layers_is_refused():
-    with pytest.raises(ValueError, match="'first'; expected last or sum or all"):
+    with pytest.raises(ValueError, match="'first'; expected last, sum, all or"):
         HuggingFaceUpstream(str(Path("nowhere")), layer="first")
 
 

@@ -8,8 +8,8 @@ is ``"text"`` is called with a list of transcripts, and its ``hop_samples`` is N
 output for an utterance does not depend on the other utterances in the batch.
 
 An upstream whose lower layers can be frozen or trained at lower rates is a
-``LayerStack``. An upstream whose models can be exported also has ``without_weights()``, which returns
-plain values that its class accepts as ``source``.
+``LayerStack``. An upstream whose models can be exported also has
+``without_weights()``, which returns plain values that its class accepts as ``source``.
 
 Classes are imported on first use: some need transformers, which takes longer to import
 than PyTorch.
