@@ -33,5 +33,7 @@ def test_the_command_writes_a_picture(tmp_path):
 
 
 def test_results_without_states_are_refused():
-    with pytest.raises(ValueError, match="ends in _layer_ and a number; they have fro"):
+    with pytest.raises(
+        ValueError, match="ends in _layer_ and a number; they have frozen"
+    ):
         layer_figure(pd.DataFrame(rows("frozen", 75.0)))
