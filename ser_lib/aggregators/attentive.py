@@ -7,6 +7,15 @@ from torch import nn
 from ser_lib.upstreams import Frames
 
 
+def relative_lengths(counts: torch.Tensor, n_steps: int) -> torch.Tensor:
+    """Return the (batch,) lengths that make SpeechBrain's masks exact.
+
+    They are half a frame less, so that rounding never includes a padded frame:
+    SpeechBrain compares t < length * n_steps.
+    """
+    return (counts - 0.5) / n_steps
+
+
 class AttentivePooling(nn.Module):
     """Mean and standard deviation over time, weighted by attention.
 
@@ -37,7 +46,5 @@ class AttentivePooling(nn.Module):
     def forward(self, frames: Frames) -> torch.Tensor:
         """Pool (batch, time, dim) frames to (batch, 2 * dim)."""
         x = frames.values.transpose(1, 2)  # (batch, dim, time)
-        # Half a frame less, so that rounding never includes a padded frame: the
-        # module compares t < length * n_steps.
-        lengths = (frames.counts - 0.5) / x.shape[-1]
+        lengths = relative_lengths(frames.counts, x.shape[-1])
         return self.asp(x, lengths=lengths).squeeze(-1)

@@ -11,6 +11,7 @@ from speechbrain.lobes.models.ECAPA_TDNN import (
 from speechbrain.nnet.CNN import Conv1d
 from torch import nn
 
+from ser_lib.aggregators.attentive import relative_lengths
 from ser_lib.aggregators.conv_stem import ConvStem
 from ser_lib.upstreams import Frames, time_mask
 
@@ -89,9 +90,7 @@ class EcapaTdnn(nn.Module):
         if source is not None:
             # Room for the mirror image of the longest utterance.
             x = F.pad(x, (0, self.min_frames - 1))
-        # Half a frame less, so that rounding never includes a padded frame: the
-        # network compares t < length * n_steps.
-        lengths = (counts - 0.5) / x.shape[-1]
+        lengths = relative_lengths(counts, x.shape[-1])
         first, *others = self.ecapa.blocks
         x, outputs = _tdnn(first, x, source), []
         for block in others:

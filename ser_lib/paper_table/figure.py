@@ -7,6 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ser_lib.paper_table.text import has_paper
+
 _DPI = 150
 _OURS, _PAPER = "tab:blue", "tab:orange"
 
@@ -44,7 +46,7 @@ def table_figure(scores: pd.DataFrame, title: str, note: str = "") -> Figure:
     axes.tick_params(axis="x", labelsize=8)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    _add_legend(figure, scores["paper_UA"].notna().any())
+    _add_legend(figure, has_paper(scores))
     heading = [textwrap.fill(title, 80), textwrap.fill(note, 100)]
     figure.suptitle("\n".join(filter(None, heading)), fontsize=10)
     return figure

@@ -125,9 +125,9 @@ def _is_layer(value: Any) -> bool:
 
 
 def _are_weights(value: Any) -> bool:
-    each = value if isinstance(value, list) else [value]
-    is_list = bool(each) and all(number in Range(0, open_low=True) for number in each)
-    return value in (None, "balanced") or (isinstance(value, list) and is_list)
+    if isinstance(value, list):
+        return bool(value) and value in Range(0, open_low=True, listed=True)
+    return value in (None, "balanced")
 
 
 def _is_name(value: Any) -> bool:

@@ -58,12 +58,12 @@ class ResumableBrain(Brain):
         SpeechBrain clips only the first parameter group of an optimiser, so two groups
         in one optimiser would leave the second unclipped.
         """
-        self.optimizers_dict = {}
-        for name, group in self.groups.items():
+        self.optimizers_dict, groups = {}, self.groups
+        for name, group in groups.items():
             optimizer = self._optimizer(group.weights, group.lr)
             self.optimizers_dict[name] = optimizer
             self.checkpointer.add_recoverable(f"optimizer_{name}", optimizer)
-        self._highest_rates = {name: group.lr for name, group in self.groups.items()}
+        self._highest_rates = {name: group.lr for name, group in groups.items()}
 
     def _optimizer(
         self, parameters: list[torch.nn.Parameter], lr: float

@@ -17,6 +17,7 @@ from torch import nn
 from ser_lib.upstreams.emotion2vec_network import CONVOLUTIONS, Emotion2Vec
 from ser_lib.upstreams.layers import Layer
 from ser_lib.upstreams.native import NativeUpstream, check_options
+from ser_lib.upstreams.published_classifier import copy_rows
 from ser_lib.upstreams.wav2vec import parse_layers
 from ser_lib.upstreams.weights import load_strictly
 from ser_lib.utils.files import atomic_path
@@ -161,18 +162,10 @@ class Emotion2VecUpstream(NativeUpstream):
                 f"{', '.join(missing)}; it has {', '.join(self._labels)}. Set "
                 f"label_names (our label: the name there) for each of {list(labels)}."
             )
-        if classifier.in_features != self.dim:
-            raise ValueError(
-                f"The classifier of the checkpoint takes embeddings of size "
-                f"{self.dim}, that of the model {classifier.in_features}. Use only "
-                f"this upstream, with the mean over time as aggregator."
-            )
         rows = [self._labels.index(name) for name in needed]
-        chosen = nn.Linear(self.dim, len(self._labels))
-        load_strictly(chosen, self._classifier, self._source)
-        classifier.load_state_dict(
-            {key: value[rows] for key, value in chosen.state_dict().items()}
-        )
+        published = nn.Linear(self.dim, len(self._labels))
+        load_strictly(published, self._classifier, self._source)
+        copy_rows(classifier, published.state_dict(), rows)
 
 
 def _weights(checkpoint: Mapping) -> dict[str, torch.Tensor]:

@@ -18,6 +18,7 @@ from ser_lib.upstreams.frames import Frames
 from ser_lib.upstreams.huggingface import HuggingFaceUpstream
 from ser_lib.upstreams.layers import LayerSum
 from ser_lib.upstreams.pretrained import has_weights, load_pretrained
+from ser_lib.upstreams.published_classifier import copy_rows
 
 
 class SequenceClassificationUpstream(HuggingFaceUpstream):
@@ -124,13 +125,5 @@ class SequenceClassificationUpstream(HuggingFaceUpstream):
                 f"{names} (id2label in its config.json), but the model needs {needed}. "
                 f"Set label_names (our label: the name there) for each of {labels}."
             )
-        if classifier.in_features != self.dim:
-            raise ValueError(
-                f"The classifier of the checkpoint takes embeddings of size "
-                f"{self.dim}, that of the model {classifier.in_features}. Use only "
-                f"this upstream, with the mean over time as aggregator."
-            )
         rows = [names.index(name) for name in needed]
-        classifier.load_state_dict(
-            {key: value[rows] for key, value in self._classifier.items()}
-        )
+        copy_rows(classifier, self._classifier, rows)
