@@ -11,7 +11,7 @@ from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_logger
 from speechbrain.utils.run_opts import RunOptions
 
-from ser_lib.corpora import validate, with_audio_hashes
+from ser_lib.corpora import protocol, read_utterances, with_audio_hashes
 from ser_lib.evaluation import (
     format_table,
     list_errors,
@@ -85,7 +85,7 @@ def report(settings: Settings, run_opts: RunOptions) -> None:
     output_folder = Path(settings["output_folder"])
     path = write_report(
         output_folder,
-        settings["corpus"]["labels"],
+        settings["labels"],
         title=f"{settings['experiment']} on {settings['corpus']['name']}",
         note=settings["note"],
         expected=settings["paper"],
@@ -110,12 +110,11 @@ def prepare(settings: Settings) -> list[Fold]:
         If the corpus does not match ``corpus.yaml``, or the parts of a fold share
         something that the protocol forbids.
     """
-    corpus = settings["corpus"]
-    utterances = settings["read_corpus"]()
-    validate(utterances, corpus, settings["data_folder"])
+    utterances = read_utterances(settings)
     hashes = Path(settings["cache_folder"]) / "audio_hashes.csv"
     utterances = with_audio_hashes(utterances, settings["data_folder"], hashes)
     folds = settings["make_folds"](utterances)
+    corpus = protocol(settings)
     if if_main_process():
         print(describe(utterances, folds))
     audit = audit_folds(folds, corpus)

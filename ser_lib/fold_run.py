@@ -285,13 +285,18 @@ class FoldRun:
         speakers = [truth[i].speaker for i in predictions["id"]]
         predictions.insert(1, "speaker", speakers)
         predictions.insert(2, "label", [truth[i].label for i in predictions["id"]])
-        labels = self.settings["corpus"]["labels"]
+        corpora = [truth[i].corpus for i in predictions["id"]]
+        if any(corpora):
+            predictions.insert(1, "corpus", corpora)
+        labels = self.settings["labels"]
+        tested = {u.label for u in self.fold.test}
         by_id = predictions.sort_values("id")
         write_predictions(folder / "predictions.csv", by_id, labels)
         shutil.copyfile(brain.hparams.history.path, folder / "history.csv")
         copy_steps(brain.hparams.save_folder, folder)
         info = self.info | {
             "adapted": self.settings["standardise_by"] or "no",
+            "absent_labels": [k for k in labels if k not in tested],
             "averaged_epochs": [c.meta["epoch"] for c in brain.averaged],
             "valid_accuracy": [c.meta["valid_accuracy"] for c in brain.averaged],
             "trained_in": brain.hparams.save_folder,

@@ -137,7 +137,9 @@ def main(arguments: Sequence[str]) -> None:
         print(f"Fold {fold.number}: C = {cost}, validation accuracy {accuracy:.3f}")
         run = experiment, settings["corpus"]["name"], settings["seed"], fold.number
         found = compute_scores(table, labels)
-        results.append(FoldResult(*run, "", [], [], table, pd.DataFrame(), found))
+        results.append(
+            FoldResult(*run, "", [], [], "no", [], table, pd.DataFrame(), found)
+        )
     rows = result_rows(results)
     merge_results(Path(settings["output_folder"]) / "results.csv", rows)
     if options.results is not None:

@@ -17,6 +17,8 @@ from ser_lib.audio.samples import mono
 _CUT_OFF_DATA = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
 # Programs that write to a pipe do not know the length and write a number like this.
 _LENGTH_UNKNOWN_BYTES = 2**31 - 2**8
+# The start of a file that Git LFS has not downloaded
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def audio_duration_s(path: str | Path, sample_rate_hz: int) -> float:
@@ -226,6 +228,11 @@ def _opened(path: str | Path, descriptor: int) -> soundfile.SoundFile:
     try:
         return soundfile.SoundFile(descriptor, closefd=False)
     except soundfile.LibsndfileError as error:
+        if os.pread(descriptor, len(_LFS_POINTER), 0) == _LFS_POINTER:
+            raise ValueError(
+                f"{path} is a Git LFS pointer, not the audio itself. Install git-lfs, "
+                f"and run 'git lfs pull' in the folder of the repository."
+            ) from error
         raise ValueError(
             f"{path} cannot be read as audio: it is not an audio file, its encoding is "
             f"not supported, or its header is damaged (libsndfile says: "

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ser_lib.audio import audio_duration_s
-from ser_lib.corpora.csv_rows import Row, bad_value, check_unique, read_csv_table
+from ser_lib.corpora.csv_rows import Row, check_unique, read_csv_table
 from ser_lib.corpora.manifest import Utterance
 from ser_lib.utils.listing import first_few
 
@@ -23,8 +23,7 @@ def read_corpus(
     data_folder : str | Path
         Relative paths start in this folder.
     corpus : Mapping
-        The ``corpus`` block of ``recipes/Custom/corpus.yaml``: ``labels`` and
-        ``sample_rate_hz``.
+        The ``corpus`` block of ``recipes/Custom/corpus.yaml``: ``sample_rate_hz``.
     table : str | Path
         The CSV file.
 
@@ -38,12 +37,10 @@ def read_corpus(
     FileNotFoundError
         If the table or an audio file is missing.
     ValueError
-        If the table is invalid (see ``read_csv_table``), a label is not one of
-        ``labels`` or has no row, two rows have the same file, or an audio file cannot
-        be read.
+        If the table is invalid (see ``read_csv_table``), two rows have the same file,
+        or an audio file cannot be read.
     """
     rows = read_csv_table(table)
-    _check_labels(rows, list(corpus["labels"]), table)
     files = {row.line: Path(data_folder, row.path) for row in rows}
     resolved = {line: file.resolve() for line, file in files.items()}
     check_unique(rows, "path", lambda row: resolved[row.line], table)
@@ -66,24 +63,6 @@ def folder_of(table: str | Path) -> str:
     ('recordings', '.')
     """
     return str(Path(table).parent)
-
-
-def _check_labels(rows: Sequence[Row], labels: list, path: str | Path) -> None:
-    if not all(isinstance(label, str) for label in labels):
-        raise ValueError(
-            f"labels: expected text, found {labels}. Put numbers in quotation marks: "
-            f"--labels \"['1', '2']\"."
-        )
-    for row in rows:
-        if row.label not in labels:
-            expected = f"one of the given labels {labels}"
-            raise bad_value(Path(path), row.line, "label", expected, repr(row.label))
-    unused = [label for label in labels if label not in {row.label for row in rows}]
-    if unused or len(labels) != len(set(labels)):
-        raise ValueError(
-            f"labels: expected each label of {path} once, found {labels}; no row has "
-            f"the label {unused}."
-        )
 
 
 def _check_files_exist(

@@ -17,17 +17,12 @@ motion capture markers; the letter before the last number (``F000``) is the spea
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from speechbrain.utils.logger import get_logger
-
 from ser_lib.audio import audio_duration_s
 from ser_lib.corpora.manifest import Utterance
-
-logger = get_logger(__name__)
 
 _TURN = re.compile(
     r"\[[\d.]+ - [\d.]+\]\s+"
@@ -51,9 +46,7 @@ def read_corpus(data_folder: str | Path, corpus: Mapping) -> list[Utterance]:
         The folder that holds ``Session1`` to ``Session5``.
     corpus : Mapping
         The ``corpus`` block of ``recipes/IEMOCAP/corpus.yaml``: ``labels``,
-        ``merged_labels`` (official label to the label used), ``ignored_labels``
-        (left out and counted), ``dialog_order`` (dialogs of each session) and
-        ``sample_rate_hz``.
+        ``dialog_order`` (dialogs of each session) and ``sample_rate_hz``.
 
     Returns
     -------
@@ -71,23 +64,12 @@ def read_corpus(data_folder: str | Path, corpus: Mapping) -> list[Utterance]:
     """
     data_folder = Path(data_folder)
     _check_sessions(data_folder, corpus)
-    ignored = Counter()
     utterances = []
     for session, dialog_order in corpus["dialog_order"].items():
         session_folder = data_folder / f"Session{session}"
         for dialog in _dialogs(session_folder, dialog_order):
             turns = _read_turns(session_folder, dialog, corpus)
-            ignored.update(
-                t.label for t in turns if t.label in corpus["ignored_labels"]
-            )
-            kept = [t for t in turns if t.label not in corpus["ignored_labels"]]
-            utterances += _utterances(session_folder, dialog, kept, corpus)
-    logger.info(
-        "IEMOCAP: %d utterances read; %d with labels outside the protocol left out: %s",
-        len(utterances),
-        ignored.total(),
-        ", ".join(f"{label} {n}" for label, n in sorted(ignored.items())) or "none",
-    )
+            utterances += _utterances(session_folder, dialog, turns, corpus)
     return utterances
 
 
@@ -135,8 +117,7 @@ def _dialogs(session_folder: Path, dialog_order: Sequence[str]) -> list[str]:
 def _read_turns(session_folder: Path, dialog: str, corpus: Mapping) -> list[_Turn]:
     """Return the turns of a dialog with their official labels, sorted by name."""
     path = session_folder / "dialog" / "EmoEvaluation" / f"{dialog}.txt"
-    merged, ignored = corpus["merged_labels"], corpus["ignored_labels"]
-    expected = [*corpus["labels"], *merged, *ignored]
+    expected = list(corpus["labels"])
     turns = []
     for number, line in _numbered_lines(path):
         if not line.startswith("["):
@@ -172,7 +153,7 @@ def _utterances(
         yield Utterance(
             id=turn.id,
             path=wav_path.relative_to(session_folder.parent).as_posix(),
-            label=corpus["merged_labels"].get(turn.label, turn.label),
+            label=turn.label,
             speaker=f"{turn.id[:5]}{turn.gender}",
             duration_s=audio_duration_s(wav_path, corpus["sample_rate_hz"]),
             session=session_folder.name.removeprefix("Session"),

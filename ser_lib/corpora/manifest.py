@@ -34,6 +34,8 @@ class Utterance:
         Recording session, conversation and transcript; empty if the corpus has none.
     audio_hash : str
         Hash of the samples (see ``audio_hashes.py``); empty if it was not computed.
+    corpus : str
+        The corpus, if several are joined; else empty.
 
     Example
     -------
@@ -50,6 +52,7 @@ class Utterance:
     dialog: str = ""
     text: str = ""
     audio_hash: str = ""
+    corpus: str = ""
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
@@ -60,8 +63,8 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
     >>> path = Path(getfixture("tmp_path")) / "train.csv"
     >>> write_manifest(path, [Utterance("a", "a.wav", "sad", "1", 1.5, text="Hm, $")])
     >>> print(path.read_text().strip())
-    id,path,label,speaker,duration_s,session,dialog,text,audio_hash
-    a,a.wav,sad,1,1.5,,,"Hm, $",
+    id,path,label,speaker,duration_s,session,dialog,text,audio_hash,corpus
+    a,a.wav,sad,1,1.5,,,"Hm, $",,
     >>> read_manifest(path)[0].text
     'Hm, $'
     """
@@ -106,19 +109,18 @@ def validate(
     ---------
     corpus : Mapping
         The ``corpus`` block of ``corpus.yaml``: ``labels``, ``counts`` (expected
-        utterances per label), ``min_duration_s``.
+        utterances per label).
     data_folder : str | Path
         The corpus folder, named in the messages.
 
     Raises
     ------
     ValueError
-        If an id occurs twice, a label is not in the list, an utterance is too short, or
-        a label has another number of utterances than expected.
+        If an id occurs twice, a label is not in the list, or a label has another number
+        of utterances than expected.
     """
     _check_ids(utterances)
     _check_labels(utterances, list(corpus["labels"]))
-    _check_durations(utterances, corpus["min_duration_s"])
     _check_counts(utterances, dict(corpus["counts"]), data_folder)
 
 
@@ -139,7 +141,8 @@ def _check_labels(utterances: Sequence[Utterance], labels: list[str]) -> None:
             )
 
 
-def _check_durations(utterances: Sequence[Utterance], min_duration_s: float) -> None:
+def check_durations(utterances: Sequence[Utterance], min_duration_s: float) -> None:
+    """Raise a ValueError if an utterance is shorter than ``min_duration_s``."""
     short = [u for u in utterances if u.duration_s < min_duration_s]
     if short:
         raise ValueError(

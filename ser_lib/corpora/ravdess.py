@@ -61,14 +61,12 @@ def read_corpus(data_folder: str | Path, corpus: Mapping) -> list[Utterance]:
         after the archive; a folder that holds only this subfolder is accepted too.
     corpus : Mapping
         The ``corpus`` block of ``corpus.yaml``: ``archive`` (``url``, ``size_bytes``,
-        ``md5``), ``sample_rate_hz``, ``merged_labels`` (emotion to the label used) and
-        ``ignored_labels`` (emotions to leave out).
+        ``md5``) and ``sample_rate_hz``.
 
     Returns
     -------
     list[Utterance]
-        Sorted by actor, then by file name; without the ignored emotions, whose files
-        must exist nevertheless.
+        Sorted by actor, then by file name.
 
     Raises
     ------
@@ -90,7 +88,6 @@ def read_corpus(data_folder: str | Path, corpus: Mapping) -> list[Utterance]:
     return [
         _utterance(path, data_folder, corpus)
         for path in sorted(files, key=lambda path: (path.parent.name, path.stem))
-        if _emotion(path) not in corpus["ignored_labels"]
     ]
 
 
@@ -216,17 +213,12 @@ def _check_complete(files: list[Path], actors_folder: Path) -> None:
         )
 
 
-def _emotion(path: Path) -> str:
-    return EMOTIONS[path.stem.split("-")[2]]
-
-
 def _utterance(path: Path, data_folder: str | Path, corpus: Mapping) -> Utterance:
-    *_, statement, _, actor = path.stem.split("-")
-    emotion = _emotion(path)
+    _, _, emotion, _, statement, _, actor = path.stem.split("-")
     return Utterance(
         id=path.stem,
         path=path.relative_to(data_folder).as_posix(),
-        label=corpus["merged_labels"].get(emotion, emotion),
+        label=EMOTIONS[emotion],
         speaker=actor,
         duration_s=audio_duration_s(path, corpus["sample_rate_hz"]),
         text=STATEMENTS[statement],

@@ -4,6 +4,7 @@ Random crops and augmentation happen later, on the batch, so the number of loade
 workers cannot change a result.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -54,6 +55,7 @@ def make_loaders(
             hparams["max_batch_s"],
             seed=epoch_seed(hparams["seed"], fold.number, 0),
             share=(process_rank(), n_processes()),
+            weights=balanced_weights(fold.train, hparams["balance_by"]),
         ),
         "valid": evaluation_sampler(hparams, fold.valid),
         "test": evaluation_sampler(hparams, fold.test),
@@ -69,6 +71,35 @@ def make_loaders(
         for part, sampler in samplers.items()
         if fold.parts[part]
     }
+
+
+def balanced_weights(
+    utterances: Sequence[Utterance], balance_by: Sequence[str]
+) -> list[float] | None:
+    """Return how often to draw each utterance, so that groups are drawn equally often.
+
+    Arguments
+    ---------
+    balance_by : Sequence[str]
+        The fields whose combinations are the groups, such as ``corpus`` and ``label``;
+        without fields, the result is None.
+
+    Returns
+    -------
+    list[float] | None
+        Probabilities; they sum to 1.
+
+    Example
+    -------
+    >>> rows = [Utterance(i, "", label, "A", 1.0) for i, label in enumerate("aab")]
+    >>> balanced_weights(rows, ["label"])
+    [0.25, 0.25, 0.5]
+    """
+    if not balance_by:
+        return None
+    groups = [tuple(getattr(u, field) for field in balance_by) for u in utterances]
+    sizes = Counter(groups)
+    return [1 / (len(sizes) * sizes[group]) for group in groups]
 
 
 def evaluation_sampler(
@@ -98,9 +129,9 @@ def make_loader(
     labels : Sequence[str]
         The classes, in the order of the logits.
     inputs : Mapping[str, AudioReader | FrameStore | None]
-        Contents of a batch besides ``id``, ``speaker`` and ``label``, by name: a reader
-        for ``wav``, a store for the frames of an upstream, or None for the manifest
-        column ``text``.
+        Contents of a batch besides ``id``, ``speaker``, ``corpus`` and ``label``, by
+        name: a reader for ``wav``, a store for the frames of an upstream, or None for
+        the manifest column ``text``.
     num_workers : int
         Processes that read ahead.
     """
@@ -109,6 +140,7 @@ def make_loader(
             "path": u.path,
             "text": u.text,
             "speaker": u.speaker,
+            "corpus": u.corpus,
             "label": labels.index(u.label),
         }
         for u in utterances
@@ -119,7 +151,7 @@ def make_loader(
             continue
         takes = "path" if isinstance(source, AudioReader) else "id"
         dataset.add_dynamic_item(source, takes=takes, provides=name)
-    dataset.set_output_keys(["id", "speaker", "label", *inputs])
+    dataset.set_output_keys(["id", "speaker", "corpus", "label", *inputs])
     return make_dataloader(
         dataset,
         batch_sampler=sampler,

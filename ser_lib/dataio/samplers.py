@@ -6,6 +6,8 @@ from itertools import cycle, islice
 import numpy as np
 from torch.utils.data import Sampler
 
+_JITTER = 0.05  # durations are multiplied by a random factor this close to 1
+
 
 class LengthBucketSampler(Sampler):
     """Batches of utterances of similar length, drawn again in every epoch.
@@ -25,12 +27,13 @@ class LengthBucketSampler(Sampler):
         duration); a single longer utterance gets a batch to itself.
     shuffle : bool
         False gives one fixed order, longest first, for evaluation.
-    jitter : float
-        The random factor lies in [1 - jitter, 1 + jitter].
     share : tuple[int, int]
         Rank of this process and number of processes: each iterates over its share of
         the same batches. With shuffling, some batches are repeated so that all shares
         have the same size; in evaluation, none is.
+    weights : Sequence[float] | None
+        The probability of each utterance: an epoch draws as many as there are, with
+        replacement. None takes each once.
 
     Example
     -------
@@ -46,16 +49,16 @@ class LengthBucketSampler(Sampler):
         max_batch_s: float = float("inf"),
         seed: int = 0,
         shuffle: bool = True,
-        jitter: float = 0.05,
         share: tuple[int, int] = (0, 1),
+        weights: Sequence[float] | None = None,
     ) -> None:
         self.durations_s = np.asarray(durations_s, dtype=float)
         self.batch_size = batch_size
         self.max_batch_s = max_batch_s
         self.seed = seed
         self.shuffle = shuffle
-        self.jitter = jitter
         self.share = share
+        self.weights = weights
         self.epoch = 0
         self._batches = self._cut()
 
@@ -73,10 +76,14 @@ class LengthBucketSampler(Sampler):
     def _cut(self) -> list[list[int]]:
         random = np.random.default_rng([self.seed, self.epoch])
         n = len(self.durations_s)
-        factors = random.uniform(1 - self.jitter, 1 + self.jitter, n)
-        sort_by = self.durations_s * factors if self.shuffle else self.durations_s
+        drawn = np.arange(n)
+        if self.weights is not None:
+            drawn = random.choice(n, size=n, p=self.weights)
+        sort_by = self.durations_s[drawn]
+        if self.shuffle:
+            sort_by = sort_by * random.uniform(1 - _JITTER, 1 + _JITTER, n)
         batches, longest_s = [[]], 0.0
-        for i in np.argsort(-sort_by, kind="stable").tolist():
+        for i in drawn[np.argsort(-sort_by, kind="stable")].tolist():
             longest_s = max(longest_s, self.durations_s[i])
             padded_s = (len(batches[-1]) + 1) * longest_s
             is_full = len(batches[-1]) == self.batch_size

@@ -5,7 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "bootstrap": ["Difference", "paired_difference"],
+        "bootstrap": ["Difference", "bootstrap_interval", "paired_difference"],
         "errors": ["list_errors"],
         "fold_results": ["FoldResult", "collect", "pool"],
         "fold_status": ["finished_folds", "fold_fault", "left_out_folds", "remedy"],

@@ -49,6 +49,8 @@ class FoldResult:
     adapted : str
         ``"speaker"`` if unlabelled recordings of the test speakers were used, else
         ``"no"``.
+    absent_labels : list[str]
+        Classes that the test part lacks, as the protocol allows.
     predictions, history : pd.DataFrame
         Contents of ``predictions.csv`` and ``history.csv``.
     scores : Scores
@@ -63,6 +65,7 @@ class FoldResult:
     averaged_epochs: list[int]
     valid_accuracy: list[float]
     adapted: str
+    absent_labels: list[str]
     predictions: pd.DataFrame
     history: pd.DataFrame
     scores: Scores
@@ -116,12 +119,14 @@ def _read_fold(
         predictions = read_predictions(folder / "predictions.csv", labels)
     except ValueError as error:
         raise ValueError(f"{error} {remedy(folder)}") from error
+    absent = fold_info.get("absent_labels", [])
     return FoldResult(
         **{name: fold_info[name] for name in FOLD_INFO_KEYS},
         adapted=fold_info.get("adapted", "no"),
+        absent_labels=absent,
         predictions=predictions,
         history=history,
-        scores=compute_scores(predictions, labels),
+        scores=compute_scores(predictions, labels, absent),
     )
 
 
@@ -163,6 +168,13 @@ def _check_one_run(results: Sequence[FoldResult]) -> None:
                 f"The folds differ in {name}: {values}. Expected one run: pass the "
                 f"settings_key of the run to report, or remove the other folds."
             )
+
+
+def pooled_scores(results: Sequence[FoldResult]) -> Scores:
+    """Compute the scores of all folds of a run together."""
+    labels = list(results[0].scores.recalls)
+    absent = [k for k in labels if all(k in r.absent_labels for r in results)]
+    return compute_scores(pool(results), labels, absent)
 
 
 def pool(results: Sequence[FoldResult]) -> pd.DataFrame:

@@ -8,7 +8,8 @@ the order of corpus.yaml), and lies between 0 and 1:
 - macro F1: the mean F1 score of the classes.
 
 A class without a true utterance has no recall. In a reported score this is an error,
-because the mean would silently cover fewer classes than the corpus has. In a bootstrap
+because the mean would silently cover fewer classes than the corpus has, unless the
+protocol says that a test part lacks a class. In a bootstrap
 resample (``bootstrap.py``) it can happen by chance; the mean then covers the classes
 that are present.
 """
@@ -45,7 +46,9 @@ class Scores:
     confusion: np.ndarray
 
 
-def compute_scores(predictions: pd.DataFrame, labels: Sequence[str]) -> Scores:
+def compute_scores(
+    predictions: pd.DataFrame, labels: Sequence[str], absent: Sequence[str] = ()
+) -> Scores:
     """Compute all scores of a set of predictions.
 
     Arguments
@@ -54,11 +57,14 @@ def compute_scores(predictions: pd.DataFrame, labels: Sequence[str]) -> Scores:
         One row per utterance, with the columns ``label`` and ``prediction``.
     labels : Sequence[str]
         Classes in the order of corpus.yaml.
+    absent : Sequence[str]
+        Classes that may have no true utterance, as the protocol allows. UA and macro F1
+        are then means over the others, and the recall is NaN.
 
     Raises
     ------
     ValueError
-        If a label or a prediction is not in ``labels``, or a class has no true
+        If a label or a prediction is not in ``labels``, or another class has no true
         utterance.
 
     Example
@@ -70,13 +76,16 @@ def compute_scores(predictions: pd.DataFrame, labels: Sequence[str]) -> Scores:
     (0.75, 0.5, {'sad': 1.0, 'angry': 0.0})
     """
     confusion = confusion_matrix(predictions, labels)
-    absent = [
-        label for label, n in zip(labels, confusion.sum(1), strict=True) if n == 0
+    present = confusion.sum(1) > 0
+    missing = [
+        label
+        for label, is_there in zip(labels, present, strict=True)
+        if not is_there and label not in absent
     ]
-    if absent:
+    if missing:
         raise ValueError(
             f"No utterance of {len(predictions)} has the true label "
-            f"{' or '.join(absent)}: expected all of {list(labels)}. UA and macro F1 "
+            f"{' or '.join(missing)}: expected all of {list(labels)}. UA and macro F1 "
             f"are means over all classes, so each must occur in the test part."
         )
     recalls = _recalls(confusion).tolist()

@@ -16,6 +16,7 @@ from ser_lib.utils.files import atomic_path
 from ser_lib.utils.text_tables import read_csv
 
 _TEXT_COLUMNS = ["id", "speaker", "label", "prediction"]
+_CORPUS = "corpus"  # second column, if several corpora are joined
 # Far above rounding to six decimals, far below the effect of a missing class.
 _SUM_TOLERANCE = 1e-4
 
@@ -32,8 +33,8 @@ def write_predictions(
     path : str | Path
         The file to write; it is replaced only when complete.
     predictions : pd.DataFrame
-        Columns ``id``, ``speaker``, ``label``, ``prediction`` and ``p_<label>`` for
-        each label, in this order.
+        Columns ``id``, ``corpus`` (only if several corpora are joined), ``speaker``,
+        ``label``, ``prediction`` and ``p_<label>`` for each label, in this order.
     labels : Sequence[str]
         Classes in the order of corpus.yaml.
 
@@ -61,7 +62,7 @@ def write_predictions(
         row if is_kept else [repr(float(p)) for p in exact]
         for row, exact, is_kept in zip(rounded, probabilities, kept, strict=True)
     ]
-    table = predictions[_TEXT_COLUMNS].reset_index(drop=True)
+    table = predictions[_text_columns(list(predictions))].reset_index(drop=True)
     table = table.join(pd.DataFrame(texts, columns=columns, dtype=str))
     with atomic_path(path) as unfinished:
         table.to_csv(unfinished, index=False, lineterminator="\n")
@@ -119,10 +120,17 @@ def read_labels(path: str | Path) -> list[str]:
     """
     with open(path, newline="", encoding="utf-8") as f:
         columns = next(csv.reader(f), [])
-    n = len(_TEXT_COLUMNS)
+    n = len(_text_columns(columns))
     labels = [column.removeprefix("p_") for column in columns[n:]]
     _check_columns(pd.DataFrame(columns=columns), labels, str(path))
     return labels
+
+
+def _text_columns(columns: Sequence[str]) -> list[str]:
+    """Return the columns before the probabilities."""
+    first, *others = _TEXT_COLUMNS
+    has_corpus = _CORPUS in columns[1:2]
+    return [first, _CORPUS, *others] if has_corpus else _TEXT_COLUMNS
 
 
 def _probability_columns(labels: Sequence[str]) -> list[str]:
@@ -138,8 +146,8 @@ def _check(predictions: pd.DataFrame, labels: Sequence[str], where: str) -> None
 def _check_columns(
     predictions: pd.DataFrame, labels: Sequence[str], where: str
 ) -> None:
-    expected = [*_TEXT_COLUMNS, *_probability_columns(labels)]
     found = list(predictions.columns)
+    expected = [*_text_columns(found), *_probability_columns(labels)]
     if found != expected:
         raise ValueError(
             f"{where}: expected the columns {expected}, found {found}. The labels of "

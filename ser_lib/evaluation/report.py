@@ -29,6 +29,7 @@ from ser_lib.evaluation.plots import (
     steps_figure,
 )
 from ser_lib.evaluation.report_sections import (
+    corpus_sections,
     fold_sections,
     fold_table,
     header_sections,
@@ -103,6 +104,7 @@ def write_report(
     sections = [
         *header_sections(results, title, note, left_out),
         *score_sections(rows, dict(expected or {})),
+        *corpus_sections(results),
         *fold_sections(results, rows),
         *step_sections(steps),
         *error_sections(errors),

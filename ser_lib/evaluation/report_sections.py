@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from ser_lib.evaluation.bootstrap import bootstrap_interval
 from ser_lib.evaluation.fold_results import FoldResult, pool
+from ser_lib.evaluation.metrics import compute_scores
 from ser_lib.utils.text_tables import (
     markdown_table,
     mean_and_sd,
@@ -20,8 +22,8 @@ _OTHERS = (
 ADAPTED = {
     "speaker": "> Adapted: the frames of each speaker were standardised by all "
     f"recordings of that speaker in the fold, without labels. {_OTHERS}",
-    "corpus": "> Adapted: the frames were standardised by all recordings of the "
-    f"corpus, without labels. {_OTHERS}",
+    "corpus": "> Adapted: the frames of each corpus were standardised by all its "
+    f"recordings, without labels. {_OTHERS}",
 }
 
 
@@ -103,6 +105,42 @@ def score_sections(
         table["mean minus expected"] = means - table["expected"]
         text += f" Expected scores: {expected.get('source', 'source not given')}."
     return ["## Scores", markdown_table(table), text]
+
+
+def corpus_sections(results: Sequence[FoldResult]) -> list[str]:
+    """Return the scores of each corpus, if several are joined; else nothing."""
+    pooled = pool(results)
+    if "corpus" not in pooled:
+        return []
+    table = corpus_table(pooled, list(results[0].scores.recalls))
+    text = (
+        "All folds together. A label that a corpus does not have is not in its UA. "
+        "Intervals are those of the scores above."
+    )
+    return ["## Scores by corpus", markdown_table(table), text]
+
+
+def corpus_table(pooled: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """Build a table with a row for each corpus: n, WA and UA with their intervals.
+
+    Arguments
+    ---------
+    pooled : pd.DataFrame
+        Predictions with a column ``corpus``.
+    labels : Sequence[str]
+        Classes in the order of the predictions.
+    """
+    rows = {}
+    for corpus, own in pooled.groupby("corpus", sort=False):
+        present = [k for k in labels if k in set(own["label"])]
+        scores = compute_scores(own, labels, [k for k in labels if k not in present])
+        rows[corpus] = {"n": scores.n, "labels": len(present)}
+        for metric in ("WA", "UA"):
+            low, high = bootstrap_interval(own, metric, labels)
+            ends = {f"{metric}_low": 100 * low, f"{metric}_high": 100 * high}
+            row = pd.Series({metric: 100 * getattr(scores, metric), **ends})
+            rows[corpus][f"{metric} [95 % interval]"] = with_interval(row, metric)
+    return pd.DataFrame.from_dict(rows, "index").rename_axis("corpus")
 
 
 def fold_sections(results: Sequence[FoldResult], rows: pd.DataFrame) -> list[str]:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from ser_lib.evaluation.bootstrap import bootstrap_interval
-from ser_lib.evaluation.fold_results import FoldResult, pool
-from ser_lib.evaluation.metrics import Scores, compute_scores
+from ser_lib.evaluation.fold_results import FoldResult, pool, pooled_scores
+from ser_lib.evaluation.metrics import Scores
 from ser_lib.utils.files import atomic_path
 from ser_lib.utils.text_tables import read_csv
 
@@ -45,9 +45,7 @@ def result_rows(results: Sequence[FoldResult]) -> pd.DataFrame:
         low, high = bootstrap_interval(pooled, metric, labels)
         intervals[f"{metric}_low"], intervals[f"{metric}_high"] = 100 * low, 100 * high
     rows = [{"fold": str(r.fold), **_percents(r.scores)} for r in results]
-    rows.append(
-        {"fold": "pooled", **_percents(compute_scores(pooled, labels)), **intervals}
-    )
+    rows.append({"fold": "pooled", **_percents(pooled_scores(results)), **intervals})
     run = {name: getattr(results[0], name) for name in _RUN}
     table = pd.DataFrame([{**run, **row} for row in rows])
     return table.round(2)

@@ -5,9 +5,10 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "across_corpora": ["trained_on"],
         "at_random": ["random_split"],
         "audit": ["audit_folds"],
-        "by_speaker": ["leave_one_speaker_out"],
+        "by_speaker": ["every_nth_speaker", "leave_one_speaker_out"],
         "files": ["CORPUS_FILE", "fold_folders", "write_folds", "written_digests"],
         "fold": [
             "Fold",
@@ -16,6 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "speaker_folds",
             "superb_folds",
         ],
+        "official": ["official_split"],
         "summary": ["describe"],
     },
 )

@@ -128,9 +128,9 @@ def audit_folds(folds: Sequence[Fold], corpus: Mapping) -> Audit:
     corpus : Mapping
         The ``corpus`` block of ``corpus.yaml``: ``allowed_overlap``, ``labels``,
         ``counts`` (utterances of each class), ``validation`` (False if there is no
-        validation part). The defaults are the strictest: nothing may be shared and
-        every part needs every class in the folds; without ``counts``, they are not
-        compared.
+        validation part), ``incomplete_parts`` (that may lack a class). The defaults are
+        the strictest: nothing may be shared and every part needs every class in the
+        folds; without ``counts``, they are not compared.
 
     Returns
     -------
@@ -157,6 +157,7 @@ def audit_folds(folds: Sequence[Fold], corpus: Mapping) -> Audit:
     rows = [u for fold in folds for part in fold.parts.values() for u in part]
     labels = list(corpus.get("labels") or sorted({u.label for u in rows}))
     counts = corpus.get("counts")
-    protocol = (allowed, labels, counts, corpus.get("validation", True))
+    incomplete = corpus.get("incomplete_parts") or []
+    protocol = (allowed, labels, counts, corpus.get("validation", True), incomplete)
     findings = [f for fold in folds for f in audit_fold(fold, *protocol)]
     return Audit(list(folds), labels, findings)

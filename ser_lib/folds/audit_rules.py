@@ -97,6 +97,7 @@ def audit_fold(
     labels: Sequence[str],
     counts: Mapping[str, int] | None,
     validation: bool = True,
+    incomplete: Sequence[str] = (),
 ) -> list[Finding]:
     """Apply every rule to one fold.
 
@@ -110,6 +111,8 @@ def audit_fold(
         Utterances of each class in the whole fold; not compared if None or empty.
     validation : bool
         Whether the protocol has a validation part.
+    incomplete : Sequence[str]
+        Parts that may lack a class.
 
     Returns
     -------
@@ -127,7 +130,7 @@ def audit_fold(
         *_overlaps(fold, allowed),
         *_copies(fold),
         *_repeats(fold),
-        *_missing_classes(fold, labels, validation),
+        *_missing_classes(fold, labels, validation, incomplete),
         *(_wrong_counts(fold, counts) if counts else ()),
     ]
 
@@ -203,7 +206,7 @@ def _repeats(fold: Fold) -> Iterator[Finding]:
 
 
 def _missing_classes(
-    fold: Fold, labels: Sequence[str], validation: bool
+    fold: Fold, labels: Sequence[str], validation: bool, incomplete: Sequence[str]
 ) -> Iterator[Finding]:
     for name, part in fold.parts.items():
         if name == "valid" and not part and not validation:
@@ -213,10 +216,12 @@ def _missing_classes(
         found = {u.label for u in part}
         if missing := [label for label in labels if label not in found]:
             n = len(missing)
-            message = (
-                f"the {name} part has no utterance labelled {', '.join(missing)}; "
-                f"expected all of {', '.join(labels)} in every part"
-            )
+            lacks = f"the {name} part has no utterance labelled {', '.join(missing)}"
+            if name in incomplete:
+                message = f"{lacks}, as the protocol allows"
+                yield Finding(fold.number, "classes", name, n, "noted", message)
+                continue
+            message = f"{lacks}; expected all of {', '.join(labels)} in every part"
             yield Finding(fold.number, "classes", name, n, "forbidden", message)
 
 

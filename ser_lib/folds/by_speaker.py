@@ -55,6 +55,39 @@ def leave_one_speaker_out(
     return folds
 
 
+def every_nth_speaker(utterances: Sequence[Utterance], n_folds: int) -> list[Fold]:
+    """Test every n-th speaker in turn; validate on half of those tested next.
+
+    Fold k of n tests the speakers k, k + n, k + 2n ... in the order of their names. Its
+    validation speakers are the first, the third, the fifth ... of the speakers that the
+    next fold tests (after the last fold comes the first).
+
+    Arguments
+    ---------
+    n_folds : int
+        Number of folds, numbered from 1.
+
+    Example
+    -------
+    >>> corpus = [Utterance(s, "", "sad", s, 1.0) for s in "ABCDEF"]
+    >>> parts = every_nth_speaker(corpus, 3)[0].parts
+    >>> {name: [u.id for u in part] for name, part in parts.items()}
+    {'train': ['C', 'E', 'F'], 'valid': ['B'], 'test': ['A', 'D']}
+    """
+    speakers = sorted({u.speaker for u in utterances})
+    tested = [speakers[k::n_folds] for k in range(n_folds)]
+    folds = []
+    for k, test in enumerate(tested):
+        valid = tested[(k + 1) % n_folds][::2]
+        part_of = dict.fromkeys(test, "test") | dict.fromkeys(valid, "valid")
+        parts = {
+            part: [u for u in utterances if part_of.get(u.speaker, "train") == part]
+            for part in ("train", "valid", "test")
+        }
+        folds.append(Fold(k + 1, **parts))
+    return folds
+
+
 def draw_validation(
     utterances: Sequence[Utterance], share: float = 0.2, seed: int = 0
 ) -> tuple[list[Utterance], list[Utterance]]:
@@ -174,7 +207,7 @@ def group_folds(
         if shared:
             train, valid = draw_validation(rest, 1 / _VALID_ONE_IN)
         else:
-            valid_speakers = _validation_speakers(rest)
+            valid_speakers = validation_speakers(rest)
             train = [u for u in rest if u.speaker not in valid_speakers]
             valid = [u for u in rest if u.speaker in valid_speakers]
         folds.append(Fold(number, train, valid, test))
@@ -197,7 +230,7 @@ def too_few_speakers(
     return any(len(speakers - set(group)) < 2 for group in groups.values())
 
 
-def _validation_speakers(utterances: Sequence[Utterance]) -> list[str]:
+def validation_speakers(utterances: Sequence[Utterance]) -> list[str]:
     """Return the balanced group of speakers whose shares of the labels are most even.
 
     A group is worse if it, or the rest, has no utterance of a label.

@@ -1,12 +1,13 @@
 """Folds of a user's table: from a column, or from its speakers."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from speechbrain.utils.logger import get_logger
 
-from ser_lib.corpora import SPLITS, Row, Utterance, read_csv_table
+from ser_lib.corpora import SPLITS, Row, Utterance, new_labels, read_csv_table
 from ser_lib.folds.by_speaker import balanced_groups, group_folds, too_few_speakers
 from ser_lib.folds.fold import Fold
 from ser_lib.utils.listing import first_few
@@ -29,7 +30,7 @@ def make_folds(
     Arguments
     ---------
     utterances : Sequence[Utterance]
-        As ``csv_table.read_corpus`` returned them.
+        Those of the table, with the labels of the experiment.
     table : str | Path
         The CSV file.
     fold_by : str
@@ -52,7 +53,12 @@ def make_folds(
         If the folds cannot be created, a speaker is in several splits or folds of the
         column, or a part has no utterance of a label.
     """
-    rows = read_csv_table(table)
+    labels = {u.id: u.label for u in utterances}
+    rows = [
+        replace(row, label=labels[row.id])
+        for row in read_csv_table(table)
+        if row.id in labels
+    ]
     if _validates_by_column(rows, fold_by):
         _check_one_each(rows, "split", table)
         split = {row.id: row.split for row in rows}
@@ -72,11 +78,14 @@ def make_folds(
 
 
 def parts_sharing_speakers(
-    table: str | Path, fold_by: str = "auto", n_folds: int = 5
+    table: str | Path,
+    fold_by: str = "auto",
+    n_folds: int = 5,
+    label_map: Mapping | str | None = None,
 ) -> list[str]:
     """Return the pairs of parts that must share speakers in the folds of a table.
 
-    Arguments are those of :func:`make_folds`.
+    Arguments are those of :func:`make_folds`, and the label map of the experiment.
 
     Returns
     -------
@@ -85,6 +94,8 @@ def parts_sharing_speakers(
         ``allowed_overlap`` in ``corpus.yaml``.
     """
     rows = read_csv_table(table)
+    labels = new_labels(sorted({row.label for row in rows}), label_map or {})
+    rows = [row for row in rows if labels[row.label] is not None]
     if _validates_by_column(rows, fold_by):
         return []
     groups = _test_groups(rows, fold_by, n_folds, table)

@@ -12,6 +12,7 @@ import pandas as pd
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.run_opts import RunOptions
 
+from ser_lib.corpora import protocol
 from ser_lib.evaluation import FoldResult, collect, result_rows
 from ser_lib.experiment import report, run_folds
 from ser_lib.fold_run import FoldRun
@@ -65,7 +66,7 @@ def run_missing(plans: Sequence[RowPlan], run_opts: RunOptions) -> None:
     for number, plan in enumerate(plans, start=1):
         settings = plan.row.settings
         if if_main_process():
-            write_folds(plan.folds, settings["corpus"], settings["output_folder"])
+            write_folds(plan.folds, protocol(settings), settings["output_folder"])
         if not plan.to_do:
             continue
         run_folds(settings, plan.folds, run_opts, f"[{number}/{len(plans)}] ")
@@ -78,7 +79,7 @@ def finished_results(plan: RowPlan, run_opts: RunOptions) -> list[FoldResult]:
     settings = plan.row.settings
     if not any(FoldRun(settings, f, run_opts).is_tested for f in plan.folds):
         return []
-    labels, key = settings["corpus"]["labels"], result_key(settings, run_opts)
+    labels, key = settings["labels"], result_key(settings, run_opts)
     digests = {fold.number: fold_digest(fold) for fold in plan.folds}
     return collect(settings["output_folder"], labels, key, digests)
 

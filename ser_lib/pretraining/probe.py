@@ -198,7 +198,7 @@ def probe_row(
         Output folders of the experiment ``before`` and ``after`` it.
     """
     info = json.loads((pretrained / "pretraining.json").read_text(encoding="utf-8"))
-    labels = list(experiment["corpus"]["labels"])
+    labels = list(experiment["labels"])
     row = {"experiment": experiment["experiment"]}
     row |= {"method": info["method"], "seed": info["seed"], "fold": fold}
     row["epochs"] = info["epochs"]

@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "naming_settings",
             "read_settings_text",
         ],
-        "recipe": ["join_processes", "read_command_line", "run_recipe"],
+        "recipe": ["RECIPES", "join_processes", "read_command_line", "run_recipe"],
         "settings": ["Settings"],
     },
 )

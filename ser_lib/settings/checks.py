@@ -42,6 +42,7 @@ REQUIRED = (
     "read_corpus",
     "upstream",
 )
+_LISTS = ("balance_by", "class_weights")
 PATHS = ("csv", "data_folder", "output_folder", "results_folder", "cache_folder")
 
 
@@ -67,7 +68,7 @@ def values_of(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     >>> list(values_of({"lr": 0.1, "loader": {"sizes": [1, 2]}}))
     [('lr', 0.1), ('loader: sizes', 1), ('loader: sizes', 2)]
     """
-    is_one_value = name in (*NAMES, *PATHS, "class_weights") or range_of(name)
+    is_one_value = name in (*NAMES, *PATHS, *_LISTS) or range_of(name)
     if isinstance(node, Mapping) and not is_one_value:
         block = "" if fnmatchcase(name, "finetuned: *: overrides") else name
         for key, value in node.items():
@@ -150,6 +151,11 @@ _KINDS = (
         ("standardise_by",),
         lambda v: v in (None, "speaker", "corpus"),
         "speaker, corpus or null",
+    ),
+    (
+        ("balance_by",),
+        lambda v: v in ([], ["label"], ["corpus"], ["corpus", "label"]),
+        "[], [label], [corpus] or [corpus, label]",
     ),
     (("layer",), _is_layer, "last, sum, all, or the number of a hidden state, from 0"),
     (

@@ -1,6 +1,7 @@
 """The command line of the recipes: a settings file, settings, SpeechBrain's options."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from speechbrain.utils.distributed import ddp_init_group, get_local_rank
@@ -9,6 +10,9 @@ from speechbrain.utils.run_opts import RunOptions
 from ser_lib.settings.arguments import read_arguments
 from ser_lib.settings.settings import Settings
 from ser_lib.utils.devices import check_device
+
+# The folder of the recipes, in a checkout
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
 
 def run_recipe(

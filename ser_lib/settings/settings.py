@@ -7,7 +7,7 @@ joined (``layers.py``) before references are resolved.
 The result is ordinary HyperPyYAML text, which stock ``load_hyperpyyaml`` can read.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
@@ -74,13 +74,31 @@ class Settings:
         ValueError
             If a key is unknown, or a value is of the wrong kind or out of range.
         """
-        tree = join_files(Path(path))
+        return cls.from_files([path], overrides)
+
+    @classmethod
+    def from_files(
+        cls, paths: Sequence[str | Path], overrides: str | Mapping = ""
+    ) -> "Settings":
+        """Join several settings files, as ``extends`` does, and the command line.
+
+        Arguments
+        ---------
+        paths : Sequence[str | Path]
+            Each overrides the ones before it; the last one names the settings.
+        overrides : str | Mapping
+            See :meth:`from_file`.
+        """
+        first, *others = map(Path, paths)
+        tree = join_files(first)
+        for path in others:
+            merge(tree, join_files(path), str(path))
         if isinstance(overrides, Mapping):
             overrides = dump(dict(overrides))
         layer = parse(overrides, COMMAND_LINE)
         merge(tree, layer, COMMAND_LINE)
         check_values(layer, at_source(COMMAND_LINE))
-        return cls(dump(in_order_of_reference(tree)), path)
+        return cls(dump(in_order_of_reference(tree)), paths[-1])
 
     def __contains__(self, key: str) -> bool:
         return key in self._tree

@@ -91,22 +91,29 @@ def write_miniature_iemocap(
 
 
 def miniature_counts(utterances_per_class_and_session: int = 16) -> dict[str, int]:
-    """Return the number of utterances per class, with ``exc`` merged into ``hap``.
+    """Return the number of utterances of each official label.
 
     Example
     -------
-    >>> miniature_counts(16)
-    {'neu': 80, 'hap': 80, 'ang': 80, 'sad': 80}
+    >>> counts = miniature_counts(16)
+    >>> counts["neu"], counts["hap"], counts["exc"], counts["fru"]
+    (80, 40, 40, 10)
     """
-    return dict.fromkeys(_VOICES, len(_SESSIONS) * utterances_per_class_and_session)
+    sizes = _sizes(utterances_per_class_and_session)
+    return {label: len(_SESSIONS) * size for label, size in sizes.items()}
+
+
+def _sizes(n_per_class: int) -> dict[str, int]:
+    """Return the utterances of each official label in a session."""
+    sizes = dict.fromkeys(_SPOKEN_LIKE, _LEFT_OUT_PER_SESSION)
+    sizes |= dict.fromkeys(_VOICES, n_per_class)
+    return sizes | {"hap": n_per_class - n_per_class // 2, "exc": n_per_class // 2}
 
 
 def _turns(session: int, n_per_class: int, seed: int) -> Iterator[_Turn]:
     """Yield the turns of a session, spread evenly over its dialogs and speakers."""
-    sizes = dict.fromkeys(_SPOKEN_LIKE, _LEFT_OUT_PER_SESSION)
-    sizes |= dict.fromkeys(_VOICES, n_per_class)
-    sizes |= {"hap": n_per_class - n_per_class // 2, "exc": n_per_class // 2}
-    labels = [label for label, size in sizes.items() for _ in range(size)]
+    sizes = _sizes(n_per_class).items()
+    labels = [label for label, size in sizes for _ in range(size)]
     speakers = {
         gender: make_speaker(gender, random_numbers(seed, session, f"speaker {gender}"))
         for gender in "FM"

@@ -100,7 +100,7 @@ class EmotionBrain(ResumableBrain):
     def read_speakers(self, loaders: Iterable[DataLoader]) -> None:
         """Compute the statistics of all speakers, see ``speaker_statistics.py``.
 
-        If ``standardise_by`` is ``corpus``, all recordings are one group.
+        If ``standardise_by`` is ``corpus``, all recordings of a corpus are one group.
 
         Arguments
         ---------
@@ -167,9 +167,8 @@ class EmotionBrain(ResumableBrain):
 
     def _groups(self, batch: PaddedBatch) -> list[str]:
         """Return whose statistics standardise each utterance."""
-        if self.hparams.standardise_by == "corpus":
-            return ["corpus"] * len(batch.id)
-        return batch.speaker
+        by_corpus = self.hparams.standardise_by == "corpus"
+        return batch.corpus if by_corpus else batch.speaker
 
     def compute_objectives(
         self, predictions: torch.Tensor, batch: PaddedBatch, stage: Stage

@@ -53,9 +53,12 @@ WITHOUT_EFFECT = {
     "tensorboard",
     "averaged_checkpoints",
     "corpus",
+    "corpora",
+    "label_map",
     "read_corpus",
     "make_folds",
     "csv",
+    "folds_by",
     "fold_by",
     "n_folds",
 }
@@ -87,7 +90,7 @@ def _settings_key(settings: Settings, options: tuple[tuple[str, Any], ...]) -> s
     for key in kept:
         if key.endswith("_source"):
             kept[key] = encoder_digest(settings[key])
-    kept["labels"] = list(settings["corpus"]["labels"])
+    kept["labels"] = list(settings["labels"])
     kept["finetuned"] = {
         name: [
             _settings_key(finetuning_settings(settings, name), options),

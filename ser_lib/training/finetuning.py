@@ -19,7 +19,9 @@ from ser_lib.settings import Settings
 
 PASSED_ON = (
     "corpus",
+    "label_map",
     "labels",
+    "corpora",
     "csv",
     "data_folder",
     "results_folder",

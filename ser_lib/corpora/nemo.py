@@ -1,0 +1,95 @@
+"""nEMO (https://github.com/amu-cai/nEMO): read the release.
+
+``data.tsv`` lists the recordings; a row, with tabs between the columns::
+
+    file_id               emotion    raw_text  normalized_text  speaker_id  gender  age
+    WR0_surprised_64.wav  surprised  Ucho ...  ucho ...         WR0         male    23
+
+The recording is ``samples/WR0_surprised_64`` with any audio ending.
+"""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+from ser_lib.audio import audio_duration_s
+from ser_lib.corpora.manifest import Utterance
+from ser_lib.corpora.release import (
+    audio_by_name,
+    check_names,
+    check_speakers,
+    find_release,
+)
+
+_COLUMNS = ("file_id", "emotion", "raw_text", "speaker_id")
+
+
+def read_corpus(data_folder: str | Path, corpus: Mapping) -> list[Utterance]:
+    """Read the 4,481 recordings of nEMO.
+
+    Arguments
+    ---------
+    data_folder : str | Path
+        The folder that holds ``data.tsv`` and ``samples``.
+    corpus : Mapping
+        The ``corpus`` block of ``recipes/nEMO/corpus.yaml``: ``name``, ``speakers``,
+        ``how_to_get`` and ``sample_rate_hz``.
+
+    Returns
+    -------
+    list[Utterance]
+        Sorted by name, such as ``WR0_surprised_64``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds something else.
+    ValueError
+        If ``data.tsv`` or a recording is damaged, or a recording is missing, occurs
+        twice or is not listed.
+    """
+    folder = find_release(
+        data_folder,
+        corpus,
+        "data.tsv and samples/",
+        lambda path: (path / "data.tsv").is_file() and (path / "samples").is_dir(),
+    )
+    rows = _read_index(folder / "data.tsv")
+    files = audio_by_name(folder / "samples", corpus)
+    check_names(files, rows, folder / "samples", corpus)
+    utterances = [
+        Utterance(
+            id=name,
+            path=files[name].relative_to(folder).as_posix(),
+            label=row["emotion"],
+            speaker=row["speaker_id"],
+            duration_s=audio_duration_s(files[name], corpus["sample_rate_hz"]),
+            text=row["raw_text"],
+        )
+        for name, row in sorted(rows.items())
+    ]
+    check_speakers(utterances, corpus)
+    return utterances
+
+
+def _read_index(path: Path) -> dict[str, dict[str, str]]:
+    """Return the rows of ``data.tsv`` by recording, without spaces around values."""
+    with open(path, newline="", encoding="utf-8") as f:
+        reader = csv.DictReader(f, delimiter="\t", quoting=csv.QUOTE_NONE)
+        missing = [name for name in _COLUMNS if name not in (reader.fieldnames or [])]
+        if missing:
+            raise ValueError(
+                f"{path}, line 1: expected the columns {', '.join(_COLUMNS)} separated "
+                f"by tabs; missing: {', '.join(missing)}. Download it again."
+            )
+        rows = {}
+        for row in reader:
+            values = {name: (row[name] or "").strip() for name in _COLUMNS}
+            name = Path(values["file_id"]).stem
+            if not all(values.values()) or name in rows:
+                raise ValueError(
+                    f"{path}, line {reader.line_num}: expected a new recording with "
+                    f"{', '.join(_COLUMNS)}, found {values}. Download it again."
+                )
+            rows[name] = values
+    return rows

@@ -1,0 +1,93 @@
+"""Folds of several corpora: by speaker within each, or by corpus.
+
+Validation has speakers of its own in every corpus that has enough of them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from ser_lib.corpora import Utterance
+from ser_lib.folds.by_speaker import balanced_groups, validation_speakers
+from ser_lib.folds.fold import Fold
+
+
+def make_folds(
+    utterances: Sequence[Utterance], folds_by: str, n_folds: int
+) -> list[Fold]:
+    """Split several corpora.
+
+    Arguments
+    ---------
+    utterances : Sequence[Utterance]
+        As ``read_corpora`` returns them.
+    folds_by : str
+        ``speaker``: fold k tests the k-th of ``n_folds`` groups of speakers of every
+        corpus (of sessions, if a corpus has them); a corpus with fewer speakers is not
+        tested in the last folds. ``corpus``: fold k tests the k-th corpus, and the
+        others are for training. ``matrix``: fold k trains on the k-th corpus alone, and
+        tests all others; with three corpora or more, the folds of ``corpus`` follow.
+    n_folds : int
+        For ``speaker`` only.
+
+    Returns
+    -------
+    list[Fold]
+        Numbered from 1; corpora are in the order of their utterances.
+    """
+    corpora = list(dict.fromkeys(u.corpus for u in utterances))
+    if folds_by == "speaker":
+        return _by_speaker(utterances, corpora, n_folds)
+    seen_corpora = [{corpus} for corpus in corpora] if folds_by == "matrix" else []
+    if folds_by == "corpus" or len(corpora) > 2:
+        seen_corpora += [{*corpora} - {corpus} for corpus in corpora]
+    folds = []
+    for number, names in enumerate(seen_corpora, start=1):
+        seen = [u for u in utterances if u.corpus in names]
+        test = [u for u in utterances if u.corpus not in names]
+        folds.append(Fold(number, *_train_and_valid(seen), test))
+    return folds
+
+
+def trained_on(fold: Fold) -> str:
+    """Return the corpora that a fold trains on, such as ``RAVDESS + nEMO``."""
+    return " + ".join(dict.fromkeys(u.corpus for u in fold.train))
+
+
+def _by_speaker(
+    utterances: Sequence[Utterance], corpora: Sequence[str], n_folds: int
+) -> list[Fold]:
+    tested: list[set[str]] = [set() for _ in range(n_folds)]
+    for corpus in corpora:
+        own = [u for u in utterances if u.corpus == corpus]
+        n_groups = min(n_folds, len({_unit(u) for u in own}))
+        groups = balanced_groups(_with_units(own), n_groups)
+        for units, group in zip(tested, groups, strict=False):
+            units.update(group)
+    folds = []
+    for number, units in enumerate(tested, start=1):
+        test = [u for u in utterances if _unit(u) in units]
+        rest = [u for u in utterances if _unit(u) not in units]
+        folds.append(Fold(number, *_train_and_valid(rest), test))
+    return folds
+
+
+def _train_and_valid(
+    utterances: Sequence[Utterance],
+) -> tuple[list[Utterance], list[Utterance]]:
+    """Set some speakers of each corpus aside for validation, about one in five."""
+    valid: set[str] = set()
+    for corpus in dict.fromkeys(u.corpus for u in utterances):
+        own = [u for u in utterances if u.corpus == corpus]
+        if len({_unit(u) for u in own}) > 1:
+            valid.update(validation_speakers(_with_units(own)))
+    train = [u for u in utterances if _unit(u) not in valid]
+    return train, [u for u in utterances if _unit(u) in valid]
+
+
+def _unit(utterance: Utterance) -> str:
+    """Return what is in one part only: a session with its speakers, or a speaker."""
+    return utterance.session or utterance.speaker
+
+
+def _with_units(utterances: Iterable[Utterance]) -> list[Utterance]:
+    return [replace(u, speaker=_unit(u)) for u in utterances]
