@@ -55,6 +55,9 @@ def test_an_empty_file_is_named(check, audio_file):
 @pytest.mark.parametrize("check", [audio_duration_s, read_audio])
 def test_a_text_file_is_named(check, audio_file):
     audio_file.write_text("version https://git-lfs.github.com/spec/v1\n" * 9)
+    with pytest.raises(ValueError, match=rf"{audio_file.name} is a Git LFS pointer"):
+        check(audio_file, RATE_HZ)
+    audio_file.write_text("version of a text\n" * 9)
     with pytest.raises(ValueError, match=rf"{audio_file.name} cannot be read as audio"):
         check(audio_file, RATE_HZ)
 

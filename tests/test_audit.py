@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from real_index import superb_release
 
-from ser_lib.corpora import Utterance
+from ser_lib.corpora import Utterance, mapped_corpus
 from ser_lib.folds import Fold, audit_folds, superb_folds
 from ser_lib.settings import Settings
 
@@ -17,7 +17,8 @@ PAIRS = ["train-valid", "train-test", "valid-test"]
 
 def _corpus_of(corpus: str) -> dict:
     text = (RECIPES / corpus / "corpus.yaml").read_text(encoding="utf-8")
-    return Settings(text).unresolved()["corpus"]
+    settings = Settings(text).unresolved()
+    return mapped_corpus(settings["corpus"], settings.get("label_map") or {})
 
 
 def _part(*speakers: str) -> list[Utterance]:

@@ -100,6 +100,8 @@ def _settings(fold: Fold, folder: Path) -> dict:
     counts = dict(Counter(u.label for u in rows))
     return {
         "corpus": {"labels": list(counts), "counts": counts, "min_duration_s": 0},
+        "label_map": {},
+        "labels": list(counts),
         "read_corpus": lambda: rows,
         "make_folds": lambda hashed: [
             Fold(1, hashed[:2], hashed[2 : len(rows) - 2], hashed[-2:])

@@ -445,7 +445,7 @@ MISTAKES = [
     ("evaluation.readme_table", ["nowhere"], "nowhere/README.md: No such file"),
     ("evaluation.readme_table", ["run"], "run/README.md is not text in UTF-8"),
     ("synthetic.corpora", ["savee", "file"], "file/AudioData/DC: Not a directory"),
-    ("synthetic.corpora", ["emodb", "x"], "invalid choice: 'emodb'"),
+    ("synthetic.corpora", ["timit", "x"], "invalid choice: 'timit'"),
     ("synthetic.iemocap", [], "required: folder"),
     ("synthetic.iemocap", [""], "the argument is empty"),
     ("synthetic.encoders", ["hubert", "file"], "file is a file; expected a folder"),

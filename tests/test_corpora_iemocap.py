@@ -2,25 +2,33 @@
 
 import csv
 import json
-import logging
 from pathlib import Path
 
 import pytest
 import soundfile
-from hyperpyyaml import load_hyperpyyaml
 
-from ser_lib.corpora import validate
+from ser_lib.corpora import read_utterances
 from ser_lib.corpora.iemocap import read_corpus
+from ser_lib.corpora.label_map import describe_map, map_labels
 from ser_lib.folds import superb_folds
+from ser_lib.settings import RECIPES, Settings
 
-CORPUS_YAML = Path(__file__).parents[1] / "recipes" / "IEMOCAP" / "corpus.yaml"
 
-
-def _settings(data_folder) -> dict:
-    return load_hyperpyyaml(f"data_folder: {data_folder}\n" + CORPUS_YAML.read_text())
+def _settings(data_folder) -> Settings:
+    files = [RECIPES / "hparams" / "base.yaml", RECIPES / "IEMOCAP" / "corpus.yaml"]
+    return Settings.from_files(files, {"data_folder": str(data_folder)})
 
 
 CORPUS = _settings("unused")["corpus"]
+LABEL_MAP = _settings("unused")["label_map"]
+
+
+def kept(utterances):
+    return map_labels(utterances, CORPUS["labels"], LABEL_MAP)
+
+
+def read_kept(folder):
+    return kept(read_corpus(folder, CORPUS, LABEL_MAP))
 
 
 def _turn(utterance: str, label: str) -> str:
@@ -90,11 +98,11 @@ def _replace(path: Path, old: str, new: str) -> None:
 
 
 def test_an_utterance_has_all_its_fields(release):
-    first = read_corpus(release, CORPUS)[0]
+    first = read_corpus(release, CORPUS, LABEL_MAP)[0]
     assert first.id == "Ses01M_impro04_F000"
     assert first.path == "Session1/sentences/wav/Ses01M_impro04/Ses01M_impro04_F000.wav"
     assert (release / first.path).is_file()
-    assert first.label == "hap"  # exc merged
+    assert first.label == "exc"  # as in the release; label_map merges it
     assert first.speaker == "Ses01F"  # who speaks, not whose dialog it is
     assert first.duration_s == 0.25
     assert (first.session, first.dialog) == ("1", "Ses01M_impro04")
@@ -102,8 +110,8 @@ def test_an_utterance_has_all_its_fields(release):
 
 
 def test_sessions_and_dialogs_follow_the_list_and_turns_their_names(release):
-    ids = [u.id for u in read_corpus(release, CORPUS)]
-    turns = ("F000", "F003", "M000")
+    ids = [u.id for u in read_corpus(release, CORPUS, LABEL_MAP)]
+    turns = ("F000", "F001", "F002", "F003", "M000")
     expected = []
     for session in range(1, 6):
         order = ("F_impro01", "M_impro04")
@@ -114,17 +122,22 @@ def test_sessions_and_dialogs_follow_the_list_and_turns_their_names(release):
 
 
 def test_the_speaker_is_the_letter_before_the_last_number(release):
-    speakers = {u.id[-4:]: u.speaker for u in read_corpus(release, CORPUS)}
-    assert speakers == {"F000": "Ses05F", "F003": "Ses05F", "M000": "Ses05M"}
+    speakers = {u.id[-4:]: u.speaker for u in read_corpus(release, CORPUS, LABEL_MAP)}
+    assert {k: speakers[k] for k in ("F000", "F003", "M000")} == {
+        "F000": "Ses05F",
+        "F003": "Ses05F",
+        "M000": "Ses05M",
+    }
 
 
-def test_labels_outside_the_protocol_are_left_out_and_counted(release, caplog):
-    with caplog.at_level(logging.INFO, logger="ser_lib.corpora.iemocap"):
-        utterances = read_corpus(release, CORPUS)
+def test_labels_outside_the_protocol_are_left_out_and_counted(release):
+    found = read_corpus(release, CORPUS, LABEL_MAP)
+    utterances = kept(found)
     assert {u.label for u in utterances} == {"hap", "ang"}
     assert len(utterances) == 30
-    assert "30 utterances read; 20 with labels outside" in caplog.text
-    assert "fru 10, xxx 10" in caplog.text
+    said = describe_map(found, CORPUS["labels"], LABEL_MAP)
+    assert said.startswith("Label map: 10 exc count as hap. Left out: 10 fru, 0 sur")
+    assert said.endswith("10 xxx.")
 
 
 def test_an_unknown_label_is_an_error_with_its_line(release):
@@ -133,9 +146,9 @@ def test_an_unknown_label_is_an_error_with_its_line(release):
     with pytest.raises(
         ValueError,
         match=r"Ses03F_impro01\.txt, line 23: Ses03F_impro01_F003 has the label "
-        r"'bored', expected one of \['neu', 'hap', 'ang', 'sad', 'exc', 'fru'",
+        r"'bored', expected one of \['neu', 'hap', 'exc', 'ang', 'sad', 'fru'",
     ):
-        read_corpus(release, CORPUS)
+        read_corpus(release, CORPUS, LABEL_MAP)
 
 
 @pytest.mark.parametrize(
@@ -144,13 +157,13 @@ def test_an_unknown_label_is_an_error_with_its_line(release):
 def test_a_turn_line_that_cannot_be_read_is_an_error_with_the_line(release, damage):
     _replace(release / EVALUATION, "Ses03F_impro01_F003", damage)
     with pytest.raises(ValueError, match=r"F_impro01\.txt, line 23: .*found '\[6\.29"):
-        read_corpus(release, CORPUS)
+        read_corpus(release, CORPUS, LABEL_MAP)
 
 
 def test_a_stray_byte_in_a_remark_does_no_harm(release):
     path = release / EVALUATION
     path.write_bytes(path.read_bytes().replace(b"curious", b"\x92curious\x92"))
-    assert len(read_corpus(release, CORPUS)) == 30
+    assert len(read_kept(release)) == 30
 
 
 def test_a_missing_transcript_is_named(release):
@@ -158,19 +171,19 @@ def test_a_missing_transcript_is_named(release):
     with pytest.raises(
         ValueError, match=r"Ses03F_impro01\.txt has no line for Ses03F_impro01_F003"
     ):
-        read_corpus(release, CORPUS)
+        read_corpus(release, CORPUS, LABEL_MAP)
 
 
 def test_a_missing_transcript_file_is_named(release):
     (release / TRANSCRIPT).unlink()
     with pytest.raises(FileNotFoundError, match=r"transcriptions/Ses03F_impro01\.txt"):
-        read_corpus(release, CORPUS)
+        read_corpus(release, CORPUS, LABEL_MAP)
 
 
 def test_a_missing_wav_is_named(release):
     (release / WAV).unlink()
     with pytest.raises(FileNotFoundError, match=r"F_impro01_F003\.wav does not exist"):
-        read_corpus(release, CORPUS)
+        read_corpus(release, CORPUS, LABEL_MAP)
 
 
 @pytest.mark.parametrize(
@@ -186,12 +199,12 @@ def test_a_damaged_wav_is_named(release, damage, message):
     wav = release / WAV
     wav.write_bytes(damage(wav.read_bytes()))
     with pytest.raises(ValueError, match=rf"Ses03F_impro01_F003\.wav {message}"):
-        read_corpus(release, CORPUS)
+        read_corpus(release, CORPUS, LABEL_MAP)
 
 
 def test_a_damaged_wav_outside_the_protocol_is_not_needed(release):
     (release / WAV.replace("F003", "F001")).unlink()
-    assert len(read_corpus(release, CORPUS)) == 30
+    assert len(read_kept(release)) == 30
 
 
 def test_a_dialog_that_the_list_does_not_have_is_an_error(release):
@@ -199,7 +212,7 @@ def test_a_dialog_that_the_list_does_not_have_is_an_error(release):
         release / "Session2", "Ses02F_impro99", {"Ses02F_impro99_F000": "neu"}
     )
     with pytest.raises(ValueError, match=r"does not list .*\['Ses02F_impro99'\]"):
-        read_corpus(release, CORPUS)
+        read_corpus(release, CORPUS, LABEL_MAP)
 
 
 def test_a_session_without_labels_is_an_error(release):
@@ -208,7 +221,7 @@ def test_a_session_without_labels_is_an_error(release):
     with pytest.raises(
         FileNotFoundError, match="labels of Session4 in .*EmoEvaluation"
     ):
-        read_corpus(release, CORPUS)
+        read_corpus(release, CORPUS, LABEL_MAP)
 
 
 def test_a_missing_session_is_an_error_that_lists_those_there(release):
@@ -217,7 +230,7 @@ def test_a_missing_session_is_an_error_that_lists_those_there(release):
         FileNotFoundError,
         match=r"Looked for Session1, .*Session5 in .*it holds \['Sesion4', 'Session1'",
     ):
-        read_corpus(release, CORPUS)
+        read_corpus(release, CORPUS, LABEL_MAP)
 
 
 def test_a_folder_one_level_too_high_is_told_the_right_one(release):
@@ -225,7 +238,7 @@ def test_a_folder_one_level_too_high_is_told_the_right_one(release):
         FileNotFoundError,
         match=r"it holds \['IEMOCAP_full_release'\]\. Give .*/IEMOCAP_full_release\.$",
     ):
-        read_corpus(release.parent, CORPUS)
+        read_corpus(release.parent, CORPUS, LABEL_MAP)
 
 
 def test_a_folder_one_level_too_low_is_told_the_right_one(release):
@@ -233,17 +246,17 @@ def test_a_folder_one_level_too_low_is_told_the_right_one(release):
         FileNotFoundError,
         match=r"'sentences'\]\. This is one session: give .*/IEMOCAP_full_release\.$",
     ):
-        read_corpus(release / "Session3", CORPUS)
+        read_corpus(release / "Session3", CORPUS, LABEL_MAP)
 
 
 def test_a_folder_that_is_not_there_is_said_not_to_be_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no such folder"):
-        read_corpus(tmp_path / "nowhere", CORPUS)
+        read_corpus(tmp_path / "nowhere", CORPUS, LABEL_MAP)
 
 
 def test_an_incomplete_release_fails_the_counts_of_the_settings(release):
     with pytest.raises(ValueError, match="holds 30 utterances, expected 5531"):
-        validate(read_corpus(release, CORPUS), CORPUS, release)
+        read_utterances(_settings(release))
 
 
 def test_a_rebuilt_release_gives_superbs_splits_through_the_settings(
@@ -253,8 +266,7 @@ def test_a_rebuilt_release_gives_superbs_splits_through_the_settings(
     with open(shared_data / "iemocap_index.csv", newline="") as f:
         labels = {row["utterance"]: row["label"] for row in csv.DictReader(f)}
     settings = _settings(_write_release(tmp_path, labels))
-    utterances = settings["read_corpus"]()
-    validate(utterances, settings["corpus"], tmp_path)
+    utterances = read_utterances(settings)
     digests = json.loads((shared_data / "superb" / "fold_digests.json").read_text())
     folds = settings["make_folds"](utterances)  # raises if a part is not SUPERB's
     assert [fold.number for fold in folds] == [1, 2, 3, 4, 5]
@@ -270,6 +282,6 @@ def test_parts_that_are_not_superbs_stop_the_run(release):
     with pytest.raises(
         ValueError, match="Part train of fold 1 .* of its 19 ids is"
     ) as e:
-        superb_folds(read_corpus(release, CORPUS), CORPUS["part_digests"])
+        superb_folds(read_kept(release), CORPUS["part_digests"])
     assert CORPUS["part_digests"][1]["train"] in str(e.value)
-    assert len(superb_folds(read_corpus(release, CORPUS))) == 5
+    assert len(superb_folds(read_kept(release))) == 5

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from ser_lib.corpora import validate
+from ser_lib.corpora import protocol, read_utterances
 from ser_lib.folds import audit_folds
 from ser_lib.settings import Settings
 
@@ -36,9 +36,7 @@ def settings(name: str, data_folder: Path | str = "DATA") -> Settings:
 
 
 def make_folds(settings: Settings) -> list:
-    utterances = settings["read_corpus"]()
-    validate(utterances, settings["corpus"], settings["data_folder"])
-    return settings["make_folds"](utterances)
+    return settings["make_folds"](read_utterances(settings))
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +76,7 @@ def test_the_same_split_is_drawn_again(random_fold, all_names):
 def test_the_audit_says_that_the_split_shares_speakers_and_validates_nothing(
     random_fold,
 ):
-    audit = audit_folds([random_fold], settings("hubert_superb_er.yaml")["corpus"])
+    audit = audit_folds([random_fold], protocol(settings("hubert_superb_er.yaml")))
     audit.check()
     summary = audit.summary()
     assert "train and test share 24 speakers, 2 texts" in summary
@@ -86,7 +84,7 @@ def test_the_audit_says_that_the_split_shares_speakers_and_validates_nothing(
 
 
 def test_the_protocol_of_the_speaker_folds_forbids_the_random_split(random_fold):
-    corpus = settings("hubert_superb_er_speakers.yaml")["corpus"]
+    corpus = protocol(settings("hubert_superb_er_speakers.yaml"))
     audit = audit_folds([random_fold], corpus)
     with pytest.raises(ValueError, match="train and test share 24 speakers") as error:
         audit.check()
@@ -96,7 +94,7 @@ def test_the_protocol_of_the_speaker_folds_forbids_the_random_split(random_fold)
 def test_the_speaker_folds_have_four_classes_and_share_no_speaker(all_names):
     speakers = settings("hubert_superb_er_speakers.yaml", all_names)
     folds = make_folds(speakers)
-    audit_folds(folds, speakers["corpus"]).check()
+    audit_folds(folds, protocol(speakers)).check()
     sizes = [{name: len(p) for name, p in fold.parts.items()} for fold in folds]
     # An actor has 36 of the 864 files.
     assert sizes == 6 * [{"train": 18 * 36, "valid": 2 * 36, "test": 4 * 36}]

@@ -86,7 +86,9 @@ def test_a_corpus_is_one_group_whoever_speaks():
     brain = EmotionBrain(
         hparams={"standardise_by": "corpus"}, run_opts={"device": "cpu"}
     )
-    batch = SimpleNamespace(id=["1", "2"], speaker=["A", "B"])
-    assert brain._groups(batch) == ["corpus", "corpus"]
+    batch = SimpleNamespace(id=["1", "2"], speaker=["A", "B"], corpus=["", ""])
+    assert brain._groups(batch) == ["", ""]
+    batch.corpus = ["RAVDESS", "nEMO"]
+    assert brain._groups(batch) == ["RAVDESS", "nEMO"]
     brain.hparams.standardise_by = "speaker"
     assert brain._groups(batch) == ["A", "B"]

@@ -71,7 +71,7 @@ def fold_of(labels: list[str]) -> Fold:
 
 
 def train_two_steps(brain: EmotionBrain, settings: Settings, hparams: dict) -> None:
-    fold = fold_of(list(settings["corpus"]["labels"]))
+    fold = fold_of(list(settings["labels"]))
     loaders = make_loaders(hparams, fold, fold_inputs(settings, brain.reads, fold))
     brain.train_sampler = loaders["train"].batch_sampler
     brain.hparams.epoch_counter.current = 1

@@ -9,6 +9,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "csv_rows": ["Row", "SPLITS", "read_csv_table"],
         "label_map": ["mapped_labels", "new_labels"],
         "manifest": ["Utterance", "read_manifest", "validate", "write_manifest"],
-        "reading": ["protocol", "read_utterances"],
+        "reading": ["mapped_corpus", "protocol", "read_utterances"],
     },
 )

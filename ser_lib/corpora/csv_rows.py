@@ -14,6 +14,7 @@ from pathlib import Path
 
 from speechbrain.utils.logger import get_logger
 
+from ser_lib.corpora.audformat_table import audformat_records
 from ser_lib.corpora.manifest import Utterance
 
 logger = get_logger(__name__)
@@ -74,6 +75,7 @@ def read_csv_table(path: str | Path) -> list[Row]:
     ---------
     path : str | Path
         A CSV file in UTF-8, separated by commas; the first line has the column names.
+        Or the ``db.yaml`` of a database in audformat.
 
     Returns
     -------
@@ -97,7 +99,8 @@ def read_csv_table(path: str | Path) -> list[Row]:
     [(2, 'a.wav', 'Ann'), (3, 'b, 2.wav', 'Bob')]
     """
     path = Path(path)
-    records = _records(path)
+    is_database = path.suffix == ".yaml"
+    records = audformat_records(path) if is_database else _records(path)
     _, header = next(records, (1, []))
     names = [name.strip() for name in header]
     _check_columns(names, path)

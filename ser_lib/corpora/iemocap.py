@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ser_lib.audio import audio_duration_s
+from ser_lib.corpora.label_map import LabelMap, new_labels
 from ser_lib.corpora.manifest import Utterance
 
 _TURN = re.compile(
@@ -37,7 +38,9 @@ class _Turn(NamedTuple):
     label: str
 
 
-def read_corpus(data_folder: str | Path, corpus: Mapping) -> list[Utterance]:
+def read_corpus(
+    data_folder: str | Path, corpus: Mapping, label_map: LabelMap
+) -> list[Utterance]:
     """Read the utterances of the official IEMOCAP release.
 
     Arguments
@@ -47,6 +50,9 @@ def read_corpus(data_folder: str | Path, corpus: Mapping) -> list[Utterance]:
     corpus : Mapping
         The ``corpus`` block of ``recipes/IEMOCAP/corpus.yaml``: ``labels``,
         ``dialog_order`` (dialogs of each session) and ``sample_rate_hz``.
+    label_map : LabelMap
+        The label map of the experiment. The audio of utterances that it leaves out is
+        not read, and their duration is 0.
 
     Returns
     -------
@@ -63,13 +69,15 @@ def read_corpus(data_folder: str | Path, corpus: Mapping) -> list[Utterance]:
         If a line, a label or an audio file is not as expected.
     """
     data_folder = Path(data_folder)
+    labels = new_labels(corpus["labels"], label_map)
+    left_out = {label for label, new in labels.items() if new is None}
     _check_sessions(data_folder, corpus)
     utterances = []
     for session, dialog_order in corpus["dialog_order"].items():
         session_folder = data_folder / f"Session{session}"
         for dialog in _dialogs(session_folder, dialog_order):
             turns = _read_turns(session_folder, dialog, corpus)
-            utterances += _utterances(session_folder, dialog, turns, corpus)
+            utterances += _utterances(session_folder, dialog, turns, corpus, left_out)
     return utterances
 
 
@@ -138,7 +146,11 @@ def _read_turns(session_folder: Path, dialog: str, corpus: Mapping) -> list[_Tur
 
 
 def _utterances(
-    session_folder: Path, dialog: str, turns: Sequence[_Turn], corpus: Mapping
+    session_folder: Path,
+    dialog: str,
+    turns: Sequence[_Turn],
+    corpus: Mapping,
+    left_out: set[str],
 ) -> Iterator[Utterance]:
     """Combine the turns with their transcripts and audio files."""
     transcript_path = session_folder / "dialog" / "transcriptions" / f"{dialog}.txt"
@@ -150,12 +162,14 @@ def _utterances(
                 f"{transcript_path} has no line for {turn.id}; expected '{turn.id} "
                 f"[start-end]: transcript'. Unpack the release again."
             )
+        rate_hz = corpus["sample_rate_hz"]
+        is_used = turn.label not in left_out
         yield Utterance(
             id=turn.id,
             path=wav_path.relative_to(session_folder.parent).as_posix(),
             label=turn.label,
             speaker=f"{turn.id[:5]}{turn.gender}",
-            duration_s=audio_duration_s(wav_path, corpus["sample_rate_hz"]),
+            duration_s=audio_duration_s(wav_path, rate_hz) if is_used else 0.0,
             session=session_folder.name.removeprefix("Session"),
             dialog=dialog,
             text=transcripts[turn.id],

@@ -109,18 +109,19 @@ def validate(
     ---------
     corpus : Mapping
         The ``corpus`` block of ``corpus.yaml``: ``labels``, ``counts`` (expected
-        utterances per label).
+        utterances per label), ``min_duration_s``.
     data_folder : str | Path
         The corpus folder, named in the messages.
 
     Raises
     ------
     ValueError
-        If an id occurs twice, a label is not in the list, or a label has another number
-        of utterances than expected.
+        If an id occurs twice, a label is not in the list, an utterance is too short, or
+        a label has another number of utterances than expected.
     """
     _check_ids(utterances)
-    _check_labels(utterances, list(corpus["labels"]))
+    check_labels(utterances, list(corpus["labels"]))
+    _check_durations(utterances, corpus["min_duration_s"])
     _check_counts(utterances, dict(corpus["counts"]), data_folder)
 
 
@@ -133,7 +134,8 @@ def _check_ids(utterances: Sequence[Utterance]) -> None:
         )
 
 
-def _check_labels(utterances: Sequence[Utterance], labels: list[str]) -> None:
+def check_labels(utterances: Sequence[Utterance], labels: list[str]) -> None:
+    """Raise a ValueError if an utterance has a label that is not in the list."""
     for u in utterances:
         if u.label not in labels:
             raise ValueError(
@@ -141,8 +143,7 @@ def _check_labels(utterances: Sequence[Utterance], labels: list[str]) -> None:
             )
 
 
-def check_durations(utterances: Sequence[Utterance], min_duration_s: float) -> None:
-    """Raise a ValueError if an utterance is shorter than ``min_duration_s``."""
+def _check_durations(utterances: Sequence[Utterance], min_duration_s: float) -> None:
     short = [u for u in utterances if u.duration_s < min_duration_s]
     if short:
         raise ValueError(

@@ -1,9 +1,17 @@
 """From the files of a corpus to checked utterances with the labels of an experiment."""
 
+from collections.abc import Mapping
+
 from speechbrain.utils.distributed import if_main_process
 
-from ser_lib.corpora.label_map import describe_map, map_labels, mapped_counts
-from ser_lib.corpora.manifest import Utterance, check_durations, validate
+from ser_lib.corpora.label_map import (
+    LabelMap,
+    describe_map,
+    map_labels,
+    mapped_counts,
+    mapped_labels,
+)
+from ser_lib.corpora.manifest import Utterance, check_labels, validate
 from ser_lib.settings import Settings
 
 
@@ -23,26 +31,39 @@ def read_utterances(settings: Settings) -> list[Utterance]:
     """
     corpus, label_map = settings["corpus"], settings["label_map"]
     utterances = settings["read_corpus"]()
-    validate(utterances, corpus, settings["data_folder"])
+    check_labels(utterances, corpus["labels"])
     summary = describe_map(utterances, corpus["labels"], label_map)
     if summary and if_main_process():
         print(summary)
     utterances = map_labels(utterances, corpus["labels"], label_map)
-    check_durations(utterances, corpus["min_duration_s"])
-    _check_labels(settings["labels"], {u.label for u in utterances})
+    validate(utterances, protocol(settings), settings["data_folder"])
     return utterances
 
 
 def protocol(settings: Settings) -> dict:
-    """Return the block ``corpus`` with the labels and counts after mapping."""
-    corpus, label_map = settings["corpus"], settings["label_map"]
+    """Return the block ``corpus`` with the labels and counts after mapping.
+
+    Raises
+    ------
+    ValueError
+        If ``labels`` are not those after mapping, in any order.
+    """
+    corpus, labels = settings["corpus"], settings["labels"]
+    mapped = mapped_corpus(corpus, settings["label_map"])
+    _check_labels(labels, mapped["labels"])
+    return mapped | {"labels": labels}
+
+
+def mapped_corpus(corpus: Mapping, label_map: LabelMap) -> dict:
+    """Return a block ``corpus`` with its labels and counts mapped."""
+    labels = mapped_labels(corpus["labels"], label_map)
     counts = mapped_counts(corpus["counts"], corpus["labels"], label_map)
-    return {**corpus, "labels": settings["labels"], "counts": counts}
+    return {**corpus, "labels": labels, "counts": counts}
 
 
-def _check_labels(labels: list, found: set[str]) -> None:
-    if len(labels) != len(found) or set(labels) != found:
+def _check_labels(labels: list, expected: list[str]) -> None:
+    if len(labels) != len(expected) or set(labels) != set(expected):
         raise ValueError(
-            f"labels is {labels}; expected each label of the corpus once: "
-            f"{sorted(found)}. Put numbers in quotation marks: --labels \"['1', '2']\"."
+            f"labels is {labels}; expected each label of the corpus once: {expected}. "
+            f"Put numbers in quotation marks: --labels \"['1', '2']\"."
         )

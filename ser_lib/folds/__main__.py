@@ -10,6 +10,7 @@ Prints what the parts of each fold share, and whether the protocol allows it
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ser_lib.corpora import mapped_corpus
 from ser_lib.folds.audit import audit_folds
 from ser_lib.folds.files import CORPUS_FILE, fold_folders, read_folds
 from ser_lib.settings import Settings
@@ -47,10 +48,13 @@ def _protocol(folder: Path, corpus_yaml: Path | None) -> tuple[str, Mapping]:
     if path is None:
         return "the strictest (choose another one with --corpus)", {}
     # Unresolved, because the file may refer to settings of an experiment.
-    corpus = Settings.from_file(path).unresolved().get("corpus")
+    settings = Settings.from_file(path).unresolved()
+    corpus = settings.get("corpus")
     if not isinstance(corpus, dict):
         raise ValueError(f"{path} has no block 'corpus'; expected a corpus.yaml.")
-    return str(path), corpus
+    has_labels = isinstance(corpus.get("labels"), list)
+    label_map = settings.get("label_map") if has_labels else None
+    return str(path), mapped_corpus(corpus, label_map) if label_map else corpus
 
 
 if __name__ == "__main__":

@@ -68,6 +68,8 @@ def values_of(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     >>> list(values_of({"lr": 0.1, "loader": {"sizes": [1, 2]}}))
     [('lr', 0.1), ('loader: sizes', 1), ('loader: sizes', 2)]
     """
+    if tag_of(node).startswith("!apply"):  # the result is checked, not the arguments
+        return
     is_one_value = name in (*NAMES, *PATHS, *_LISTS) or range_of(name)
     if isinstance(node, Mapping) and not is_one_value:
         block = "" if fnmatchcase(name, "finetuned: *: overrides") else name

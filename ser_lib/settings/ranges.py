@@ -123,6 +123,7 @@ RANGES = {
     # Blocks and the arguments of objects
     "corpus: archive: size_bytes": _COUNT,
     "corpus: counts: *": _COUNT_OR_NONE,
+    "corpus: max_duration_s": _LENGTH,
     "corpus: min_duration_s": _NOT_NEGATIVE,
     "corpus: sample_rate_hz": Range(1000, 384_000, whole=True),
     "epoch_counter: limit_warmup": _COUNT_OR_NONE,
@@ -138,6 +139,7 @@ RANGES = {
     "lora: lora_alpha": _LENGTH,
     "lora: lora_dropout": _SHARE_BELOW_1,
     "lora: r": _COUNT,
+    "make_folds: n_folds": Range(2, whole=True),
     "make_folds: seed": _SEED,
     "make_folds: test_share": _PART,
     "make_folds: valid_share": _PART,
@@ -154,6 +156,7 @@ RANGES = {
     "cluster_layer": _COUNT_OR_NONE,
     "clustered_s": _LENGTH,
     "context_dim": _COUNT,
+    "counts_by: *: *": _COUNT_OR_NONE,
     "decay": Range(0, 1, listed=True),
     "dim": _COUNT,
     "encoder: conv_dim": _COUNTS,

@@ -1,6 +1,8 @@
 """Write a stand-in for a corpus: synthetic speech with the file names of the corpus.
 
-    python -m ser_lib.synthetic.corpora {savee,ravdess,table} FOLDER [--small]
+    python -m ser_lib.synthetic.corpora ravdess FOLDER [--small]
+
+and likewise for savee, table (for recipes/Custom), nemo, emodb, crema-d and meld.
 
 Tests use stand-ins, and a recipe can be tried on one without the corpus. The results
 say nothing about real speech.
@@ -15,6 +17,12 @@ import numpy as np
 import soundfile
 
 from ser_lib.corpora import ravdess, savee
+from ser_lib.synthetic.releases import (
+    write_crema_d,
+    write_emodb,
+    write_meld,
+    write_nemo,
+)
 from ser_lib.synthetic.speech import (
     SAMPLE_RATE_HZ,
     make_speaker,
@@ -169,23 +177,38 @@ def _write(path: Path, wav: np.ndarray, sample_rate_hz: int = SAMPLE_RATE_HZ) ->
     soundfile.write(path, wav, sample_rate_hz)
 
 
+# Stand-ins that have fewer recordings than the release: how to write them, and how many
+# recordings of each speaker and label there are (with --small).
+_RELEASES = {
+    "crema-d": (write_crema_d, 2, 1),
+    "emodb": (write_emodb, 10, 2),
+    "meld": (write_meld, 20, 2),
+    "nemo": (write_nemo, 10, 2),
+}
+
+
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     parser = CommandParser("ser_lib.synthetic.corpora", __doc__)
-    parser.add_argument("corpus", choices=["savee", "ravdess", "table"])
+    parser.add_argument("corpus", choices=["savee", "ravdess", "table", *_RELEASES])
     parser.add_argument("folder", type=path_argument)
     parser.add_argument("--small", action="store_true", help="fewer or simpler files")
     args = parser.parse_args(arguments)
+    path, counts = args.folder, {}
     if args.corpus == "savee":
-        path = write_savee(args.folder, sentences=2 if args.small else 15)
+        write_savee(path, sentences=2 if args.small else 15)
+        counts = savee_counts(2) if args.small else {}
     elif args.corpus == "ravdess":
-        path = write_ravdess(args.folder, small=args.small)
+        write_ravdess(path, small=args.small)
+    elif args.corpus == "table":
+        path = write_table(path, utterances=2 if args.small else 12)
     else:
-        path = write_table(args.folder, utterances=2 if args.small else 12)
+        write, takes, few = _RELEASES[args.corpus]
+        counts = write(path, few if args.small else takes)
     print(f"Wrote synthetic speech to {path}")
-    if args.corpus == "savee" and args.small:
-        counts = ", ".join(f"{label}: {n}" for label, n in savee_counts(2).items())
-        print(f'Run it with --corpus "{{counts: {{{counts}}}}}"')
+    if counts:
+        found = ", ".join(f"{label}: {n}" for label, n in counts.items())
+        print(f'Run it with --corpus "{{counts: {{{found}}}}}"')
 
 
 if __name__ == "__main__":

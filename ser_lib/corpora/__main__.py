@@ -1,0 +1,30 @@
+"""Write the files of a new corpus into this checkout:
+
+    python -m ser_lib.corpora new NAME
+
+They are a recipe, a parser and a test, which pass the tests at once; fill in the lines
+marked TODO. CONTRIBUTING.md walks through an example.
+"""
+
+from collections.abc import Sequence
+
+from ser_lib.corpora.skeleton import write_skeleton
+from ser_lib.settings import RECIPES
+from ser_lib.utils.command import run_command
+from ser_lib.utils.command_line import CommandParser
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    parser = CommandParser("ser_lib.corpora", __doc__)
+    parser.add_argument("action", choices=["new"])
+    parser.add_argument("name", help="name of the corpus, such as EmoDB")
+    options = parser.parse_args(arguments)
+    files = write_skeleton(RECIPES.parent, options.name)
+    for path in files:
+        print(path.relative_to(RECIPES.parent))
+    print("Fill in the lines marked TODO; python -m pytest -k corpora tests them.")
+
+
+if __name__ == "__main__":
+    run_command(main)
