@@ -1,11 +1,15 @@
 """nEMO, EmoDB, CREMA-D and MELD: read as released, and anything else is named."""
 
 import csv
+import json
+import runpy
 import shutil
 import stat
+import sys
 from collections import Counter
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import soundfile
 
@@ -407,6 +411,65 @@ def test_a_damaged_index_of_meld_is_refused(copy_of, stand_ins):
         csv.writer(f).writerows([*rows, rows[1]])
     with pytest.raises(ValueError, match="line 16: expected a new utterance"):
         read_utterances(settings_of("MELD", folder, stand_ins["MELD"][1]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WRITE)
+def test_the_recipe_trains_and_tests_a_fold_of_a_stand_in(
+    name, stand_ins, tmp_path, monkeypatch
+):
+    folder, counts = stand_ins[name]
+    as_text = ", ".join(f"{label}: {n}" for label, n in counts.items())
+    readme = (RECIPES / name / "README.md").read_text()
+    assert f"{{counts: {{{as_text}}}}}" in readme  # the command of the README
+    arguments = [
+        "hparams/fbank_ecapa.yaml",
+        f"--data_folder={folder}",
+        f"--results_folder={tmp_path}",
+        f"--corpus={{counts: {counts}}}",
+        "--folds=1",
+        "--number_of_epochs=1",
+        "--ecapa_channels=[8,8,8,8,24]",
+        "--ecapa_attention_channels=4",
+        "--noprogressbar",
+    ]
+    monkeypatch.chdir(RECIPES / name)
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+    runpy.run_path("train.py", run_name="__main__")
+    table = pd.read_csv(
+        tmp_path / "fbank_ecapa" / "seed_1986" / "fold_1/predictions.csv"
+    )
+    assert len(table) == {"nEMO": 12, "EmoDB": 14, "CREMA-D": 19 * 6, "MELD": 14}[name]
+
+
+@pytest.mark.slow
+def test_a_fold_whose_test_part_lacks_a_label_is_reported_without_it(
+    stand_ins, tmp_path, monkeypatch
+):
+    folder, counts = stand_ins["EmoDB"]
+    arguments = [
+        "hparams/fbank_ecapa.yaml",
+        f"--data_folder={folder}",
+        f"--results_folder={tmp_path}",
+        f"--corpus={{counts: {counts}}}",
+        "--folds=1,2",
+        "--number_of_epochs=1",
+        "--ecapa_channels=[8,8,8,8,24]",
+        "--ecapa_attention_channels=4",
+        "--noprogressbar",
+    ]
+    monkeypatch.chdir(RECIPES / "EmoDB")
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+    runpy.run_path("train.py", run_name="__main__")
+    run = tmp_path / "fbank_ecapa" / "seed_1986"
+    info = json.loads((run / "fold_2" / "fold.json").read_text())
+    assert info["absent_labels"] == ["disgust"]  # the speaker 08 has none
+    rows = pd.read_csv(run / "report" / "results.csv").set_index("fold")
+    recalls = rows.filter(like="recall_")
+    assert recalls.loc["2"].isna().sum() == 1
+    assert pd.isna(recalls.loc["2", "recall_disgust"])
+    assert rows.loc["2", "UA"] == pytest.approx(recalls.loc["2"].mean(), abs=0.01)
+    assert recalls.loc["pooled"].notna().all()
 
 
 @pytest.mark.skipif(not SHARED_NEMO.is_dir(), reason="needs the recordings of nEMO")

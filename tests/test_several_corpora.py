@@ -94,6 +94,8 @@ def test_joint_labels_depend_on_the_folds():
             "folds_by is 'actor'; expected one of",
         ),
         ("RAVDESS", "speaker", "corpora is 'RAVDESS'; expected recipes"),
+        ({"RAVDESS": None}, "speaker", "corpora has RAVDESS: None; expected the path"),
+        ({"RAVDESS": 3}, "speaker", "corpora has RAVDESS: 3; expected the path"),
     ],
 )
 def test_wrong_corpora_are_named(names, folds_by, message):

@@ -126,6 +126,12 @@ def _check(corpora: object, folds_by: str) -> None:
             f"corpora is {corpora!r}; expected recipes and their data folders: "
             f'--corpora "{{RAVDESS: DIR, nEMO: DIR}}".'
         )
+    for name, source in corpora.items():
+        if not isinstance(source, str) or not source.strip():
+            raise ValueError(
+                f"corpora has {name}: {source!r}; expected the path of its data folder, "
+                f"or of a CSV file."
+            )
     if folds_by not in FOLDS_BY:
         raise ValueError(f"folds_by is {folds_by!r}; expected one of {FOLDS_BY}.")
     if folds_by != "speaker" and len(corpora) < 2:

@@ -30,13 +30,14 @@ def read_utterances(settings: Settings) -> list[Utterance]:
         not match its labels.
     """
     corpus, label_map = settings["corpus"], settings["label_map"]
+    expected = protocol(settings)  # first: it finds a wrong label map
     utterances = settings["read_corpus"]()
     check_labels(utterances, corpus["labels"])
     summary = describe_map(utterances, corpus["labels"], label_map)
     if summary and if_main_process():
         print(summary)
     utterances = map_labels(utterances, corpus["labels"], label_map)
-    validate(utterances, protocol(settings), settings["data_folder"])
+    validate(utterances, expected, settings["data_folder"])
     return utterances
 
 

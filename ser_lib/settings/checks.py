@@ -42,7 +42,8 @@ REQUIRED = (
     "read_corpus",
     "upstream",
 )
-_LISTS = ("balance_by", "class_weights")
+# Lists and mappings that are checked as a whole
+_WHOLE = ("balance_by", "class_weights", "label_map")
 PATHS = ("csv", "data_folder", "output_folder", "results_folder", "cache_folder")
 
 
@@ -70,7 +71,7 @@ def values_of(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """
     if tag_of(node).startswith("!apply"):  # the result is checked, not the arguments
         return
-    is_one_value = name in (*NAMES, *PATHS, *_LISTS) or range_of(name)
+    is_one_value = name in (*NAMES, *PATHS, *_WHOLE) or range_of(name)
     if isinstance(node, Mapping) and not is_one_value:
         block = "" if fnmatchcase(name, "finetuned: *: overrides") else name
         for key, value in node.items():
@@ -133,6 +134,12 @@ def _are_weights(value: Any) -> bool:
     return value in (None, "balanced")
 
 
+def _is_label_map(value: Any) -> bool:
+    if not isinstance(value, Mapping):
+        return value == "shared" or bool(tag_of(value))
+    return all(new is None or isinstance(new, str) for new in value.values())
+
+
 def _is_name(value: Any) -> bool:
     return (
         isinstance(value, str)
@@ -158,6 +165,17 @@ _KINDS = (
         ("balance_by",),
         lambda v: v in ([], ["label"], ["corpus"], ["corpus", "label"]),
         "[], [label], [corpus] or [corpus, label]",
+    ),
+    (
+        ("label_map",),
+        _is_label_map,
+        "labels and what they become, such as {calm: neutral, bored: null}, or shared",
+    ),
+    (("label_by",), lambda v: v in ("intended", "vote"), "intended or vote"),
+    (
+        ("folds_by",),
+        lambda v: v in ("speaker", "corpus", "matrix"),
+        "speaker or corpus (matrix is for cross_corpus.py)",
     ),
     (("layer",), _is_layer, "last, sum, all, or the number of a hidden state, from 0"),
     (
