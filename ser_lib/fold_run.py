@@ -66,12 +66,21 @@ class FoldRun:
         The fold; its digest is part of every key.
     run_opts : RunOptions
         SpeechBrain's run options (device, precision ...).
+    pooled : dict | None
+        Pooled utterances that the folds of a run share.
     """
 
-    def __init__(self, settings: Settings, fold: Fold, run_opts: RunOptions) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        fold: Fold,
+        run_opts: RunOptions,
+        pooled: dict | None = None,
+    ) -> None:
         self.settings = settings
         self.fold = fold
         self.run_opts = run_opts
+        self._pooled = {} if pooled is None else pooled
 
     # ---- where it is stored, what is finished
 
@@ -211,16 +220,18 @@ class FoldRun:
             )
             brain = make_brain(hparams, stores, self.run_opts, self.folder)
             inputs = fold_inputs(self.settings, brain.reads, self.fold) | stores
+            utterances = sorted(self._utterances, key=lambda u: u.id)
+            key = digest([u.id for u in utterances])
+            loader = self._loader(brain, inputs, utterances)
+            if brain.prepare_frames(loader, self._pooled, key):
+                inputs = {}  # frames are not needed any more
             loaders = make_loaders(hparams, self.fold, inputs)
             brain.train_sampler = loaders["train"].batch_sampler
-            if self.settings["standardise_by"] is not None:
-                loader = self._loader(brain, inputs, self._utterances)
-                brain.read_speakers([loader])
             if not self.is_trained:
                 name = self.settings["experiment"]
                 logger.info("Training fold %d of %s.", self.fold.number, name)
                 loader = self._loader(brain, inputs, self.fold.train)
-                brain.fit_aggregators(loader)
+                brain.fit_aggregators([u.id for u in self.fold.train], loader)
                 brain.weigh_classes([u.label for u in self.fold.train])
                 valid = loaders.get("valid")  # None if the fold has no such part
                 brain.fit(hparams["epoch_counter"], loaders["train"], valid)

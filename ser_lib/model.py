@@ -75,9 +75,35 @@ class Downstream(nn.Module):
         """Return the (batch, embedding_size) embeddings that the classifier reads."""
         return torch.cat([branch(frames) for branch in self.branches], dim=-1)
 
-    def forward(self, frames: Mapping[str, Frames]) -> torch.Tensor:
-        """Return (batch, n_labels) logits."""
-        return self.classifier(self.dropout(self.embed(frames)))
+    def forward(
+        self, inputs: Mapping[str, Frames] | Sequence[torch.Tensor]
+    ) -> torch.Tensor:
+        """Return (batch, n_labels) logits.
+
+        Arguments
+        ---------
+        inputs : Mapping[str, Frames] | Sequence[torch.Tensor]
+            The frames of each upstream, or what :meth:`pool` made of them.
+        """
+        is_frames = isinstance(inputs, Mapping)
+        embedded = self.embed(inputs) if is_frames else self._embed_pooled(inputs)
+        return self.classifier(self.dropout(embedded))
+
+    @property
+    def has_pooling(self) -> bool:
+        """Whether every aggregator has a first step without weights (``pool``)."""
+        return all(hasattr(branch.aggregator, "embed") for branch in self.branches)
+
+    def pool(self, frames: Mapping[str, Frames]) -> list[torch.Tensor]:
+        """Return what each branch pools, one (batch, dim) tensor for each."""
+        return [branch.aggregator.pool(branch.fuse(frames)) for branch in self.branches]
+
+    def _embed_pooled(self, pooled: Sequence[torch.Tensor]) -> torch.Tensor:
+        embedded = [
+            branch.aggregator.embed(values)
+            for branch, values in zip(self.branches, pooled, strict=True)
+        ]
+        return torch.cat(embedded, dim=-1)
 
 
 class Upstreams(nn.ModuleDict):

@@ -1,4 +1,8 @@
-"""Pooling over time: the mean, alone, projected, or with the standard deviation."""
+"""Pooling over time: the mean, alone, projected, or with the standard deviation.
+
+Each has two steps. ``pool`` has no weights, so on frames that do not change it is
+computed only once for an utterance; ``embed`` may have some.
+"""
 
 import torch
 from torch import nn
@@ -28,9 +32,17 @@ class MeanPooling(nn.Module):
 
     def forward(self, frames: Frames) -> torch.Tensor:
         """Average (batch, time, dim) frames over time, to (batch, dim)."""
+        return self.embed(self.pool(frames))
+
+    def pool(self, frames: Frames) -> torch.Tensor:
+        """Return the (batch, dim) means."""
         inside = time_mask(frames.counts, frames.values.shape[1])[..., None]
         total = frames.values.float().masked_fill(~inside, 0.0).sum(1)  # (batch, dim)
         return total / frames.counts[:, None]
+
+    def embed(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Return the means as they are."""
+        return pooled
 
 
 class StatisticsPooling(nn.Module):
@@ -65,7 +77,11 @@ class StatisticsPooling(nn.Module):
 
     def forward(self, frames: Frames) -> torch.Tensor:
         """Pool (batch, time, dim) frames over time, to (batch, 2 * dim)."""
-        return (self.pool(frames) - self.center) / self.scale
+        return self.embed(self.pool(frames))
+
+    def embed(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Standardise (batch, 2 * dim) statistics."""
+        return (pooled - self.center) / self.scale
 
     def pool(self, frames: Frames) -> torch.Tensor:
         """Return the (batch, 2 * dim) statistics, not standardised."""
@@ -104,4 +120,12 @@ class ProjectedMean(nn.Module):
 
     def forward(self, frames: Frames) -> torch.Tensor:
         """Average (batch, time, dim) frames and project them, to (batch, size)."""
-        return self.projection(self.mean(frames))
+        return self.embed(self.pool(frames))
+
+    def pool(self, frames: Frames) -> torch.Tensor:
+        """Return the (batch, dim) means, not projected."""
+        return self.mean(frames)
+
+    def embed(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Project (batch, dim) means to (batch, size)."""
+        return self.projection(pooled)

@@ -129,8 +129,8 @@ def _check(corpora: object, folds_by: str) -> None:
     for name, source in corpora.items():
         if not isinstance(source, str) or not source.strip():
             raise ValueError(
-                f"corpora has {name}: {source!r}; expected the path of its data folder, "
-                f"or of a CSV file."
+                f"corpora has {name}: {source!r}; expected the path of its data "
+                f"folder, or of a CSV file."
             )
     if folds_by not in FOLDS_BY:
         raise ValueError(f"folds_by is {folds_by!r}; expected one of {FOLDS_BY}.")

@@ -1,7 +1,7 @@
 """The Brain: how one fold is trained, validated, averaged and tested."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import torch
@@ -20,23 +20,18 @@ from ser_lib.training.checkpoints import (
     load_average,
     saved_modules,
 )
+from ser_lib.training.fixed_frames import FixedFramesBrain
 from ser_lib.training.loss import emotion_loss, weights_of_classes
 from ser_lib.training.partial_finetuning import Group, upstream_groups
-from ser_lib.training.resumable_brain import ResumableBrain
-from ser_lib.training.speaker_statistics import SpeakerStatistics
 from ser_lib.training.step_log import STEPS_FILE, Step, log_steps
 from ser_lib.upstreams import Frames
-from ser_lib.utils.command import raise_if_interrupted
 from ser_lib.utils.distributed import gather_lists, share_buffers, unwrapped
 from ser_lib.utils.text_tables import percent
 
 logger = get_logger(__name__)
 
-# Settings that change frames in every step.
-_CHANGING = ("crop_s", "wav_augment", "frame_augment")
 
-
-class EmotionBrain(ResumableBrain):
+class EmotionBrain(FixedFramesBrain):
     """Trains an ``EmotionModel`` on one fold.
 
     It reads these settings from ``hparams``: labels, seed, fold, sample_rate_hz,
@@ -44,11 +39,9 @@ class EmotionBrain(ResumableBrain):
     optimizer, lr_upstream, lr_downstream, lr_layer_decay, warmup_fraction,
     final_lr_fraction, number_of_epochs, epoch_counter, average_after, kept_checkpoints
     and history. Its modules are ``downstream`` and, if frames are computed during
-    training, ``upstreams``. ``speakers`` standardises frames once :meth:`read_speakers`
-    has been called.
+    training, ``upstreams``.
     """
 
-    speakers: SpeakerStatistics | None = None
     class_weights: torch.Tensor | None = None
 
     @property
@@ -75,8 +68,13 @@ class EmotionBrain(ResumableBrain):
         """Compute (batch, n_labels) logits.
 
         Crops and augmentation are applied only in training. A batch contains ``wav``,
-        or the frames of each stored upstream under its name.
+        or the frames of each stored upstream under its name, or neither if everything
+        is pooled.
         """
+        if self.pooled is not None:
+            rows = zip(*(self.pooled[i] for i in batch.id), strict=True)
+            pooled = [torch.stack(values).to(self.device) for values in rows]
+            return self._module("downstream", stage)(pooled)
         frames = self._frames(batch.to(self.device), stage)
         if self.speakers is not None:
             frames = self.speakers.standardise(self._groups(batch), frames)
@@ -97,78 +95,12 @@ class EmotionBrain(ResumableBrain):
                     frames[name] = augment_frames(self.hparams, frames[name])
         return frames
 
-    def read_speakers(self, loaders: Iterable[DataLoader]) -> None:
-        """Compute the statistics of all speakers, see ``speaker_statistics.py``.
-
-        If ``standardise_by`` is ``corpus``, all recordings of a corpus are one group.
-
-        Arguments
-        ---------
-        loaders : Iterable[DataLoader]
-            All utterances of the fold, each once.
-
-        Raises
-        ------
-        ValueError
-            If frames change during training, so that statistics would not hold.
-        """
-        trained = [
-            name
-            for name, upstream in self.upstreams.items()
-            if any(weight.requires_grad for weight in upstream.parameters())
-        ]
-        augmented = [name for name in _CHANGING if getattr(self.hparams, name)]
-        if trained or augmented:
-            raise ValueError(
-                f"standardise_by is {self.hparams.standardise_by}, but "
-                f"{', '.join(trained + augmented)} "
-                f"would change the frames in every step. Freeze the upstream, or "
-                f"fine-tune it in a stage before (as hubert_ecapa does), and set "
-                f"crop_s, wav_augment and frame_augment to null."
-            )
-        self.speakers = SpeakerStatistics()
-        self.speakers.read(self._speakers_and_frames(loaders))
-
     def weigh_classes(self, trained_on: Sequence[str]) -> None:
         """Weigh the labels as the settings say, given those of the training part."""
         weights = weights_of_classes(
             self.hparams.class_weights, self.hparams.labels, trained_on
         )
         self.class_weights = None if weights is None else weights.to(self.device)
-
-    @torch.no_grad()
-    def fit_aggregators(self, loader: DataLoader) -> None:
-        """Let aggregators standardise by the training part, as some do (``fit``)."""
-        downstream = unwrapped(self.modules.downstream)
-        fitted = [b for b in downstream.branches if hasattr(b.aggregator, "fit")]
-        if not fitted:
-            return
-        rows: list[list[torch.Tensor]] = [[] for _ in fitted]
-        for speakers, frames in self._speakers_and_frames([loader]):
-            if self.speakers is not None:
-                frames = self.speakers.standardise(speakers, frames)
-            for branch, own in zip(fitted, rows, strict=True):
-                own += branch.aggregator.pool(branch.fuse(frames)).cpu()
-        for branch, own in zip(fitted, rows, strict=True):
-            pooled = torch.stack(gather_lists(own))
-            branch.aggregator.fit(pooled.to(self.device))
-
-    @torch.no_grad()
-    def _speakers_and_frames(
-        self, loaders: Iterable[DataLoader]
-    ) -> Iterator[tuple[list[str], dict[str, Frames]]]:
-        if "upstreams" in self.modules:
-            unwrapped(self.modules.upstreams).eval()
-        for loader in loaders:
-            for batch in loader:
-                raise_if_interrupted()
-                frames = self._frames(batch.to(self.device), Stage.TEST)
-                yield self._groups(batch), frames
-
-    def _groups(self, batch: PaddedBatch) -> list[str]:
-        """Return whose statistics standardise each utterance."""
-        by_corpus = self.hparams.standardise_by == "corpus"
-        return batch.corpus if by_corpus else batch.speaker
 
     def compute_objectives(
         self, predictions: torch.Tensor, batch: PaddedBatch, stage: Stage
