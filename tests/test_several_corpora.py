@@ -305,6 +305,7 @@ def test_each_corpus_of_one_run_is_standardised_by_itself():
     )
     assert settings["standardise_by"] == "corpus"
     assert settings["balance_by"] == ["corpus", "label"]
+    assert settings["corpus"]["licence"] == "CC BY-NC-SA 4.0"  # of both
 
 
 def test_several_corpora_are_read_through_the_settings(corpora, capsys):
@@ -312,7 +313,9 @@ def test_several_corpora_are_read_through_the_settings(corpora, capsys):
         MULTI / "hparams" / "fbank_ecapa.yaml",
         {"corpora": corpora, "label_map": {"surprised": None, "disgust": None}},
     )
-    assert settings["corpus"]["name"] == "RAVDESS + mine"
+    corpus = settings["corpus"]
+    assert corpus["name"] == "RAVDESS + mine"
+    assert corpus["licence"] == "RAVDESS: CC BY-NC-SA 4.0; mine: your own"
     utterances = read_utterances(settings)
     assert len(utterances) == 1449 - 2 * 192
     assert "Left out: 192 disgust, 192 surprised." in capsys.readouterr().out

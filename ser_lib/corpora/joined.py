@@ -54,7 +54,7 @@ def read_corpora(corpora: Mapping[str, str], folds_by: str) -> list[Utterance]:
     labels = joint_labels(corpora, folds_by)
     utterances = []
     for name, source in corpora.items():
-        settings = _settings_of(name, str(source))
+        settings = _settings_of(name, source)
         if if_main_process():
             print(f"Reading {name} from {source}")
         own = read_utterances(settings)
@@ -88,7 +88,7 @@ def joint_labels(corpora: Mapping[str, str], folds_by: str) -> list[str]:
     n_corpora = Counter(
         label
         for name, source in corpora.items()
-        for label in mapped_labels(_settings_of(name, str(source))["labels"], "shared")
+        for label in mapped_labels(_settings_of(name, source)["labels"], "shared")
     )
     least = {"speaker": 1, "corpus": 2, "matrix": len(corpora)}[folds_by]
     labels = [label for label in shared_vocabulary() if n_corpora[label] >= least]
@@ -118,6 +118,18 @@ def common_folder(corpora: Mapping[str, str]) -> str:
 def joint_name(corpora: Mapping[str, str]) -> str:
     """Return a name for several corpora, such as ``RAVDESS + nEMO``."""
     return " + ".join(corpora)
+
+
+def joint_text(corpora: Mapping[str, str], key: str) -> str:
+    """Return a text of each ``corpus.yaml``, such as ``licence``; once if all agree."""
+    texts = {
+        name: " ".join(_settings_of(name, source)["corpus"].get(key, "").split())
+        for name, source in corpora.items()
+    }
+    known = {name: text or "your own" for name, text in texts.items()}
+    if len(set(known.values())) == 1:
+        return next(iter(known.values()))
+    return "; ".join(f"{name}: {text}" for name, text in known.items())
 
 
 def _check(corpora: object, folds_by: str) -> None:
