@@ -42,8 +42,9 @@ def heat_maps(rows: pd.DataFrame) -> Figure:
 
 def _draw(axes: Axes, rows: pd.DataFrame, name: tuple[str, int, str]) -> None:
     experiment, n_labels, adapted = name
-    trained = list(dict.fromkeys(rows["trained_on"]))
-    tested = list(dict.fromkeys(rows["tested_on"]))
+    tested = sorted(set(rows["tested_on"]))
+    # In the order of the columns, so that the cells that are not tested are a diagonal.
+    trained = sorted(set(rows["trained_on"]), key=lambda name: (" + " in name, name))
     values = np.full((len(trained), len(tested)), np.nan)
     for _, row in rows.iterrows():
         at = trained.index(row["trained_on"]), tested.index(row["tested_on"])
@@ -59,8 +60,9 @@ def _draw(axes: Axes, rows: pd.DataFrame, name: tuple[str, int, str]) -> None:
             fontsize=9,
             color=colour,
         )
+    axes.set_facecolor("whitesmoke")  # seen where nothing was tested
     axes.imshow(values, cmap="Blues", vmin=0, vmax=100)
     axes.set_xticks(range(len(tested)), tested, fontsize=8)
     axes.set_yticks(range(len(trained)), trained, fontsize=8)
-    how = "" if adapted == "no" else f", adapted by {adapted}"
-    axes.set_title(f"{experiment}{how}\n{n_labels} classes", fontsize=9)
+    how = "not adapted" if adapted == "no" else f"adapted by {adapted}"
+    axes.set_title(f"{experiment}\n{how}, {n_labels} classes", fontsize=9)
