@@ -58,7 +58,7 @@ def protocol(settings: Settings) -> dict:
 def mapped_corpus(corpus: Mapping, label_map: LabelMap) -> dict:
     """Return a block ``corpus`` with its labels and counts mapped."""
     labels = mapped_labels(corpus["labels"], label_map)
-    counts = mapped_counts(corpus["counts"], corpus["labels"], label_map)
+    counts = mapped_counts(corpus.get("counts") or {}, corpus["labels"], label_map)
     return {**corpus, "labels": labels, "counts": counts}
 
 
