@@ -28,6 +28,8 @@ from ser_lib.settings.yaml_tree import check_size, tag_of, without_comments
 
 _KINDS = {bool: "True or False", (int, float): "a number", list: "a list"}
 _OBJECT_TAGS = ("!new:", "!name:")
+# A missing value, and a choice among values: both may be replaced by a mapping.
+_NO_OBJECT_TAGS = ("!PLACEHOLDER", "!apply:operator.getitem")
 
 
 def join_files(path: Path, above: tuple[Path, ...] = ()) -> CommentedMap:
@@ -104,8 +106,9 @@ def in_order_of_reference(tree: CommentedMap) -> CommentedMap:
 
 def _check_kind(old: Any, new: Any, name: str, source: str) -> None:
     """Refuse text for a number, a number for a switch, arguments for an object."""
-    is_object = tag_of(old) and not tag_of(old).startswith(("!PLACEHOLDER", "!apply"))
-    if is_object and _is_plain_map(new):
+    if tag_of(old).startswith(_NO_OBJECT_TAGS) and _is_plain_map(new):
+        return
+    if tag_of(old) and _is_plain_map(new):
         raise ValueError(
             f"{name} {at_source(source)} has arguments only, but {name} is an object "
             f"({tag_of(old)}). Write the whole object with its tag, or change the "
