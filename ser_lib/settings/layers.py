@@ -106,9 +106,8 @@ def in_order_of_reference(tree: CommentedMap) -> CommentedMap:
 
 def _check_kind(old: Any, new: Any, name: str, source: str) -> None:
     """Refuse text for a number, a number for a switch, arguments for an object."""
-    if tag_of(old).startswith(_NO_OBJECT_TAGS) and _is_plain_map(new):
-        return
-    if tag_of(old) and _is_plain_map(new):
+    is_object = tag_of(old) and not tag_of(old).startswith(_NO_OBJECT_TAGS)
+    if is_object and _is_plain_map(new):
         raise ValueError(
             f"{name} {at_source(source)} has arguments only, but {name} is an object "
             f"({tag_of(old)}). Write the whole object with its tag, or change the "
