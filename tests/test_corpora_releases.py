@@ -302,9 +302,8 @@ def test_a_missing_folder_says_how_to_get_the_corpus(name, tmp_path):
 @pytest.mark.parametrize("name", ["nEMO", "CREMA-D", "EmoDB"])
 def test_the_wrong_level_of_folder_is_put_right(name, stand_ins):
     folder, counts = stand_ins[name]
-    outer = folder.parent if name != "EmoDB" else folder.parent
     with pytest.raises(FileNotFoundError, match=f"The right folder is .*{name}"):
-        read_utterances(settings_of(name, outer, counts))
+        read_utterances(settings_of(name, folder.parent, counts))
 
 
 @pytest.mark.parametrize(
@@ -413,21 +412,15 @@ def test_a_damaged_index_of_meld_is_refused(copy_of, stand_ins):
         read_utterances(settings_of("MELD", folder, stand_ins["MELD"][1]))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", WRITE)
-def test_the_recipe_trains_and_tests_a_fold_of_a_stand_in(
-    name, stand_ins, tmp_path, monkeypatch
-):
+def _train(name, stand_ins, folds, results, monkeypatch) -> Path:
+    """Train some folds of a recipe on its stand-in; return the folder of the run."""
     folder, counts = stand_ins[name]
-    as_text = ", ".join(f"{label}: {n}" for label, n in counts.items())
-    readme = (RECIPES / name / "README.md").read_text()
-    assert f"{{counts: {{{as_text}}}}}" in readme  # the command of the README
     arguments = [
         "hparams/fbank_ecapa.yaml",
         f"--data_folder={folder}",
-        f"--results_folder={tmp_path}",
+        f"--results_folder={results}",
         f"--corpus={{counts: {counts}}}",
-        "--folds=1",
+        f"--folds={folds}",
         "--number_of_epochs=1",
         "--ecapa_channels=[8,8,8,8,24]",
         "--ecapa_attention_channels=4",
@@ -436,9 +429,20 @@ def test_the_recipe_trains_and_tests_a_fold_of_a_stand_in(
     monkeypatch.chdir(RECIPES / name)
     monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
     runpy.run_path("train.py", run_name="__main__")
-    table = pd.read_csv(
-        tmp_path / "fbank_ecapa" / "seed_1986" / "fold_1/predictions.csv"
-    )
+    return results / "fbank_ecapa" / "seed_1986"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WRITE)
+def test_the_recipe_trains_and_tests_a_fold_of_a_stand_in(
+    name, stand_ins, tmp_path, monkeypatch
+):
+    counts = stand_ins[name][1]
+    as_text = ", ".join(f"{label}: {n}" for label, n in counts.items())
+    readme = (RECIPES / name / "README.md").read_text()
+    assert f"{{counts: {{{as_text}}}}}" in readme  # the command of the README
+    run = _train(name, stand_ins, "1", tmp_path, monkeypatch)
+    table = pd.read_csv(run / "fold_1" / "predictions.csv")
     assert len(table) == {"nEMO": 12, "EmoDB": 14, "CREMA-D": 19 * 6, "MELD": 14}[name]
 
 
@@ -446,22 +450,7 @@ def test_the_recipe_trains_and_tests_a_fold_of_a_stand_in(
 def test_a_fold_whose_test_part_lacks_a_label_is_reported_without_it(
     stand_ins, tmp_path, monkeypatch
 ):
-    folder, counts = stand_ins["EmoDB"]
-    arguments = [
-        "hparams/fbank_ecapa.yaml",
-        f"--data_folder={folder}",
-        f"--results_folder={tmp_path}",
-        f"--corpus={{counts: {counts}}}",
-        "--folds=1,2",
-        "--number_of_epochs=1",
-        "--ecapa_channels=[8,8,8,8,24]",
-        "--ecapa_attention_channels=4",
-        "--noprogressbar",
-    ]
-    monkeypatch.chdir(RECIPES / "EmoDB")
-    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-    runpy.run_path("train.py", run_name="__main__")
-    run = tmp_path / "fbank_ecapa" / "seed_1986"
+    run = _train("EmoDB", stand_ins, "1,2", tmp_path, monkeypatch)
     info = json.loads((run / "fold_2" / "fold.json").read_text())
     assert info["absent_labels"] == ["disgust"]  # the speaker 08 has none
     rows = pd.read_csv(run / "report" / "results.csv").set_index("fold")

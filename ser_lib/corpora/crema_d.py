@@ -12,7 +12,6 @@ and its intensity (LO, MD, HI, or XX: not specified). What listeners heard is in
 many votes are separated by colons (``A:D``); such a recording has the label ``tie``.
 """
 
-import csv
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +23,7 @@ from ser_lib.corpora.release import (
     check_names,
     check_speakers,
     find_release,
+    read_index,
     wrong_names,
 )
 
@@ -143,24 +143,14 @@ def _read_votes(
             f"The votes {path} are missing; expected a clone of the repository. "
             f"{corpus['how_to_get'].strip()}"
         )
-    with open(path, newline="", encoding="utf-8") as f:
-        reader = csv.DictReader(f)
-        columns = {"FileName", "VoiceVote"}
-        if not columns <= set(reader.fieldnames or []):
+    votes = {}
+    for line, row in read_index(path, ("FileName", "VoiceVote")):
+        letters = row["VoiceVote"].split(":")
+        if set(letters) - set(_VOTES):
             raise ValueError(
-                f"{path}, line 1: expected the columns {sorted(columns)}, found "
-                f"{reader.fieldnames}."
+                f"{path}, line {line}: the vote is {row['VoiceVote']!r}; expected "
+                f"letters of {', '.join(_VOTES)}, separated by colons."
             )
-        votes = {}
-        for row in reader:
-            letters = (row["VoiceVote"] or "").split(":")
-            if set(letters) - set(_VOTES):
-                raise ValueError(
-                    f"{path}, line {reader.line_num}: the vote is "
-                    f"{row['VoiceVote']!r}; expected letters of {', '.join(_VOTES)}, "
-                    f"separated by colons."
-                )
-            label = _VOTES[letters[0]] if len(letters) == 1 else "tie"
-            votes[row["FileName"]] = label
+        votes[row["FileName"]] = _VOTES[letters[0]] if len(letters) == 1 else "tie"
     check_names([_official(name) for name in files], votes, folder, corpus)
     return votes

@@ -13,15 +13,13 @@ Some columns of an index::
     You must've had your hands full.,The Interviewer,neutral,0,1
 """
 
-import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from ser_lib.audio import audio_duration_s
 from ser_lib.corpora.manifest import Utterance
-from ser_lib.corpora.release import find_release
+from ser_lib.corpora.release import add_once, find_release, read_index
 from ser_lib.corpora.video import Clip, cut_audio
-from ser_lib.utils.listing import first_few
 
 # Part -> index and folder of its clips
 PARTS = {
@@ -71,12 +69,14 @@ def read_corpus(
     rows = {
         name: row
         for part, (index, _) in PARTS.items()
-        for name, row in _read_index(_find(folder, index), part)
+        for name, row in _read_index(_find(folder, index), part).items()
         if name not in corpus["left_out"]
     }
     wavs = {name: Path(audio_folder, f"{name}.wav") for name in rows}
     missing = [name for name, wav in wavs.items() if not wav.is_file()]
-    cut_audio([Clip(_video(folder, name), wavs[name]) for name in missing], corpus)
+    if missing:
+        videos = {part: _clips_folder(folder, part) for part in PARTS}
+        cut_audio([Clip(_video(videos, name), wavs[name]) for name in missing], corpus)
     return [
         Utterance(
             id=name,
@@ -98,15 +98,19 @@ def _find(folder: Path, name: str) -> Path | None:
     return next(found, None)
 
 
-def _video(folder: Path, name: str) -> Path:
-    part, clip = name.split("/")
+def _clips_folder(folder: Path, part: str) -> Path:
     clips = _find(folder, PARTS[part][1])
     if clips is None:
         raise FileNotFoundError(
             f"The clips of {part} are missing: looked for a folder {PARTS[part][1]} in "
             f"{folder}. Unpack {part}.tar.gz of MELD.Raw there."
         )
-    return clips / f"{clip}.mp4"
+    return clips
+
+
+def _video(folders: Mapping[str, Path], name: str) -> Path:
+    part, clip = name.split("/")
+    return folders[part] / f"{clip}.mp4"
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -114,24 +118,10 @@ def _relative(path: Path, folder: Path) -> str:
     return (path.relative_to(folder) if inside else path.absolute()).as_posix()
 
 
-def _read_index(path: Path, part: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield the name and the columns of each utterance of a part."""
-    seen = set()
-    with open(path, newline="", encoding="utf-8-sig") as f:
-        reader = csv.DictReader(f)
-        missing = [name for name in _COLUMNS if name not in (reader.fieldnames or [])]
-        if missing:
-            raise ValueError(
-                f"{path}, line 1: expected the columns {first_few(_COLUMNS)}; missing: "
-                f"{', '.join(missing)}. Download it again."
-            )
-        for row in reader:
-            values = {name: (row[name] or "").strip() for name in _COLUMNS}
-            name = f"{part}/dia{values['Dialogue_ID']}_utt{values['Utterance_ID']}"
-            if not all(values.values()) or name in seen:
-                raise ValueError(
-                    f"{path}, line {reader.line_num}: expected a new utterance with "
-                    f"{', '.join(_COLUMNS)}, found {values}. Download it again."
-                )
-            seen.add(name)
-            yield name, values
+def _read_index(path: Path, part: str) -> dict[str, dict[str, str]]:
+    """Return the rows of the index of a part by utterance."""
+    rows: dict[str, dict[str, str]] = {}
+    for line, row in read_index(path, _COLUMNS):
+        name = f"{part}/dia{row['Dialogue_ID']}_utt{row['Utterance_ID']}"
+        add_once(rows, name, row, f"{path}, line {line}")
+    return rows

@@ -15,10 +15,12 @@ from pathlib import Path
 from ser_lib.audio import audio_duration_s
 from ser_lib.corpora.manifest import Utterance
 from ser_lib.corpora.release import (
+    add_once,
     audio_by_name,
     check_names,
     check_speakers,
     find_release,
+    read_index,
 )
 
 _COLUMNS = ("file_id", "emotion", "raw_text", "speaker_id")
@@ -73,23 +75,9 @@ def read_corpus(data_folder: str | Path, corpus: Mapping) -> list[Utterance]:
 
 
 def _read_index(path: Path) -> dict[str, dict[str, str]]:
-    """Return the rows of ``data.tsv`` by recording, without spaces around values."""
-    with open(path, newline="", encoding="utf-8") as f:
-        reader = csv.DictReader(f, delimiter="\t", quoting=csv.QUOTE_NONE)
-        missing = [name for name in _COLUMNS if name not in (reader.fieldnames or [])]
-        if missing:
-            raise ValueError(
-                f"{path}, line 1: expected the columns {', '.join(_COLUMNS)} separated "
-                f"by tabs; missing: {', '.join(missing)}. Download it again."
-            )
-        rows = {}
-        for row in reader:
-            values = {name: (row[name] or "").strip() for name in _COLUMNS}
-            name = Path(values["file_id"]).stem
-            if not all(values.values()) or name in rows:
-                raise ValueError(
-                    f"{path}, line {reader.line_num}: expected a new recording with "
-                    f"{', '.join(_COLUMNS)}, found {values}. Download it again."
-                )
-            rows[name] = values
+    """Return the rows of ``data.tsv`` by recording."""
+    rows: dict[str, dict[str, str]] = {}
+    index = read_index(path, _COLUMNS, delimiter="\t", quoting=csv.QUOTE_NONE)
+    for line, row in index:
+        add_once(rows, Path(row["file_id"]).stem, row, f"{path}, line {line}")
     return rows

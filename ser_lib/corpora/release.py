@@ -4,9 +4,11 @@ A parser states what a release holds, and these functions compare it with what i
 Their messages name the corpus, what was expected, what was found and what to do.
 """
 
+import csv
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ser_lib.audio import find_audio
 from ser_lib.corpora.manifest import Utterance
@@ -100,6 +102,51 @@ def check_names(
             f"{corpus['name']}, found {len(found):,}, missing {len(missing):,}: "
             f"{first_few(missing)}. Copy or download the corpus again."
         )
+
+
+def read_index(
+    path: Path, columns: Sequence[str], **options: Any
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the line number and some columns of each row of an index of a release.
+
+    Arguments
+    ---------
+    columns : Sequence[str]
+        The columns to read; each must have a value in every row. Spaces around values
+        are removed.
+    **options : Any
+        Passed to ``csv.DictReader``.
+
+    Raises
+    ------
+    ValueError
+        If a column or a value is missing.
+    """
+    with open(path, newline="", encoding="utf-8-sig") as f:
+        reader = csv.DictReader(f, **options)
+        missing = [name for name in columns if name not in (reader.fieldnames or [])]
+        if missing:
+            raise ValueError(
+                f"{path}, line 1: expected the columns {', '.join(columns)}; missing: "
+                f"{', '.join(missing)}. Download it again."
+            )
+        for row in reader:
+            values = {name: (row[name] or "").strip() for name in columns}
+            if not all(values.values()):
+                raise ValueError(
+                    f"{path}, line {reader.line_num}: expected a value for each of "
+                    f"{', '.join(columns)}, found {values}. Download it again."
+                )
+            yield reader.line_num, values
+
+
+def add_once(rows: dict, name: str, row: object, where: str) -> None:
+    """Add a row of an index under its name; refuse a name that is there."""
+    if name in rows:
+        raise ValueError(
+            f"{where}: expected a new utterance, found {name} again. Download it again."
+        )
+    rows[name] = row
 
 
 def wrong_names(names: Collection[str], expected: str, corpus: Mapping) -> ValueError:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ser_lib.evaluation import FoldResult, bootstrap_interval, compute_scores
+from ser_lib.evaluation import FoldResult, scores_by_corpus
 from ser_lib.utils.files import atomic_path
 from ser_lib.utils.text_tables import read_csv, with_interval
 
@@ -35,21 +35,18 @@ def matrix_rows(
         Columns ``COLUMNS``; scores and the ends of their 95 % intervals (drawing test
         speakers) in percent.
     """
-    rows = []
+    tables = []
     for result in results:
-        run = [result.experiment, len(labels), result.adapted, result.seed]
-        for corpus, own in result.predictions.groupby("corpus", sort=False):
-            absent = [label for label in labels if label not in set(own["label"])]
-            scores = compute_scores(own, labels, absent)
-            row = dict(zip(_RUN, run, strict=True))
-            row |= {"trained_on": names[result.fold], "tested_on": corpus}
-            row |= {"n": scores.n}
-            for metric in ("WA", "UA"):
-                ends = bootstrap_interval(own, metric, labels)
-                row[metric] = 100 * getattr(scores, metric)
-                row[f"{metric}_low"], row[f"{metric}_high"] = (100 * e for e in ends)
-            rows.append(row)
-    return pd.DataFrame(rows, columns=COLUMNS).round(2)
+        cells = scores_by_corpus(result.predictions, labels)
+        cells = cells.rename(columns={"corpus": "tested_on"}).assign(
+            experiment=result.experiment,
+            labels=len(labels),
+            adapted=result.adapted,
+            seed=result.seed,
+            trained_on=names[result.fold],
+        )
+        tables.append(cells[COLUMNS])
+    return pd.concat(tables, ignore_index=True).round(2)
 
 
 def write_rows(path: str | Path, rows: pd.DataFrame) -> None:

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from ser_lib.evaluation.bootstrap import bootstrap_interval
 from ser_lib.evaluation.fold_results import FoldResult, pool
-from ser_lib.evaluation.metrics import compute_scores
+from ser_lib.evaluation.results_csv import scores_by_corpus
 from ser_lib.utils.text_tables import (
     markdown_table,
     mean_and_sd,
@@ -115,32 +114,19 @@ def corpus_sections(results: Sequence[FoldResult]) -> list[str]:
     table = corpus_table(pooled, list(results[0].scores.recalls))
     text = (
         "All folds together. A label that a corpus does not have is not in its UA. "
-        "Intervals are those of the scores above."
+        "Intervals come from drawing the speakers of the corpus."
     )
     return ["## Scores by corpus", markdown_table(table), text]
 
 
 def corpus_table(pooled: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
-    """Build a table with a row for each corpus: n, WA and UA with their intervals.
-
-    Arguments
-    ---------
-    pooled : pd.DataFrame
-        Predictions with a column ``corpus``.
-    labels : Sequence[str]
-        Classes in the order of the predictions.
-    """
-    rows = {}
-    for corpus, own in pooled.groupby("corpus", sort=False):
-        present = [k for k in labels if k in set(own["label"])]
-        scores = compute_scores(own, labels, [k for k in labels if k not in present])
-        rows[corpus] = {"n": scores.n, "labels": len(present)}
-        for metric in ("WA", "UA"):
-            low, high = bootstrap_interval(own, metric, labels)
-            ends = {f"{metric}_low": 100 * low, f"{metric}_high": 100 * high}
-            row = pd.Series({metric: 100 * getattr(scores, metric), **ends})
-            rows[corpus][f"{metric} [95 % interval]"] = with_interval(row, metric)
-    return pd.DataFrame.from_dict(rows, "index").rename_axis("corpus")
+    """Format :func:`results_csv.scores_by_corpus`: a row for each corpus."""
+    rows = scores_by_corpus(pooled, labels).set_index("corpus")
+    table = rows[["n", "labels"]].copy()
+    for metric in ("WA", "UA"):
+        column = [with_interval(row, metric) for _, row in rows.iterrows()]
+        table[f"{metric} [95 % interval]"] = column
+    return table
 
 
 def fold_sections(results: Sequence[FoldResult], rows: pd.DataFrame) -> list[str]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ser_lib.evaluation.bootstrap import bootstrap_interval
 from ser_lib.evaluation.fold_results import FoldResult, pool, pooled_scores
-from ser_lib.evaluation.metrics import Scores
+from ser_lib.evaluation.metrics import Scores, compute_scores
 from ser_lib.utils.files import atomic_path
 from ser_lib.utils.text_tables import read_csv
 
@@ -49,6 +49,36 @@ def result_rows(results: Sequence[FoldResult]) -> pd.DataFrame:
     run = {name: getattr(results[0], name) for name in _RUN}
     table = pd.DataFrame([{**run, **row} for row in rows])
     return table.round(2)
+
+
+def scores_by_corpus(predictions: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """Compute the scores of each corpus, if several are joined.
+
+    Arguments
+    ---------
+    predictions : pd.DataFrame
+        With a column ``corpus``.
+    labels : Sequence[str]
+        Classes in the order of the predictions. A class that a corpus lacks is not in
+        its UA.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row per corpus: ``corpus``, ``n``, ``labels`` (how many it has), ``WA``,
+        ``UA`` and the ends of their 95 % intervals, in percent.
+    """
+    rows = []
+    for corpus, own in predictions.groupby("corpus", sort=False):
+        absent = [label for label in labels if label not in set(own["label"])]
+        scores = compute_scores(own, labels, absent)
+        row = {"corpus": corpus, "n": scores.n, "labels": len(labels) - len(absent)}
+        for metric in ("WA", "UA"):
+            ends = bootstrap_interval(own, metric, labels)
+            row[metric] = 100 * getattr(scores, metric)
+            row[f"{metric}_low"], row[f"{metric}_high"] = (100 * end for end in ends)
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def _percents(scores: Scores) -> dict[str, float]:

@@ -18,6 +18,7 @@ import soundfile
 
 from ser_lib.corpora import ravdess, savee
 from ser_lib.synthetic.releases import (
+    voice_of,
     write_crema_d,
     write_emodb,
     write_meld,
@@ -33,15 +34,6 @@ from ser_lib.utils.command import run_command
 from ser_lib.utils.command_line import CommandParser, path_argument
 
 _SAVEE_SPEAKERS = ("DC", "JE", "JK", "KL")
-_SAVEE_VOICES = {
-    "anger": "angry",
-    "disgust": "disgust",
-    "fear": "fearful",
-    "happiness": "happy",
-    "neutral": "neutral",
-    "sadness": "sad",
-    "surprise": "surprised",
-}
 _TABLE_LABELS = ("angry", "happy", "sad")
 # Names and formats that users' own recordings may have.
 _TABLE_FILES = ("{} 1.wav", "Büro, {}.flac", "${}.ogg", "{{{}}}.mp3")
@@ -72,7 +64,7 @@ def write_savee(folder: str | Path, sentences: int = 15, seed: int = 0) -> Path:
         for letters, label in savee.EMOTIONS.items():
             for k in range(1, _savee_takes(label, sentences) + 1):
                 rng = random_numbers(seed, number, f"{letters}{k}")
-                wav = speak(_SAVEE_VOICES[label], speaker, rng)
+                wav = speak(voice_of(label), speaker, rng)
                 _write(Path(folder, "AudioData", name, f"{letters}{k:02d}.wav"), wav)
     return Path(folder)
 

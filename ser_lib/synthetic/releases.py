@@ -124,13 +124,18 @@ def write_meld(folder: str | Path, takes: int = 2, seed: int = 0) -> dict[str, i
     return dict(counts)
 
 
+def voice_of(label: str) -> str:
+    """Return the emotion of the synthetic voice for a label of a corpus."""
+    return _VOICES.get(label, label)
+
+
 def _write(path: Path, speaker: str, label: str, take: int, seed: int) -> None:
     """Write one recording of a speaker, whose sex alternates with the name."""
     key = sum(speaker.encode())
     voice = make_speaker("FM"[key % 2], random_numbers(seed, key, f"speaker {speaker}"))
     rng = random_numbers(seed, key, f"{speaker} {label} {take}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, speak(_VOICES.get(label, label), voice, rng), SAMPLE_RATE_HZ)
+    soundfile.write(path, speak(voice_of(label), voice, rng), SAMPLE_RATE_HZ)
 
 
 def _write_rows(

@@ -3,7 +3,7 @@
 Statistics of the speakers, pooled utterances, and the standardisation of aggregators.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from speechbrain import Stage
@@ -78,7 +78,7 @@ class FixedFramesBrain(ResumableBrain):
             self.pooled = pooled[key]
             return True
         if self.hparams.standardise_by is not None:
-            self.read_speakers([loader])
+            self.read_speakers(loader)
         if self.is_pooled_once:
             pooled[key] = self.pool_all(loader)
         return self.is_pooled_once
@@ -100,7 +100,7 @@ class FixedFramesBrain(ResumableBrain):
         """
         downstream = unwrapped(self.modules.downstream)
         own = []
-        for ids, frames in self._fixed_frames([loader]):
+        for ids, frames in self._fixed_frames(loader):
             pooled = zip(
                 *(values.cpu() for values in downstream.pool(frames)), strict=True
             )
@@ -108,14 +108,14 @@ class FixedFramesBrain(ResumableBrain):
         self.pooled = dict(gather_lists(own))
         return self.pooled
 
-    def read_speakers(self, loaders: Iterable[DataLoader]) -> None:
+    def read_speakers(self, loader: DataLoader) -> None:
         """Compute the statistics of all speakers, see ``speaker_statistics.py``.
 
         If ``standardise_by`` is ``corpus``, all recordings of a corpus are one group.
 
         Arguments
         ---------
-        loaders : Iterable[DataLoader]
+        loader : DataLoader
             All utterances of the fold, each once.
 
         Raises
@@ -132,7 +132,7 @@ class FixedFramesBrain(ResumableBrain):
                 f"crop_s, wav_augment and frame_augment to null."
             )
         self.speakers = SpeakerStatistics()
-        batches = self._batches_and_frames(loaders)
+        batches = self._batches_and_frames(loader)
         self.speakers.read((self._groups(batch), frames) for batch, frames in batches)
 
     @torch.no_grad()
@@ -157,30 +157,28 @@ class FixedFramesBrain(ResumableBrain):
 
     def _pooled_now(self, branch: Branch, loader: DataLoader) -> list[torch.Tensor]:
         rows: list[torch.Tensor] = []
-        for _, frames in self._fixed_frames([loader]):
+        for _, frames in self._fixed_frames(loader):
             rows += branch.aggregator.pool(branch.fuse(frames)).cpu()
         return rows
 
     def _fixed_frames(
-        self, loaders: Iterable[DataLoader]
+        self, loader: DataLoader
     ) -> Iterator[tuple[list[str], dict[str, Frames]]]:
         """Yield ids and frames of each batch, standardised if the settings say so."""
-        for batch, frames in self._batches_and_frames(loaders):
+        for batch, frames in self._batches_and_frames(loader):
             if self.speakers is not None:
                 frames = self.speakers.standardise(self._groups(batch), frames)
             yield batch.id, frames
 
     @torch.no_grad()
     def _batches_and_frames(
-        self, loaders: Iterable[DataLoader]
+        self, loader: DataLoader
     ) -> Iterator[tuple[PaddedBatch, dict[str, Frames]]]:
         if "upstreams" in self.modules:
             unwrapped(self.modules.upstreams).eval()
-        for loader in loaders:
-            for batch in loader:
-                raise_if_interrupted()
-                frames = self._frames(batch.to(self.device), Stage.TEST)
-                yield batch, frames
+        for batch in loader:
+            raise_if_interrupted()
+            yield batch, self._frames(batch.to(self.device), Stage.TEST)
 
     def _groups(self, batch: PaddedBatch) -> list[str]:
         """Return whose statistics standardise each utterance."""
