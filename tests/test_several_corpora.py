@@ -12,6 +12,7 @@ import pytest
 from ser_lib.corpora import Utterance, read_utterances
 from ser_lib.corpora.joined import common_folder, joint_labels, read_corpora
 from ser_lib.cross_corpus.__main__ import main, with_table
+from ser_lib.cross_corpus.figure import heat_maps
 from ser_lib.cross_corpus.rows import COLUMNS, matrix_rows, merge_rows, read_rows
 from ser_lib.dataio.loaders import balanced_weights
 from ser_lib.dataio.samplers import LengthBucketSampler
@@ -230,6 +231,13 @@ def test_a_cell_of_the_matrix_has_the_scores_of_its_corpus():
     ]
     again = merge_rows(rows, rows.assign(UA=1.0))
     assert again["UA"].tolist() == [1.0, 1.0]
+
+
+def test_a_figure_shows_no_panel_without_an_experiment():
+    rows = matrix_rows([_result(1, "B", ["sad"] * 4)], {1: "A"}, ["sad", "angry"])
+    four = pd.concat([rows.assign(experiment=name) for name in "abcd"])
+    visible = [panel.get_visible() for panel in heat_maps(four).axes]
+    assert visible == [True] * 4 + [False] * 2
 
 
 def test_the_matrix_goes_to_the_results_file_the_readme_and_the_figure(tmp_path):

@@ -31,10 +31,10 @@ def heat_maps(rows: pd.DataFrame) -> Figure:
     figure = Figure(
         (columns * side_inches, lines * side_inches), dpi=_DPI, layout="constrained"
     )
-    axes = figure.subplots(lines, columns, squeeze=False).flat
+    axes = list(figure.subplots(lines, columns, squeeze=False).flat)
     for panel, (name, own) in zip(axes, panels, strict=False):
         _draw(panel, own[own["seed"] == own["seed"].min()], name)
-    for empty in list(axes)[len(panels) :]:
+    for empty in axes[len(panels) :]:
         empty.set_visible(False)
     figure.suptitle("UA in percent: trained on (row), tested on (column)", fontsize=10)
     return figure
