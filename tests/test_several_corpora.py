@@ -140,7 +140,8 @@ def test_leave_one_corpus_out_trains_on_the_others():
     folds = make_folds(rows, "corpus", n_folds=5)
     assert [trained_on(fold) for fold in folds] == ["B + C", "A + C", "A + B"]
     assert [{u.corpus for u in fold.test} for fold in folds] == [{"A"}, {"B"}, {"C"}]
-    assert {u.corpus for u in folds[0].valid} == {"B", "C"}
+    for part in (folds[0].train, folds[0].valid):  # every speaker is trained on
+        assert {u.speaker for u in part} == {*"B/a B/b C/a C/b C/c C/d".split()}
 
 
 @pytest.mark.parametrize(
@@ -159,7 +160,8 @@ def test_the_matrix_trains_on_each_corpus_and_on_all_but_one(names, expected):
 def test_the_protocol_lets_a_test_part_lack_a_label_but_not_the_training_part():
     rows = [*rows_of("A", "abc"), *rows_of("B", "abc", labels=["angry"])]
     settings = Settings.from_file(
-        MULTI / "hparams" / "fbank_ecapa.yaml", {"corpora": {"RAVDESS": "D"}}
+        MULTI / "hparams" / "fbank_ecapa.yaml",
+        {"corpora": {"RAVDESS": "D", "nEMO": "D"}, "folds_by": "corpus"},
     )
     corpus = {**settings["corpus"], "labels": ["angry", "sad"], "counts": {}}
     audit_folds(make_folds(rows, "corpus", 5)[1:], corpus).check()  # tests B

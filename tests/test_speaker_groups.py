@@ -1,6 +1,7 @@
 """Folds made from speakers: nobody is tested who was trained on, labels are even."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,6 +61,17 @@ def test_of_two_utterances_one_validates_and_a_single_one_trains():
     train, valid = draw_validation(corpus, share=0.1)
     assert [u.label for u in valid] == ["calm"]
     assert sorted(u.label for u in train) == ["angry", "calm"]
+
+
+def test_copies_of_a_recording_are_in_one_part():
+    corpus = _corpus({"A": {"calm": 10}})
+    same = [
+        replace(u, audio_hash="ab" if i < 2 else f"{i}") for i, u in enumerate(corpus)
+    ]
+    for seed in range(10):
+        train, valid = draw_validation(same, share=0.1, seed=seed)
+        assert not {u.audio_hash for u in train} & {u.audio_hash for u in valid}
+        assert len(valid) == (2 if same[0] in valid else 1)
 
 
 def test_groups_hold_every_speaker_once_and_a_like_share_of_a_rare_label():

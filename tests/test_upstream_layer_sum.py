@@ -1,6 +1,7 @@
 """The learnable sum over the layers of a Hugging Face encoder."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -75,20 +76,23 @@ def test_layer_drop_does_not_take_states_out_of_the_sum(tmp_path):
     assert numbers == {N_LAYERS + 1}  # with layer drop, a chance of 4 ** -20
 
 
-def test_an_unknown_choice_of_layers_is_refused():
-    with pytest.raises(ValueError, match="'first'; expected last, sum, all or"):
-        HuggingFaceUpstream(str(Path("nowhere")), layer="first")
+@pytest.mark.parametrize("layer", ["first", -1, True, 1.0, [], [1, 1], [0, "last"]])
+def test_an_unknown_choice_of_layers_is_refused(layer):
+    with pytest.raises(ValueError, match=rf"is {re.escape(repr(layer))}; expected"):
+        HuggingFaceUpstream(str(Path("nowhere")), layer=layer)
 
 
-def test_all_states_are_concatenated_and_a_frozen_encoder_has_nothing_to_train(
-    tmp_path,
+@pytest.mark.parametrize(("layer", "numbers"), [("all", [0, 1, 2]), ([2, 0], [2, 0])])
+def test_states_are_concatenated_and_a_frozen_encoder_has_nothing_to_train(
+    tmp_path, layer, numbers
 ):
     folder = str(write_tiny_hubert(tmp_path))
-    upstream = HuggingFaceUpstream(folder, freeze=True, layer="all")
+    upstream = HuggingFaceUpstream(folder, freeze=True, layer=layer)
     wavs, wav_lens = torch.randn(2, 8000), torch.tensor([1.0, 0.6])
     frames = upstream(wavs, wav_lens)
     states, counts = upstream.hidden_states(wavs, wav_lens)
-    assert upstream.dim == 3 * 64 == frames.values.shape[2]
-    assert torch.equal(frames.values, torch.cat(states, dim=-1))
+    assert upstream.dim == len(numbers) * 64 == frames.values.shape[2]
+    chosen = [states[k] for k in numbers]
+    assert torch.equal(frames.values, torch.cat(chosen, dim=-1))
     assert torch.equal(frames.counts, counts)
     assert upstream.frozen and not any(p.requires_grad for p in upstream.parameters())

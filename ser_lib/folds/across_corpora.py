@@ -1,13 +1,19 @@
 """Folds of several corpora: by speaker within each, or by corpus.
 
-Validation has speakers of its own in every corpus that has enough of them.
+If the folds are by speaker, validation has speakers of its own in every corpus that has
+enough of them. If another corpus is tested, all speakers of the others are trained on:
+some corpora have few, and the test speakers are new in any case.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ser_lib.corpora import Utterance
-from ser_lib.folds.by_speaker import balanced_groups, validation_speakers
+from ser_lib.folds.by_speaker import (
+    balanced_groups,
+    draw_validation,
+    validation_speakers,
+)
 from ser_lib.folds.fold import Fold
 
 
@@ -26,6 +32,7 @@ def make_folds(
         tested in the last folds. ``corpus``: fold k tests the k-th corpus, and the
         others are for training. ``matrix``: fold k trains on the k-th corpus alone, and
         tests all others; with three corpora or more, the folds of ``corpus`` follow.
+        Both draw validation utterances from the training speakers.
     n_folds : int
         For ``speaker`` only.
 
@@ -44,8 +51,13 @@ def make_folds(
     for number, names in enumerate(seen_corpora, start=1):
         seen = [u for u in utterances if u.corpus in names]
         test = [u for u in utterances if u.corpus not in names]
-        folds.append(Fold(number, *_train_and_valid(seen), test))
+        folds.append(Fold(number, *draw_validation(seen), test))
     return folds
+
+
+def speaker_overlap(folds_by: str) -> list[str]:
+    """Return the parts of a fold that share speakers, see :func:`make_folds`."""
+    return [] if folds_by == "speaker" else ["train-valid"]
 
 
 def trained_on(fold: Fold) -> str:
@@ -67,11 +79,11 @@ def _by_speaker(
     for number, units in enumerate(tested, start=1):
         test = [u for u in utterances if _unit(u) in units]
         rest = [u for u in utterances if _unit(u) not in units]
-        folds.append(Fold(number, *_train_and_valid(rest), test))
+        folds.append(Fold(number, *_other_speakers(rest), test))
     return folds
 
 
-def _train_and_valid(
+def _other_speakers(
     utterances: Sequence[Utterance],
 ) -> tuple[list[Utterance], list[Utterance]]:
     """Set some speakers of each corpus aside for validation, about one in five."""

@@ -93,6 +93,8 @@ def draw_validation(
 ) -> tuple[list[Utterance], list[Utterance]]:
     """Draw a share of the utterances of each speaker and label for validation.
 
+    Copies of a drawn recording are for validation, too: RAVDESS has one.
+
     Arguments
     ---------
     utterances : Sequence[Utterance]
@@ -116,6 +118,8 @@ def draw_validation(
     for _, ids in sorted(cells.items()):
         n = max(round(share * len(ids)), 1) if len(ids) > 1 else 0
         drawn.update(rng.permutation(ids)[:n].tolist())
+    recordings = {u.audio_hash for u in utterances if u.id in drawn} - {""}
+    drawn.update(u.id for u in utterances if u.audio_hash in recordings)
     train = [u for u in utterances if u.id not in drawn]
     return train, [u for u in utterances if u.id in drawn]
 

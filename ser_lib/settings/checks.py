@@ -124,8 +124,11 @@ def _expected_instead(name: str, value: Any) -> object | None:
 
 
 def _is_layer(value: Any) -> bool:
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    return value >= 0 if is_number else value in ("last", "sum", "all")
+    if isinstance(value, str):
+        return value in ("last", "sum", "all")
+    numbers = value if isinstance(value, list) else [value]
+    are_different = len(numbers) == len(set(map(str, numbers))) > 0
+    return are_different and all(type(n) is int and n >= 0 for n in numbers)
 
 
 def _are_weights(value: Any) -> bool:
@@ -177,7 +180,11 @@ _KINDS = (
         lambda v: v in ("speaker", "corpus", "matrix"),
         "speaker or corpus (matrix is for cross_corpus.py)",
     ),
-    (("layer",), _is_layer, "last, sum, all, or the number of a hidden state, from 0"),
+    (
+        ("layer",),
+        _is_layer,
+        "last, sum, all, the number of a hidden state, from 0, or a list of numbers",
+    ),
     (
         ("class_weights",),
         _are_weights,

@@ -140,9 +140,9 @@ def load_upstream(
         Checkpoint, in the format of the family.
     freeze : bool
         Train nothing of the encoder.
-    layer : str | int
-        ``"last"``, ``"sum"`` (learnable) or ``"all"`` hidden states, or the number of
-        one. Ignored by the filter bank and BERT, which return only one.
+    layer : str | int | Sequence[int]
+        ``"last"``, ``"sum"`` (learnable) or ``"all"`` hidden states, or the numbers
+        of some. Ignored by the filter bank and BERT, which return only one.
     freeze_feature_extractor : bool
         Train nothing of the convolutions below the transformer. Only for the Hugging
         Face families; not passed to a class of your own.

@@ -23,7 +23,7 @@ from torch import nn
 from ser_lib.upstreams.encoder import SpeechEncoder
 from ser_lib.upstreams.encoder_description import check_encoder, describe_encoder
 from ser_lib.upstreams.frames import time_mask
-from ser_lib.upstreams.layers import Layer, check_layer, layer_mix
+from ser_lib.upstreams.layers import Layer, check_layer, layer_mix, mixed_dim
 from ser_lib.upstreams.native import shortest_input
 from ser_lib.upstreams.padding import (
     Convolved,
@@ -123,9 +123,9 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
         weights of the layer sum are still trained.
     freeze_feature_extractor : bool
         Do not train the convolutional front end.
-    layer : str | int
+    layer : str | int | Sequence[int]
         ``"last"``, ``"sum"`` for the learnable sum of all hidden states, ``"all"`` for
-        all of them, concatenated, or the number of one, counted from 0.
+        all of them, concatenated, or the numbers of some, counted from 0.
 
     Raises
     ------
@@ -163,11 +163,11 @@ class HuggingFaceUpstream(SpeechEncoder, Wav2Vec2):
             )
         config = self.model.config
         self.frozen = freeze and layer != "sum"
-        n_states = config.num_hidden_layers + 1
-        self.layer_mix = layer_mix(layer, [config.hidden_size] * n_states)
+        dims = [config.hidden_size] * (config.num_hidden_layers + 1)
+        self.layer_mix = layer_mix(layer, dims)
         if layer != "last":
             config.layerdrop = 0.0  # a dropped layer would be missing among the states
-        self.dim = config.hidden_size * (n_states if layer == "all" else 1)
+        self.dim = mixed_dim(layer, dims)
         self.hop_samples = math.prod(config.conv_stride)
         layers = zip(config.conv_kernel, config.conv_stride, strict=True)
         self.min_samples = shortest_input([(*layer, 0) for layer in layers])

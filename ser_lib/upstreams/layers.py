@@ -1,4 +1,4 @@
-"""One sequence of frames from the hidden states: the last, one, their sum or all."""
+"""One sequence of frames from the hidden states: the last, their sum, or some."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -34,17 +34,21 @@ class LayerSum(nn.Module):
 
 
 class LayerConcatenation(nn.Module):
-    """All hidden states of an encoder, concatenated frame by frame.
+    """Some hidden states of an encoder, concatenated frame by frame.
 
     Example
     -------
-    >>> LayerConcatenation()(torch.ones(3, 1, 5, 8)).shape
-    torch.Size([1, 5, 24])
+    >>> LayerConcatenation([1, 2])(torch.ones(3, 1, 5, 8)).shape
+    torch.Size([1, 5, 16])
     """
 
+    def __init__(self, numbers: Sequence[int]) -> None:
+        super().__init__()
+        self.numbers = list(numbers)
+
     def forward(self, layers: torch.Tensor) -> torch.Tensor:
-        """Concatenate ``(layers, batch, time, dim)``, the lowest first."""
-        return layers.movedim(0, -2).flatten(-2)
+        """Concatenate from ``(layers, batch, time, dim)``, the lowest first."""
+        return layers[self.numbers].movedim(0, -2).flatten(-2)
 
 
 class ChosenLayer(nn.Module):
@@ -65,17 +69,26 @@ class ChosenLayer(nn.Module):
         return layers[self.number]
 
 
-Layer = Literal["last", "sum", "all"] | int
+Layer = Literal["last", "sum", "all"] | int | Sequence[int]
 
 
 def check_layer(layer: Layer) -> None:
-    """Raise ValueError unless ``layer`` is in ``LAYERS`` or may be a number."""
-    is_number = isinstance(layer, int) and not isinstance(layer, bool) and layer >= 0
-    if layer not in LAYERS and not is_number:
+    """Raise ValueError unless ``layer`` is in ``LAYERS`` or has numbers of states."""
+    if isinstance(layer, str):
+        is_right = layer in LAYERS
+    else:
+        numbers = _numbers(layer)
+        is_right = len(numbers) == len(set(numbers)) > 0
+        is_right = is_right and all(type(n) is int and n >= 0 for n in numbers)
+    if not is_right:
         raise ValueError(
-            f"layer is {layer!r}; expected {', '.join(LAYERS)} or the number of a "
-            f"hidden state, counted from 0."
+            f"layer is {layer!r}; expected {', '.join(LAYERS)}, the number of a hidden "
+            f"state, counted from 0, or a list of different numbers."
         )
+
+
+def _numbers(layer: int | Sequence[int]) -> list[int]:
+    return list(layer) if isinstance(layer, list | tuple) else [layer]
 
 
 def layer_mix(layer: Layer, dims: Sequence[int]) -> nn.Module | None:
@@ -83,9 +96,9 @@ def layer_mix(layer: Layer, dims: Sequence[int]) -> nn.Module | None:
 
     Arguments
     ---------
-    layer : str | int
-        ``"last"``, ``"sum"`` for a learnable sum, ``"all"``, concatenated, or the
-        number of a hidden state.
+    layer : str | int | Sequence[int]
+        ``"last"``, ``"sum"`` for a learnable sum, ``"all"``, concatenated, the number
+        of a hidden state, or several, concatenated.
     dims : Sequence[int]
         Size of each hidden state.
 
@@ -103,16 +116,25 @@ def layer_mix(layer: Layer, dims: Sequence[int]) -> nn.Module | None:
     check_layer(layer)
     if layer == "last":
         return None
-    if isinstance(layer, int) and layer >= len(dims):
+    if not isinstance(layer, str) and max(_numbers(layer)) >= len(dims):
         raise ValueError(
             f"layer is {layer}, but this encoder has {len(dims)} hidden states. "
-            f"Expected a number from 0 to {len(dims) - 1}."
+            f"Expected numbers from 0 to {len(dims) - 1}."
         )
     if len(set(dims)) > 1:
         raise ValueError(
             f"The hidden states of this encoder differ in size ({list(dims)}), so "
             f"layer {layer!r} cannot combine them. Use layer: last."
         )
+    if layer == "sum":
+        return LayerSum(len(dims))
     if isinstance(layer, int):
         return ChosenLayer(layer)
-    return LayerSum(len(dims)) if layer == "sum" else LayerConcatenation()
+    return LayerConcatenation(range(len(dims)) if layer == "all" else layer)
+
+
+def mixed_dim(layer: Layer, dims: Sequence[int]) -> int:
+    """Return the size of the frames that :func:`layer_mix` makes."""
+    if layer == "all":
+        return sum(dims)
+    return dims[-1] * (1 if isinstance(layer, str) else len(_numbers(layer)))

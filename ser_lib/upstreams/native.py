@@ -11,7 +11,7 @@ from torch import nn
 
 from ser_lib.upstreams.checkpoints import load_legacy, local_checkpoint
 from ser_lib.upstreams.encoder import SpeechEncoder
-from ser_lib.upstreams.layers import Layer, check_layer, layer_mix
+from ser_lib.upstreams.layers import Layer, check_layer, layer_mix, mixed_dim
 from ser_lib.upstreams.weights import load_strictly
 
 
@@ -34,9 +34,9 @@ class NativeUpstream(SpeechEncoder):
     freeze : bool
         Train nothing of the network, which then always stays in eval mode. The weights
         of the layer sum are still trained.
-    layer : str | int
+    layer : str | int | Sequence[int]
         ``"last"``, ``"sum"`` for the learnable sum of all hidden states, ``"all"`` for
-        all of them, concatenated, or the number of one, counted from 0.
+        all of them, concatenated, or the numbers of some, counted from 0.
 
     Raises
     ------
@@ -66,7 +66,7 @@ class NativeUpstream(SpeechEncoder):
         self.layer_mix = layer_mix(layer, network.dims)
         self.freeze = freeze
         self.frozen = freeze and layer != "sum"
-        self.dim = sum(network.dims) if layer == "all" else network.dims[-1]
+        self.dim = mixed_dim(layer, network.dims)
         self.hop_samples = network.hop_samples
         self.min_samples = network.min_samples
         self.train()

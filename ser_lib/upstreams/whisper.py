@@ -215,9 +215,9 @@ class WhisperUpstream(NativeUpstream):
         or the result of :meth:`without_weights`.
     freeze : bool
         Train nothing of the encoder. The weights of the layer sum are still trained.
-    layer : str | int
+    layer : str | int | Sequence[int]
         ``"last"``, ``"sum"`` for the learnable sum of all hidden states, ``"all"`` for
-        all of them, concatenated, or the number of one, counted from 0.
+        all of them, concatenated, or the numbers of some, counted from 0.
 
     Raises
     ------
