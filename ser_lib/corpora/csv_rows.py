@@ -121,7 +121,9 @@ def read_csv_table(path: str | Path) -> list[Row]:
 def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the number and the values of each line that is not blank."""
     if not path.is_file():
-        raise FileNotFoundError(f"There is no table {path}. Give its path with --csv.")
+        is_database = (path / "db.yaml").is_file()
+        advice = "Give its db.yaml" if is_database else "Give its path"
+        raise FileNotFoundError(f"There is no table {path}. {advice} with --csv.")
     content = path.read_bytes()
     try:
         text = content.decode("utf-8-sig")
