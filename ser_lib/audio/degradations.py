@@ -46,9 +46,9 @@ class Codec(NamedTuple):
 
 
 # libsndfile maps a compression level from 0 to 1 to the rates that an encoder allows.
-# At 0.95, MP3 has 16 kbit/s; LAME marks so low a rate with no delay to be removed, which
-# is 576 samples of the encoder and 529 of the decoder. At 1, Opus has 6 kbit/s, its
-# lowest rate; with the headers of Ogg, 3 s of speech have 6.5 to 8.
+# At 0.95, MP3 has 16 kbit/s. Its decoder does not remove the delay at so low a rate,
+# which is 576 samples of LAME and 529 of the decoder. At 1, Opus has its lowest rate,
+# 6 kbit/s; with the headers of Ogg, 3 s of speech have 6.5 to 8.
 CODECS = {
     "MP3": Codec(
         {
