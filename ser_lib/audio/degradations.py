@@ -20,6 +20,7 @@ import scipy.signal
 import soundfile
 import torch
 import torchaudio.functional
+from numpy.random import Generator
 
 from ser_lib.audio.resampling import resample
 
@@ -63,9 +64,7 @@ CODECS = {
 }
 
 
-def unchanged(
-    samples: np.ndarray, rate_hz: int, generator: np.random.Generator
-) -> np.ndarray:
+def unchanged(samples: np.ndarray, rate_hz: int, rng: Generator) -> np.ndarray:
     """Return the samples as they are: the condition that others are compared with."""
     return samples
 
@@ -90,20 +89,16 @@ def add_noise(samples: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarr
 
 
 def white_noise(
-    samples: np.ndarray,
-    rate_hz: int,
-    generator: np.random.Generator,
-    *,
-    snr_db: float,
+    samples: np.ndarray, rate_hz: int, rng: Generator, *, snr_db: float
 ) -> np.ndarray:
     """Add white Gaussian noise, as of an amplifier; see :func:`add_noise`."""
-    return add_noise(samples, generator.standard_normal(len(samples)), snr_db)
+    return add_noise(samples, rng.standard_normal(len(samples)), snr_db)
 
 
 def babble(
     samples: np.ndarray,
     rate_hz: int,
-    generator: np.random.Generator,
+    rng: Generator,
     *,
     voices: Sequence[np.ndarray],
     snr_db: float,
@@ -113,24 +108,20 @@ def babble(
     Arguments
     ---------
     voices : Sequence[(any_samples,) np.ndarray]
-        Speech of other people at the same sampling rate. Each voice starts at a random
-        point and is repeated until the samples end.
+        Speech of other people at the same sampling rate, none of it silent throughout.
+        Each voice starts at a random point and is repeated until the samples end.
     snr_db : float
         Power of the samples relative to the sum of the voices, in decibels.
     """
     total = np.zeros(len(samples))
     for voice in voices:
-        start = generator.integers(len(voice))
+        start = rng.integers(len(voice))
         total += np.resize(np.roll(voice, -start), len(samples)) / _rms(voice)
     return add_noise(samples, total, snr_db)
 
 
 def reverberate(
-    samples: np.ndarray,
-    rate_hz: int,
-    generator: np.random.Generator,
-    *,
-    rt60_s: float,
+    samples: np.ndarray, rate_hz: int, rng: Generator, *, rt60_s: float
 ) -> np.ndarray:
     """Place speaker and microphone in a room; the level is kept.
 
@@ -144,15 +135,13 @@ def reverberate(
         Reverberation time: how long the tail takes to fall by 60 dB.
     """
     time_s = np.arange(1, round(rt60_s * rate_hz)) / rate_hz
-    tail = generator.standard_normal(len(time_s)) * 10 ** (-3 * time_s / rt60_s)
+    tail = rng.standard_normal(len(time_s)) * 10 ** (-3 * time_s / rt60_s)
     response = np.concatenate([[1.0], tail / np.linalg.norm(tail)])
     wet = scipy.signal.fftconvolve(samples, response)[: len(samples)]
     return (wet * (_rms(samples) / _rms(wet))).astype(np.float32)
 
 
-def telephone(
-    samples: np.ndarray, rate_hz: int, generator: np.random.Generator
-) -> np.ndarray:
+def telephone(samples: np.ndarray, rate_hz: int, rng: Generator) -> np.ndarray:
     """Send speech through a telephone line: 300 to 3400 Hz, 8 kHz, 8 bits of mu-law.
 
     A Butterworth filter of order 8 limits the band; G.711 mu-law quantises the samples,
@@ -168,11 +157,7 @@ def telephone(
 
 
 def through_codec(
-    samples: np.ndarray,
-    rate_hz: int,
-    generator: np.random.Generator,
-    *,
-    codec: str,
+    samples: np.ndarray, rate_hz: int, rng: Generator, *, codec: str
 ) -> np.ndarray:
     """Encode speech at a low bit rate and decode it: MP3 at 16, Opus at 6 kbit/s.
 
@@ -189,11 +174,7 @@ def through_codec(
 
 
 def change_gain(
-    samples: np.ndarray,
-    rate_hz: int,
-    generator: np.random.Generator,
-    *,
-    gain_db: float,
+    samples: np.ndarray, rate_hz: int, rng: Generator, *, gain_db: float
 ) -> np.ndarray:
     """Record at another level; what then exceeds full scale is clipped.
 
@@ -206,11 +187,7 @@ def change_gain(
 
 
 def clip(
-    samples: np.ndarray,
-    rate_hz: int,
-    generator: np.random.Generator,
-    *,
-    share: float,
+    samples: np.ndarray, rate_hz: int, rng: Generator, *, share: float
 ) -> np.ndarray:
     """Clip a share of the samples, as a microphone that is overloaded.
 
@@ -229,11 +206,7 @@ def clip(
 
 
 def cut_middle(
-    samples: np.ndarray,
-    rate_hz: int,
-    generator: np.random.Generator,
-    *,
-    duration_s: float,
+    samples: np.ndarray, rate_hz: int, rng: Generator, *, duration_s: float
 ) -> np.ndarray:
     """Keep the middle of an utterance; one that is shorter is kept whole.
 
@@ -248,11 +221,7 @@ def cut_middle(
 
 
 def change_speed(
-    samples: np.ndarray,
-    rate_hz: int,
-    generator: np.random.Generator,
-    *,
-    factor: float,
+    samples: np.ndarray, rate_hz: int, rng: Generator, *, factor: float
 ) -> np.ndarray:
     """Play speech faster or slower, which moves its pitch, too (Ko et al. 2015).
 

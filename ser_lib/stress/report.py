@@ -73,14 +73,14 @@ def _rows(
     rows = []
     for score in scores.sort_values("value").to_dict("records"):
         part = parts[score["value"]]
-        change = paired_difference(part, before[score["value"]], "UA", labels)
-        gap = group_difference(part, parts[best], "UA", labels)
         row = {"condition": title, "group": values.name or "", **score}
         row["speakers"] = part["speaker"].nunique()
         if title != CLEAN.title:
+            change = paired_difference(part, before[score["value"]], "UA", labels)
             ends = change.difference, change.low, change.high
             row |= _percents("change", ends)
         if score["value"] != best:
+            gap = group_difference(part, parts[best], "UA", labels)
             row |= _percents("gap", gap)
         rows.append(row)
     return rows
@@ -145,14 +145,10 @@ def _weakest_class(clean: pd.DataFrame, labels: Sequence[str]) -> str:
     weakest = min(sorted(set(clean["label"])), key=recalls.get)
     wrong = clean.query("label == @weakest and prediction != @weakest")["prediction"]
     text = (
-        f"Clean, {weakest} is the weakest class: {100 * recalls[weakest]:.1f} % of it "
+        f"Clean, {weakest} is the weakest class: {100 * recalls[weakest]:.1f} % of it"
     )
-    text += "is recognised"
-    return (
-        f"{text}, and most often {wrong.mode()[0]} is heard instead."
-        if len(wrong)
-        else f"{text}."
-    )
+    heard = f", and most often {wrong.mode()[0]} is heard instead" if len(wrong) else ""
+    return f"{text} is recognised{heard}."
 
 
 def _largest_gaps(group: str, rows: pd.DataFrame) -> list[str]:
@@ -193,7 +189,7 @@ def group_table(rows: pd.DataFrame) -> pd.DataFrame:
     table = table.loc[rows["condition"].unique()].rename_axis(columns=None)
     largest = rows.loc[rows.groupby("condition", sort=False)["gap"].idxmin()]
     table["largest gap"] = [
-        f"{with_interval(row, 'gap')}: {row['value']} below "
+        f"{with_interval(row, 'gap')}, {row['value']} minus "
         f"{_best(rows, row['condition'])}"
         for _, row in largest.iterrows()
     ]

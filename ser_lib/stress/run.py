@@ -128,7 +128,7 @@ def predict_all(
     info = recognizer.model_info
     finished = Finished(folder, digest([info["members"], info["network_sha256"]]))
     audio = _audio_key(table)
-    conditions = conditions_for(table.utterances)
+    labels, conditions = recognizer.labels, conditions_for(table.utterances)
     keys = {
         c.name: digest([VERSION, c.degrade.__name__, c.parameters, audio])
         for c in conditions
@@ -138,11 +138,8 @@ def predict_all(
         for condition in todo:
             bar.set_description(condition.title)
             predictions = _predict(recognizer, table, condition, bar)
-            finished.write(
-                condition, keys[condition.name], predictions, recognizer.labels
-            )
+            finished.write(condition, keys[condition.name], predictions, labels)
     # Read from the files, so that a resumed run ends with the same report.
-    labels = recognizer.labels
     return {c.title: read_predictions(finished.path(c), labels) for c in conditions}
 
 
