@@ -319,7 +319,8 @@ def test_a_folder_with_other_files_is_left_alone(speech, tmp_path, capsys, few):
     message = refused(capsys, speech, tmp_path)
     assert "thesis.tex" in message
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
-    assert not (tmp_path / "stress.json").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    assert "is a file" in refused(capsys, speech, tmp_path / "thesis.tex")
 
 
 def test_the_report_of_another_model_is_not_overwritten(

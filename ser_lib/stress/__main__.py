@@ -25,9 +25,10 @@ def main(arguments: Sequence[str]) -> None:
     # These take seconds to import; report wrong usage first.
     from ser_lib.settings import Settings
     from ser_lib.stress.report import write_report
-    from ser_lib.stress.run import LOCK_FILE, predict_all
+    from ser_lib.stress.run import LOCK_FILE, check_folder, predict_all
     from ser_lib.stress.table import read_table
 
+    check_folder(options.out)
     label_map = Settings(f"label_map: {options.label_map}")["label_map"]
     recognizer = load_recognizer(options.model, options.device)
     labels = list(recognizer.labels)

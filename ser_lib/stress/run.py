@@ -25,11 +25,33 @@ from ser_lib.stress.table import Table
 from ser_lib.utils.command import raise_if_interrupted
 from ser_lib.utils.digests import digest
 from ser_lib.utils.files import UNFINISHED, atomic_path
+from ser_lib.utils.listing import first_few
 from ser_lib.utils.strict_json import read_json
 
 STATE_FILE = "stress.json"
 LOCK_FILE = ".lock"
 _BATCH_FILES, _BATCH_S = 16, 160.0
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse an output folder that holds something else.
+
+    Raises
+    ------
+    ValueError
+        If it is a file, or holds files and no ``stress.json``.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--out {folder} is a file; expected a folder.")
+    if not folder.exists() or (folder / STATE_FILE).is_file():
+        return
+    names = sorted(path.name for path in folder.iterdir())
+    others = [n for n in names if n != LOCK_FILE and not n.startswith(UNFINISHED)]
+    if others:
+        raise ValueError(
+            f"{folder} holds other files ({first_few(others)}) and no {STATE_FILE}: it "
+            f"is not the folder of a stress report. Choose another --out."
+        )
 
 
 class Finished:
@@ -38,14 +60,14 @@ class Finished:
     Arguments
     ---------
     folder : Path
-        The output folder; it may be missing.
+        The output folder.
     model : str
         A digest of the model.
 
     Raises
     ------
     ValueError
-        If the folder holds other files, or the report of another model.
+        If the folder holds the report of another model.
     """
 
     def __init__(self, folder: Path, model: str) -> None:
@@ -53,7 +75,7 @@ class Finished:
         path = folder / STATE_FILE
         if path.is_file():
             state = read_json(path)
-            if not isinstance(state, dict) or state.keys() != self._state.keys():
+            if not _is_state(state):
                 raise ValueError(f"{path} is damaged. Choose another --out.")
             if state["model"] != model:
                 raise ValueError(
@@ -61,11 +83,6 @@ class Finished:
                     f"another --out, or remove it to start again."
                 )
             self._state = state
-        elif found := _files_in(folder):
-            raise ValueError(
-                f"{folder} holds other files ({found[0]}) and no {STATE_FILE}: it is "
-                f"not the folder of a stress report. Choose another --out."
-            )
         self._write_state()
 
     def path(self, condition: Condition) -> Path:
@@ -94,11 +111,9 @@ class Finished:
             unfinished.write_text(json.dumps(self._state, indent=1) + "\n")
 
 
-def _files_in(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return []
-    names = sorted(path.name for path in folder.iterdir())
-    return [n for n in names if n != LOCK_FILE and not n.startswith(UNFINISHED)]
+def _is_state(state: object) -> bool:
+    is_state = isinstance(state, dict) and state.keys() == {"model", "conditions"}
+    return is_state and isinstance(state["conditions"], dict)
 
 
 def predict_all(
@@ -123,7 +138,7 @@ def predict_all(
     Raises
     ------
     ValueError
-        If the folder belongs to something else, or a recording is refused.
+        If the folder holds the report of another model, or a recording is refused.
     """
     info = recognizer.model_info
     finished = Finished(folder, digest([info["members"], info["network_sha256"]]))
