@@ -15,7 +15,7 @@ from ser_lib.inference import EmotionRecognizer
 from ser_lib.stress import conditions as stress_conditions
 from ser_lib.stress.__main__ import main
 from ser_lib.stress.conditions import CONDITIONS, draw_voices, generator_of
-from ser_lib.stress.report import failures, score_rows
+from ser_lib.stress.report import COLUMNS, failures, score_rows
 from ser_lib.stress.run import degraded
 from ser_lib.stress.table import read_table
 from ser_lib.synthetic.corpora import write_table
@@ -264,10 +264,21 @@ def test_failures_are_told_in_words_with_the_numbers_of_the_table(toy):
     rows = toy.copy()
     rows.loc[(rows["condition"] == "Noise") & (rows["group"] == ""), "change_high"] = -5
     assert failures(rows, clean, LABELS, chance=50) == [
-        "Noise: UA 50.0, 25.0 points [5.0, 50.0] below clean, no better than chance.",
+        "Noise: UA 50.0, no better than chance (50.0), 25.0 points [5.0, 50.0] below "
+        "clean.",
         "Clean, angry is the weakest class: 50.0 % of it is recognised, and most often "
         "sad is heard instead.",
         "Clean, gender m: UA 50.0, 50.0 points [50.0, 50.0] below gender f.",
+    ]
+
+
+def test_a_model_at_chance_in_clean_speech_is_told_first():
+    clean = predictions(dict.fromkeys("ABCD", "sad"))
+    rows = score_rows({"Clean": clean}, pd.DataFrame(index=clean["id"]), LABELS)
+    rows = rows.reindex(columns=COLUMNS)
+    assert failures(rows, clean, LABELS, chance=50)[:2] == [
+        "Clean: UA 50.0, no better than chance (50.0).",
+        "No condition is measurably worse than clean.",
     ]
 
 

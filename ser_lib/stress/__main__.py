@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> None:
     make_folder(folder)
     with one_at_a_time(folder / LOCK_FILE, folder):
         predictions = predict_all(recognizer, table, folder)
-        title = f"{Path(options.model).name} on {options.csv.name}"
+        title = f"{Path(options.model).resolve().name} on {options.csv.name}"
         print(write_report(folder, title, table, predictions, labels))
     print(f"The report is in {folder / 'stress.md'}")
 

@@ -24,6 +24,10 @@ _HOW = (
     "too narrow. Of twenty such intervals, one misses the true value on average."
 )
 _ENDS = ("", "_low", "_high")
+COLUMNS = [
+    *("condition", "group", "value", "n", "speakers", "labels"),
+    *(f"{name}{end}" for name in ("WA", "UA", "change", "gap") for end in _ENDS),
+]
 
 
 def score_rows(
@@ -90,12 +94,6 @@ def _percents(name: str, shares: Sequence[float]) -> dict[str, float]:
     return {f"{name}{end}": 100 * x for end, x in zip(_ENDS, shares, strict=True)}
 
 
-COLUMNS = [
-    *("condition", "group", "value", "n", "speakers", "labels"),
-    *(f"{name}{end}" for name in ("WA", "UA", "change", "gap") for end in _ENDS),
-]
-
-
 def failures(
     rows: pd.DataFrame, clean: pd.DataFrame, labels: Sequence[str], chance: float
 ) -> list[str]:
@@ -120,12 +118,14 @@ def failures(
     whole = rows[rows["group"] == ""]
     worse = whole[whole["change_high"] < 0].sort_values("change")
     found = []
-    for _, row in worse.iterrows():
-        below = _below(row, "change")
-        end = ", no better than chance" if row["UA_low"] <= chance else ""
-        found.append(
-            f"{row['condition']}: UA {row['UA']:.1f}, {below} below clean{end}."
-        )
+    for _, row in pd.concat([whole.head(1), worse]).iterrows():
+        is_chance = row["UA_low"] <= chance
+        text = f"{row['condition']}: UA {row['UA']:.1f}"
+        text += f", no better than chance ({chance:.1f})" * is_chance
+        if row["condition"] != CLEAN.title:
+            found.append(f"{text}, {_below(row, 'change')} below clean.")
+        elif is_chance:
+            found.append(f"{text}.")
     if worse.empty:
         found.append("No condition is measurably worse than clean.")
     found.append(_weakest_class(clean, labels))
