@@ -264,7 +264,8 @@ def test_failures_are_told_in_words_with_the_numbers_of_the_table(toy):
     rows = toy.copy()
     rows.loc[(rows["condition"] == "Noise") & (rows["group"] == ""), "change_high"] = -5
     assert failures(rows, clean, LABELS, chance=50) == [
-        "Noise: UA 50.0, no better than chance (50.0), 25.0 points [5.0, 50.0] below "
+        "Clean: UA 75.0, not measurably above chance (50.0).",
+        "Noise: UA 50.0, not measurably above chance (50.0), 25.0 points [5.0, 50.0] below "
         "clean.",
         "Clean, angry is the weakest class: 50.0 % of it is recognised, and most often "
         "sad is heard instead.",
@@ -277,7 +278,7 @@ def test_a_model_at_chance_in_clean_speech_is_told_first():
     rows = score_rows({"Clean": clean}, pd.DataFrame(index=clean["id"]), LABELS)
     rows = rows.reindex(columns=COLUMNS)
     assert failures(rows, clean, LABELS, chance=50)[:2] == [
-        "Clean: UA 50.0, no better than chance (50.0).",
+        "Clean: UA 50.0, not measurably above chance (50.0).",
         "No condition is measurably worse than clean.",
     ]
 

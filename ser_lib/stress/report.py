@@ -121,7 +121,7 @@ def failures(
     for _, row in pd.concat([whole.head(1), worse]).iterrows():
         is_chance = row["UA_low"] <= chance
         text = f"{row['condition']}: UA {row['UA']:.1f}"
-        text += f", no better than chance ({chance:.1f})" * is_chance
+        text += f", not measurably above chance ({chance:.1f})" * is_chance
         if row["condition"] != CLEAN.title:
             found.append(f"{text}, {_below(row, 'change')} below clean.")
         elif is_chance:
