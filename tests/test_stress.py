@@ -265,8 +265,8 @@ def test_failures_are_told_in_words_with_the_numbers_of_the_table(toy):
     rows.loc[(rows["condition"] == "Noise") & (rows["group"] == ""), "change_high"] = -5
     assert failures(rows, clean, LABELS, chance=50) == [
         "Clean: UA 75.0, not measurably above chance (50.0).",
-        "Noise: UA 50.0, not measurably above chance (50.0), 25.0 points [5.0, 50.0] below "
-        "clean.",
+        "Noise: UA 50.0, not measurably above chance (50.0), 25.0 points [5.0, "
+        "50.0] below clean.",
         "Clean, angry is the weakest class: 50.0 % of it is recognised, and most often "
         "sad is heard instead.",
         "Clean, gender m: UA 50.0, 50.0 points [50.0, 50.0] below gender f.",
