@@ -11,9 +11,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "fold_status": ["finished_folds", "fold_fault", "left_out_folds", "remedy"],
         "metrics": ["compute_scores"],
         "predictions": [
+            "PREDICTION_FILES",
             "prediction_table",
             "read_labels",
             "read_predictions",
+            "with_truth",
             "write_predictions",
         ],
         "report": ["format_table", "write_report"],

@@ -1,20 +1,23 @@
-"""The predictions file, the only thing that reporting needs from a model.
+"""The predictions files, the only thing that reporting needs from a model.
 
-One row per test utterance: speaker, true label, predicted label and a probability for
+One row per utterance of the test part (of the validation part): speaker, true label, predicted label and a probability for
 each class. The probability columns are in the order of corpus.yaml; this is checked
 whenever a file is written or read.
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from ser_lib.corpora import Utterance
 from ser_lib.utils.files import atomic_path
 from ser_lib.utils.text_tables import read_csv
 
+# Of the folder of a fold; the first is missing if the fold has no validation part.
+PREDICTION_FILES = {"valid": "valid_predictions.csv", "test": "predictions.csv"}
 _TEXT_COLUMNS = ["id", "speaker", "label", "prediction"]
 _CORPUS = "corpus"  # second column, if several corpora are joined
 # Far above rounding to six decimals, far below the effect of a missing class.
@@ -101,6 +104,14 @@ def read_predictions(path: str | Path, labels: Sequence[str]) -> pd.DataFrame:
         ) from err
     _check(table, labels, str(path))
     return table
+
+
+def read_valid_predictions(
+    folder: str | Path, labels: Sequence[str]
+) -> pd.DataFrame | None:
+    """Read the validation predictions of a fold's folder; None if it has none."""
+    path = Path(folder) / PREDICTION_FILES["valid"]
+    return read_predictions(path, labels) if path.is_file() else None
 
 
 def read_labels(path: str | Path) -> list[str]:
@@ -221,3 +232,25 @@ def prediction_table(
     table.insert(0, "id", list(ids))
     table.insert(1, "prediction", [labels[i] for i in probabilities.argmax(axis=1)])
     return table
+
+
+def with_truth(predictions: pd.DataFrame, truth: Mapping[str, Utterance]) -> pd.DataFrame:
+    """Add speakers, labels and corpora to a table of :func:`prediction_table`.
+
+    Arguments
+    ---------
+    truth : Mapping[str, Utterance]
+        By id.
+
+    Returns
+    -------
+    pd.DataFrame
+        As :func:`write_predictions` expects it, sorted by id.
+    """
+    rows = predictions.sort_values("id", ignore_index=True)
+    utterances = [truth[i] for i in rows["id"]]
+    rows.insert(1, "speaker", [u.speaker for u in utterances])
+    rows.insert(2, "label", [u.label for u in utterances])
+    if any(u.corpus for u in utterances):
+        rows.insert(1, _CORPUS, [u.corpus for u in utterances])
+    return rows

@@ -1,0 +1,169 @@
+"""Calibration: does a probability of 0.8 mean that 8 of 10 such answers are right?
+
+One temperature for each fold, fitted on its validation part (Guo et al., 2017,
+https://arxiv.org/abs/1706.04599, section 4.2). It changes no prediction.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize_scalar
+
+N_BINS = 10
+_LEAST_TEMPERATURE, _MOST_TEMPERATURE = 0.05, 20.0
+_LEAST_PROBABILITY = 1e-7  # predictions.csv has six decimals
+
+
+class Reliability(NamedTuple):
+    """The answers of a model by their confidence, see :func:`reliability`.
+
+    Arguments
+    ---------
+    bins : pd.DataFrame
+        One row for each bin that has answers: ``n``, ``confidence`` (mean) and
+        ``accuracy``, from 0 to 1.
+    error : float
+        Expected calibration error, from 0 to 1.
+    """
+
+    bins: pd.DataFrame
+    error: float
+
+
+def fit_temperature(probabilities: np.ndarray, targets: Sequence[int]) -> float:
+    """Find the temperature with the lowest cross-entropy.
+
+    Arguments
+    ---------
+    probabilities : (utterances, labels) np.ndarray
+        Softmax outputs.
+    targets : Sequence[int]
+        Index of the true label of each utterance.
+
+    Returns
+    -------
+    float
+        From 0.05 to 20. Above 1, the model was too sure of itself.
+
+    Example
+    -------
+    Three of four answers are right, and the model says 0.9:
+
+    >>> probabilities = np.array([[0.9, 0.1]] * 4)
+    >>> temperature = fit_temperature(probabilities, [0, 0, 0, 1])
+    >>> at_temperature(probabilities, temperature)[0].round(3)
+    array([0.75, 0.25])
+    """
+
+    def cross_entropy(log_temperature: float) -> float:
+        scaled = at_temperature(probabilities, np.exp(log_temperature))
+        of_targets = scaled[np.arange(len(scaled)), targets]
+        return -np.log(np.maximum(of_targets, _LEAST_PROBABILITY)).mean()
+
+    bounds = np.log(_LEAST_TEMPERATURE), np.log(_MOST_TEMPERATURE)
+    found = minimize_scalar(
+        cross_entropy, bounds=bounds, method="bounded", options={"xatol": 1e-6}
+    )
+    return float(np.exp(found.x))
+
+
+def at_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Divide the logits of (utterances, labels) probabilities by a temperature."""
+    logits = np.log(np.maximum(probabilities, _LEAST_PROBABILITY)) / temperature
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def probabilities_of(table: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
+    """Return the (utterances, labels) probabilities of a table of predictions."""
+    return table[[f"p_{label}" for label in labels]].to_numpy(float)
+
+
+def temperature_of(valid: pd.DataFrame, labels: Sequence[str]) -> float:
+    """Fit the temperature of a fold to the predictions of its validation part."""
+    targets = [labels.index(label) for label in valid["label"]]
+    return fit_temperature(probabilities_of(valid, labels), targets)
+
+
+def reliability(
+    confidence: np.ndarray, is_correct: np.ndarray, n_bins: int = N_BINS
+) -> Reliability:
+    """Compare confidence with accuracy in bins of equal width.
+
+    Arguments
+    ---------
+    confidence : (utterances,) np.ndarray
+        Probability of the predicted label.
+    is_correct : (utterances,) np.ndarray
+        Whether the predicted label is the true one.
+
+    Returns
+    -------
+    Reliability
+        Its error is the mean distance between confidence and accuracy, weighted by the
+        size of the bins (Guo et al., 2017, equation 3).
+
+    Example
+    -------
+    >>> reliability(np.array([0.9, 0.9, 0.6, 0.6]), np.array([1, 1, 1, 0])).error
+    0.1
+    """
+    numbers = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
+    table = pd.DataFrame(
+        {"bin": numbers, "confidence": confidence, "accuracy": is_correct.astype(float)}
+    )
+    groups = table.groupby("bin")
+    bins = groups.mean().assign(n=groups.size())[["n", "confidence", "accuracy"]]
+    distances = (bins["confidence"] - bins["accuracy"]).abs()
+    error = float((distances * bins["n"]).sum() / bins["n"].sum())
+    return Reliability(bins, round(error, 12))
+
+
+def coverage_curve(confidence: np.ndarray, is_correct: np.ndarray) -> pd.DataFrame:
+    """Compute the accuracy of the answers above each threshold.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``threshold``: each confidence that occurs, the highest first; ``coverage``, the
+        share of utterances that are at least as sure; ``accuracy`` of these.
+
+    Example
+    -------
+    >>> coverage_curve(np.array([0.6, 0.9]), np.array([False, True]))
+       threshold  coverage  accuracy
+    0        0.9       0.5       1.0
+    1        0.6       1.0       0.5
+    """
+    order = np.argsort(-confidence, kind="stable")
+    sorted_confidence = confidence[order]
+    answered = np.arange(1, len(order) + 1)
+    curve = pd.DataFrame(
+        {
+            "threshold": sorted_confidence,
+            "coverage": answered / len(order),
+            "accuracy": is_correct[order].cumsum() / answered,
+        }
+    )
+    return curve.groupby("threshold", sort=False).last().reset_index()
+
+
+def threshold_for(curve: pd.DataFrame, accuracy: float) -> float | None:
+    """Return the lowest threshold from which on answers are accurate enough.
+
+    Arguments
+    ---------
+    curve : pd.DataFrame
+        From :func:`coverage_curve`.
+    accuracy : float
+        From 0 to 1.
+
+    Returns
+    -------
+    float | None
+        None if no threshold gives this accuracy.
+    """
+    enough = curve[curve["accuracy"] >= accuracy]
+    return None if enough.empty else float(enough["threshold"].min())
