@@ -78,6 +78,15 @@ def test_a_cut_off_wav_is_told_in_bytes(tmp_path):
         audio_duration_s(path, RATE_HZ)
 
 
+def test_half_an_mp3_is_told_in_samples(tmp_path):
+    path = tmp_path / "half.mp3"
+    soundfile.write(path, _tone(3.0), RATE_HZ)
+    assert len(read_audio(path, RATE_HZ)) == 3 * RATE_HZ
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError, match=rf"cut off: .* {3 * RATE_HZ} samples"):
+        read_audio(path, RATE_HZ)
+
+
 def test_a_wav_from_a_pipe_with_unknown_length_is_whole(tmp_path):
     path = tmp_path / "piped.wav"
     soundfile.write(path, _tone(1.0), RATE_HZ, subtype="PCM_16")

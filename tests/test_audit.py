@@ -104,7 +104,7 @@ def test_the_error_names_the_value_and_the_utterances_with_their_number():
     with pytest.raises(
         ValueError,
         match=r"fold 1: train and test share 1 speaker: B \(4 utterances of the later "
-        r"part: D_calm1, D_calm2, D_angry1, D_angry2\)[^$]*allowed_overlap in corpus",
+        r"part: D_calm1, D_calm2, D_angry1, D_angry2\)[^$]*list in corpus.yaml what",
     ):
         audit_folds([leaky], CORPUS).check()
 

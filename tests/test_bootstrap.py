@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ser_lib.evaluation import paired_difference
+from ser_lib.evaluation import group_difference, paired_difference
 from ser_lib.evaluation.bootstrap import bootstrap_interval
 
 LABELS = ["a", "b"]
@@ -149,3 +149,29 @@ def test_another_truth_or_speaker_for_the_same_utterance_is_refused(changed):
     b.loc[3, list(changed)] = list(changed.values())
     with pytest.raises(ValueError, match="1 utterances have another .* first is 21"):
         paired_difference(a, b, "WA", LABELS)
+
+
+# ---- groups of utterances
+
+PERFECT, HOPELESS, HALF = ("ab", "ab"), ("ab", "ba"), ("ab", "aa")
+
+
+def test_speakers_with_utterances_in_both_groups_are_drawn_once_for_both():
+    """Each is worse by half in the second group: certain only if drawn in pairs."""
+    first = make_predictions({"1": PERFECT, "2": HALF})
+    second = make_predictions({"1": HALF, "2": HOPELESS})
+    assert group_difference(first, second, "UA", LABELS) == (0.5, 0.5, 0.5)
+
+
+def test_speakers_of_one_group_are_drawn_apart_from_those_of_the_other():
+    """With two speakers each, a quarter of the draws is all perfect or all hopeless."""
+    first = make_predictions({"1": PERFECT, "2": HOPELESS})
+    second = make_predictions({"3": PERFECT, "4": HOPELESS})
+    assert group_difference(first, second, "UA", LABELS) == (0, -1, 1)
+
+
+def test_a_group_of_one_speaker_has_a_difference_without_interval():
+    first = make_predictions({"1": PERFECT, "2": PERFECT})
+    found = group_difference(first, make_predictions({"3": HALF}), "UA", LABELS)
+    assert found[0] == 0.5
+    assert np.isnan(found[1:]).all()

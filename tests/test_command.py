@@ -376,6 +376,12 @@ def test_options_are_not_empty_nor_repeated_nor_abbreviated(arguments, message, 
     assert message in capsys.readouterr().err
 
 
+def test_an_option_that_is_a_list_may_be_repeated():
+    parser = CommandParser("ser_lib.example", "An example.")
+    parser.add_argument("--group", action="append")
+    assert parser.parse_args(["--group=a", "--group", "b"]).group == ["a", "b"]
+
+
 # ---- every command, given something wrong
 
 
@@ -460,6 +466,10 @@ MISTAKES = [
     ("predict", ["run", "file"], "run is not a model folder: it has no model.json"),
     ("predict", [MODEL, "file", "--device=tpu9"], "--device 'tpu9' cannot be used"),
     ("predict", [MODEL, "file", "--out=a", "--out=b"], "--out is given 2 times"),
+    ("stress", [MODEL], "required: --csv, --out"),
+    ("stress", [MODEL, "--csv=no.csv", "--out=x"], "There is no table no.csv"),
+    ("stress", ["run", "--csv=c", "--out=x"], "run is not a model folder"),
+    ("stress", [MODEL, "--csv=c", "--out=x", "--label_map=3"], "label_map"),
 ]
 
 

@@ -12,9 +12,10 @@ from ser_lib.corpora import read_csv_table, read_utterances
 from ser_lib.settings import RECIPES, Settings
 
 FILES = [f"wav/{i}.wav" for i in range(8)]
+LABELS = ["angry", "calm"] * 4
 
 
-def write_database(folder, segmented=False, speaker=True):
+def write_database(folder, segmented=False, speaker=True, labels=LABELS):
     """Two labels and four speakers, in two tables, as audb has them."""
     database = audformat.Database("calls")
     database.schemes["emotion"] = audformat.Scheme(labels=["angry", "calm"])
@@ -34,7 +35,7 @@ def write_database(folder, segmented=False, speaker=True):
         index = audformat.segmented_index(FILES, starts, ends)
     database["emotion"] = audformat.Table(index)
     database["emotion"]["emotion"] = audformat.Column(scheme_id="emotion")
-    database["emotion"]["emotion"].set(["angry", "calm"] * 4)
+    database["emotion"]["emotion"].set(labels)
     database.save(str(folder))
     for k, file in enumerate(FILES):
         path = folder / file
@@ -73,10 +74,45 @@ def test_a_missing_scheme_is_named(tmp_path):
 
 def test_a_file_that_is_no_database_is_refused(tmp_path):
     (tmp_path / "db.yaml").write_text("corpus: {}\n")
-    with pytest.raises(ValueError, match=r"db\.yaml is not a database in audformat"):
+    with pytest.raises(ValueError, match=r"db\.yaml cannot be read as a database"):
         read_csv_table(tmp_path / "db.yaml")
     with pytest.raises(FileNotFoundError, match="There is no database"):
         read_csv_table(tmp_path / "none.yaml")
+
+
+def _damage(name, database):
+    table = database.with_name(f"db.{name}.parquet")
+    if not table.is_file():
+        table = database.with_name(f"db.{name}.csv")
+    return table
+
+
+@pytest.mark.parametrize("fault", ["missing", "cut", "yaml", "contradiction"])
+def test_a_damaged_database_is_refused_in_one_line(tmp_path, fault):
+    database = write_database(tmp_path)
+    table = _damage("emotion", database)
+    if fault == "missing":
+        table.unlink()
+    elif fault == "cut":
+        table.write_bytes(table.read_bytes()[:100])
+    elif fault == "yaml":
+        database.write_text("a: [1")
+    else:
+        loaded = audformat.Database.load(str(tmp_path))
+        loaded["other"] = audformat.Table(audformat.filewise_index(FILES[:1]))
+        loaded["other"]["emotion"] = audformat.Column(scheme_id="emotion")
+        loaded["other"]["emotion"].set(["calm"])
+        loaded.save(str(tmp_path))
+    with pytest.raises(ValueError, match=r"db\.yaml cannot be read as a database") as e:
+        read_csv_table(database)
+    assert "\n" not in str(e.value)
+
+
+def test_files_without_a_label_are_counted(tmp_path, caplog):
+    labels = ["angry", None, "calm", None] + ["calm"] * 4
+    database = write_database(tmp_path, labels=labels)
+    assert len(read_csv_table(database)) == 6
+    assert "2 rows have no emotion" in caplog.text
 
 
 def test_without_audformat_the_message_says_what_to_install(tmp_path, monkeypatch):

@@ -64,7 +64,7 @@ def test_a_parser_of_the_skeleton_has_under_forty_lines_of_code():
 
 def test_a_corpus_that_exists_is_not_overwritten(checkout):
     before = (checkout / "recipes" / "EmoDB" / "corpus.yaml").read_text()
-    with pytest.raises(FileExistsError, match=r"emodb\.py exists; choose another"):
+    with pytest.raises(FileExistsError, match=r"EmoDB exists; choose another"):
         write_skeleton(checkout, "EmoDB")
     assert (checkout / "recipes" / "EmoDB" / "corpus.yaml").read_text() == before
     assert not (checkout / "tests" / "test_corpora_emodb.py").exists()

@@ -100,6 +100,20 @@ def test_optional_columns_are_kept_and_unknown_ones_are_named(folder, caplog):
     assert [row.line for row in read_csv_table(folder / "my.csv")] == [2, 4, 6, 8]
 
 
+def test_columns_of_groups_are_kept_and_need_a_value_in_each_row(folder, caplog):
+    text = GOOD.replace("speaker\n", "speaker,gender\n").replace("Ann\n", "Ann,f\n")
+    table = _write(folder, text.replace("Bob\n", "Bob, m \n"))
+    rows = read_csv_table(table, ["gender", "speaker"])
+    assert rows[0].groups == {"gender": "f", "speaker": "Ann"}
+    assert rows[3].groups == {"gender": "m", "speaker": "Bob"}
+    assert "not used" not in caplog.text
+    with pytest.raises(ValueError, match="missing: age"):
+        read_csv_table(table, ["age"])
+    table = _write(folder, text.replace("Bob\n", "Bob,\n"))
+    with pytest.raises(ValueError, match="line 4, column gender: expected a value"):
+        read_csv_table(table, ["gender"])
+
+
 def test_labels_are_sorted(folder):
     assert labels_of(_write(folder, GOOD)) == ["calm", "sad"]
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from speechbrain.utils.run_opts import RunOptions
 
 from ser_lib.corpora import Utterance, read_utterances
 from ser_lib.corpora.joined import common_folder, joint_labels, read_corpora
+from ser_lib.cross_corpus import run_cross_corpus
 from ser_lib.cross_corpus.__main__ import main, with_table
 from ser_lib.cross_corpus.figure import heat_maps
 from ser_lib.cross_corpus.rows import COLUMNS, matrix_rows, merge_rows, read_rows
@@ -126,6 +128,12 @@ def test_a_corpus_with_few_speakers_is_not_tested_in_the_last_folds():
         {"A"},
         {"A"},
     ]
+
+
+def test_no_fold_is_without_a_test():
+    rows = [*rows_of("A", "abcd"), *rows_of("B", "abc")]
+    folds = make_folds(rows, "speaker", n_folds=9)
+    assert [len({u.speaker for u in fold.test}) for fold in folds] == [2, 2, 2, 1]
 
 
 def test_a_session_is_in_one_part_with_all_its_speakers():
@@ -288,6 +296,22 @@ def test_two_corpora_are_trained_and_reported_by_corpus(corpora, tmp_path, monke
     assert set(table["corpus"]) == {"RAVDESS", "mine"}
     assert list(table.columns[:4]) == ["id", "corpus", "speaker", "label"]
     assert "## Scores by corpus" in (folder / "report" / "report.md").read_text()
+
+
+@pytest.mark.parametrize("corpora", ["RAVDESS", ["RAVDESS", "nEMO"], 3])
+def test_corpora_that_are_no_mapping_are_refused(corpora):
+    with pytest.raises(ValueError, match="corpora .* expected recipes and their data"):
+        Settings.from_file(
+            MULTI / "hparams" / "fbank_frozen.yaml", {"corpora": corpora}
+        )
+
+
+def test_the_matrix_needs_its_own_folds(corpora):
+    settings = Settings.from_file(
+        MULTI / "hparams" / "fbank_frozen.yaml", {"corpora": corpora}
+    )
+    with pytest.raises(ValueError, match="folds_by is speaker; cross_corpus.py needs"):
+        run_cross_corpus(settings, RunOptions())
 
 
 @pytest.mark.slow

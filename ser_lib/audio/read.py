@@ -17,6 +17,8 @@ from ser_lib.audio.samples import mono
 _CUT_OFF_DATA = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
 # Programs that write to a pipe do not know the length and write a number like this.
 _LENGTH_UNKNOWN_BYTES = 2**31 - 2**8
+# An MP3 decodes to as many samples as it says, or to a few less.
+_LEAST_DECODED = 0.98
 # The start of a file that Git LFS has not downloaded
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
@@ -106,8 +108,19 @@ def read_audio(
         if duration_s is not None:
             n_samples = round(duration_s * rate_hz)
         samples = audio.read(n_samples, dtype="float32", always_2d=True)
+        if start_s == 0 and duration_s is None:
+            _check_decoded(path, len(samples), n_samples)
     wav = mono(samples, rate_hz, str(path), start_s)
     return resample(wav, rate_hz, wanted_rate_hz, str(path))
+
+
+def _check_decoded(path: str | Path, found: int, promised: int) -> None:
+    """Refuse half of an MP3, which has the number of samples in its header."""
+    if found < _LEAST_DECODED * promised:
+        raise ValueError(
+            f"{path} is cut off: its header promises {promised} samples, {found} are "
+            f"there. Copy it again."
+        )
 
 
 def _skip_to(audio: soundfile.SoundFile, sample: int) -> None:
@@ -250,4 +263,7 @@ def _check_whole(path: str | Path, audio: soundfile.SoundFile) -> None:
                 f"{found} are there. Copy it again."
             )
     if audio.frames == 0:
-        raise ValueError(f"{path} has a header, but no audio samples.")
+        raise ValueError(
+            f"{path} has a header, but no audio samples: it is empty or cut off. Copy "
+            f"it again."
+        )

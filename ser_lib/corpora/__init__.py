@@ -7,7 +7,14 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "audio_hashes": ["with_audio_hashes"],
         "csv_rows": ["Row", "SPLITS", "read_csv_table"],
-        "label_map": ["mapped_labels", "new_labels"],
+        "csv_table": ["folder_of", "read_recordings"],
+        "label_map": [
+            "LabelMap",
+            "describe_map",
+            "map_labels",
+            "mapped_labels",
+            "new_labels",
+        ],
         "manifest": ["Utterance", "read_manifest", "validate", "write_manifest"],
         "reading": ["mapped_corpus", "protocol", "read_utterances"],
     },

@@ -2,7 +2,7 @@
 
     python -m ser_lib.corpora new NAME
 
-They are a recipe, a parser and a test, which pass the tests at once; fill in the lines
+They are a recipe, a parser and a test, which pass the tests at once; change the lines
 marked TODO. CONTRIBUTING.md walks through an example.
 """
 
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> None:
     files = write_skeleton(RECIPES.parent, options.name)
     for path in files:
         print(path.relative_to(RECIPES.parent))
-    print("Fill in the lines marked TODO; python -m pytest -k corpora tests them.")
+    print("Change the lines marked TODO; bash tests/run.sh -k corpora tests them.")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,15 @@ Its schemes are the columns: ``emotion`` is the label, ``speaker`` the speaker, 
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
+from speechbrain.utils.logger import get_logger
+
+logger = get_logger(__name__)
+
 LABEL, SPEAKER, TEXT = "emotion", "speaker", "transcription"
+# What audformat and pyarrow raise for damaged files, or for tables that contradict
+# each other. pyarrow's own errors are among these.
+_ERRORS = AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError
 
 
 def audformat_records(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -29,6 +37,16 @@ def audformat_records(path: Path) -> Iterator[tuple[int, list[str]]]:
         If it is not such a database, a scheme is missing, or labels are of parts of
         files.
     """
+    table = _labelled_files(path)
+    names = {LABEL: "label", SPEAKER: "speaker", TEXT: "text"}
+    yield 1, ["path", *(names[name] for name in table)]
+    filled = table.astype(object).where(table.notna(), "")
+    for number, (file, *values) in enumerate(filled.itertuples(), start=2):
+        yield number, [str(file), *map(str, values)]
+
+
+def _labelled_files(path: Path) -> pd.DataFrame:
+    """Return emotion, speaker and perhaps transcription of each file."""
     try:
         import audformat
     except ModuleNotFoundError as error:
@@ -38,22 +56,12 @@ def audformat_records(path: Path) -> Iterator[tuple[int, list[str]]]:
         ) from error
     if not path.is_file():
         raise FileNotFoundError(f"There is no database {path}. Give its db.yaml.")
-    try:
-        database = audformat.Database.load(str(path.parent), name=path.stem)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path} is not a database in audformat: {type(error).__name__}: {error}."
-        ) from error
-    schemes = list(database.schemes)
-    missing = [name for name in (LABEL, SPEAKER) if name not in schemes]
-    if missing:
-        raise ValueError(
-            f"{path}: expected the schemes {LABEL} and {SPEAKER}, found "
-            f"{', '.join(schemes) or 'none'}. Export a table with the columns path, "
-            f"label and speaker in place of it."
-        )
-    others = [name for name in (SPEAKER, TEXT) if name in schemes]
-    table = database.get(LABEL, others).dropna(subset=[LABEL])
+    table = _read_table(path)
+    n_labelled = int(table[LABEL].notna().sum())
+    if n_labelled < len(table):
+        n_without = len(table) - n_labelled
+        logger.warning("%s: %d rows have no %s.", path, n_without, LABEL)
+    table = table.dropna(subset=[LABEL])
     if audformat.is_segmented_index(table.index):
         whole = (table.index.get_level_values("start").total_seconds() == 0) & (
             table.index.get_level_values("end").isna()
@@ -65,8 +73,28 @@ def audformat_records(path: Path) -> Iterator[tuple[int, list[str]]]:
                 f"and label whole files."
             )
         table.index = table.index.get_level_values("file")
-    names = {LABEL: "label", SPEAKER: "speaker", TEXT: "text"}
-    yield 1, ["path", *(names[name] for name in (LABEL, *others))]
-    filled = table.astype(object).where(table.notna(), "")
-    for number, (file, *values) in enumerate(filled.itertuples(), start=2):
-        yield number, [str(file), *map(str, values)]
+    return table
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    import audformat
+    import yaml  # audformat reads db.yaml with it
+
+    try:
+        database = audformat.Database.load(str(path.parent), name=path.stem)
+        schemes = list(database.schemes)
+        others = [name for name in (SPEAKER, TEXT) if name in schemes]
+        table = database.get(LABEL, others) if LABEL in schemes else None
+    except (*_ERRORS, yaml.YAMLError) as error:
+        raise ValueError(
+            f"{path} cannot be read as a database in audformat "
+            f"({type(error).__name__}: {' '.join(str(error).split())}). Load or save "
+            f"it again with audb or audformat."
+        ) from error
+    if table is None or SPEAKER not in schemes:
+        raise ValueError(
+            f"{path}: expected the schemes {LABEL} and {SPEAKER}, found "
+            f"{', '.join(schemes) or 'none'}. Export a table with the columns path, "
+            f"label and speaker in place of it."
+        )
+    return table

@@ -7,8 +7,8 @@ was expected and found.
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -37,6 +37,8 @@ class Row:
         As in the table; spaces around a label or a speaker are removed.
     id, session, text, split, fold : str
         Empty if the table has no such column; the id is then the path.
+    groups : Mapping[str, str]
+        The columns that were asked for by name.
     """
 
     line: int
@@ -48,6 +50,7 @@ class Row:
     text: str = ""
     split: str = ""
     fold: str = ""
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     def utterance(self, duration_s: float = 0.0) -> Utterance:
         """Convert the row to a manifest row, whose path has no leading ``./``.
@@ -68,7 +71,7 @@ class Row:
         )
 
 
-def read_csv_table(path: str | Path) -> list[Row]:
+def read_csv_table(path: str | Path, groups: Sequence[str] = ()) -> list[Row]:
     r"""Read a table and check what can be checked without the audio.
 
     Arguments
@@ -76,6 +79,8 @@ def read_csv_table(path: str | Path) -> list[Row]:
     path : str | Path
         A CSV file in UTF-8, separated by commas; the first line has the column names.
         Or the ``db.yaml`` of a database in audformat.
+    groups : Sequence[str]
+        Columns to keep as ``Row.groups``; each must have a value in every row.
 
     Returns
     -------
@@ -103,8 +108,8 @@ def read_csv_table(path: str | Path) -> list[Row]:
     records = audformat_records(path) if is_database else _records(path)
     _, header = next(records, (1, []))
     names = [name.strip() for name in header]
-    _check_columns(names, path)
-    rows = [_row(line, values, names, path) for line, values in records]
+    _check_columns(names, path, groups)
+    rows = [_row(line, values, names, path, groups) for line, values in records]
     check_unique(rows, "id", lambda row: row.id, path)
     for column in ("label", "speaker"):
         found = {getattr(row, column) for row in rows}
@@ -121,7 +126,9 @@ def read_csv_table(path: str | Path) -> list[Row]:
 def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the number and the values of each line that is not blank."""
     if not path.is_file():
-        raise FileNotFoundError(f"There is no table {path}. Give its path with --csv.")
+        is_database = (path / "db.yaml").is_file()
+        advice = "Give its db.yaml" if is_database else "Give its path"
+        raise FileNotFoundError(f"There is no table {path}. {advice} with --csv.")
     content = path.read_bytes()
     try:
         text = content.decode("utf-8-sig")
@@ -145,18 +152,19 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
         ) from error
 
 
-def _check_columns(names: Sequence[str], path: Path) -> None:
-    missing = [name for name in REQUIRED_COLUMNS if name not in names]
+def _check_columns(names: Sequence[str], path: Path, groups: Sequence[str]) -> None:
+    required = dict.fromkeys((*REQUIRED_COLUMNS, *groups))
+    missing = [name for name in required if name not in names]
     if missing:
         hint = "" if len(names) > 1 else " Are there commas between the values?"
         raise ValueError(
-            f"{path}, line 1: expected the columns {', '.join(REQUIRED_COLUMNS)}, "
+            f"{path}, line 1: expected the columns {', '.join(required)}, "
             f"found {', '.join(names)}; missing: {', '.join(missing)}.{hint}"
         )
-    repeated = [name for name in _COLUMNS if names.count(name) > 1]
+    repeated = [n for n in (*_COLUMNS, *groups) if names.count(n) > 1]
     if repeated:
         raise ValueError(f"{path}, line 1: the column {repeated[0]} occurs twice.")
-    unused = [name for name in names if name not in _COLUMNS]
+    unused = [name for name in names if name not in (*_COLUMNS, *groups)]
     if unused:
         _warn_once(
             f"{path}: the columns {unused} are not used; expected some of "
@@ -169,7 +177,13 @@ def _warn_once(message: str) -> None:
     logger.warning(message)
 
 
-def _row(line: int, values: list[str], names: Sequence[str], path: Path) -> Row:
+def _row(
+    line: int,
+    values: list[str],
+    names: Sequence[str],
+    path: Path,
+    groups: Sequence[str],
+) -> Row:
     if len(values) != len(names):
         raise ValueError(
             f"{path}, line {line}: expected {len(names)} values, as in line 1, found "
@@ -181,8 +195,9 @@ def _row(line: int, values: list[str], names: Sequence[str], path: Path) -> Row:
         name: value if name == "path" else value.strip()
         for name, value in zip(names, values, strict=True)
     }
+    needed = (*REQUIRED_COLUMNS, "id", "split", "fold", *groups)
     for name, cell in cells.items():
-        if not cell.strip() and name in (*REQUIRED_COLUMNS, "id", "split", "fold"):
+        if not cell.strip() and name in needed:
             raise bad_value(path, line, name, "a value", "nothing")
         if "\0" in cell:
             raise bad_value(path, line, name, "text", f"a NUL in {cell!r}")
@@ -195,7 +210,8 @@ def _row(line: int, values: list[str], names: Sequence[str], path: Path) -> Row:
     if "fold" in cells:
         cells["fold"] = str(int(cells["fold"]))
     used = {name: cell for name, cell in cells.items() if name in _COLUMNS}
-    return Row(line, **{"id": cells["path"], **used})
+    grouped = {name: cells[name] for name in groups}
+    return Row(line, **{"id": cells["path"], **used}, groups=grouped)
 
 
 def bad_value(

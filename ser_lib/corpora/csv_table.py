@@ -41,11 +41,18 @@ def read_corpus(
         or an audio file cannot be read.
     """
     rows = read_csv_table(table)
+    return read_recordings(rows, data_folder, corpus["sample_rate_hz"], table)
+
+
+def read_recordings(
+    rows: Sequence[Row], data_folder: str | Path, sample_rate_hz: int, table: str | Path
+) -> list[Utterance]:
+    """Check the audio files of the rows of a table; see :func:`read_corpus`."""
     files = {row.line: Path(data_folder, row.path) for row in rows}
     resolved = {line: file.resolve() for line, file in files.items()}
     check_unique(rows, "path", lambda row: resolved[row.line], table)
     _check_files_exist(rows, files, table)
-    durations_s = _durations_s(rows, files, corpus["sample_rate_hz"], table)
+    durations_s = _durations_s(rows, files, sample_rate_hz, table)
     return [row.utterance(durations_s[row.line]) for row in rows]
 
 

@@ -127,8 +127,9 @@ def describe_map(
     """
     n = Counter(u.label for u in utterances)
     new = new_labels(labels, label_map)
-    merged = [f"{n[k]} {k} count as {v}" for k, v in new.items() if v not in (k, None)]
-    left_out = [f"{n[k]} {k}" for k, v in new.items() if v is None]
+    changed = {k: v for k, v in new.items() if v != k and n[k]}
+    merged = [f"{n[k]} {k} count as {v}" for k, v in changed.items() if v is not None]
+    left_out = [f"{n[k]} {k}" for k, v in changed.items() if v is None]
     sentences = [", ".join(merged)] if merged else []
     sentences += [f"Left out: {', '.join(left_out)}"] if left_out else []
     return f"Label map: {'. '.join(sentences)}." if sentences else ""

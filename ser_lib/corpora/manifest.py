@@ -139,7 +139,8 @@ def check_labels(utterances: Sequence[Utterance], labels: list[str]) -> None:
     for u in utterances:
         if u.label not in labels:
             raise ValueError(
-                f"{u.id} has the label {u.label!r}, which is not one of {labels}."
+                f"{u.id} has the label {u.label!r}, which is not one of {labels}. "
+                f"Correct it, or add the label to corpus.yaml."
             )
 
 
@@ -167,5 +168,5 @@ def _check_counts(
         raise ValueError(
             f"{data_folder} holds {len(utterances)} utterances, expected "
             f"{sum(expected.values())} ({'; '.join(wrong)}). The release is "
-            f"incomplete or was modified."
+            f"incomplete or was modified. Copy or download it again."
         )

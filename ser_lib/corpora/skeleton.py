@@ -4,6 +4,7 @@ What they hold works at once on files named like ``anna_angry_01.wav``. Lines ma
 TODO are those to change.
 """
 
+import keyword
 import re
 from pathlib import Path
 from string import Template
@@ -17,7 +18,7 @@ the take.
 Example
 -------
 >>> import soundfile
->>> path = Path(getfixture("tmp_path")) / "anna_angry_01.wav"
+>>> path = Path(getfixture("tmp_path")) / "anna_angry_01.wav"  # TODO, and below
 >>> soundfile.write(path, [0.0] * 16000, 16000)
 >>> corpus = {"name": "$name", "how_to_get": "", "sample_rate_hz": 16000}
 >>> read_corpus(path.parent, corpus | {"speakers": ["anna"]})[0].label
@@ -48,9 +49,9 @@ def read_corpus(data_folder: str | Path, corpus: Mapping) -> list[Utterance]:
     FileNotFoundError, ValueError
         If the folder holds something else, or the release is not complete.
     """
-    looked_for = "anna_angry_01.wav"  # TODO, and what a release looks like
+    looked_for, pattern = "anna_angry_01.wav", "*_*_*.*"  # TODO
     folder = find_release(
-        data_folder, corpus, looked_for, lambda path: any(path.glob("*_*_*.*"))
+        data_folder, corpus, looked_for, lambda path: any(path.glob(pattern))
     )
     files = audio_by_name(folder, corpus)
     names = {name: _NAME.fullmatch(name) for name in files}
@@ -60,7 +61,7 @@ def read_corpus(data_folder: str | Path, corpus: Mapping) -> list[Utterance]:
         Utterance(
             id=name,
             path=files[name].relative_to(folder).as_posix(),
-            label=match["label"],
+            label=match["label"],  # TODO, if it is a code
             speaker=match["speaker"],
             duration_s=audio_duration_s(files[name], corpus["sample_rate_hz"]),
         )
@@ -167,13 +168,13 @@ def settings_of(folder):
 
 @pytest.fixture
 def release(tmp_path):
-    """A stand-in with the names of the release and a quarter of a second of noise."""
+    """A stand-in with names as in the release and a quarter of a second of noise."""
     corpus = settings_of(tmp_path)["corpus"]
     noise = np.random.default_rng(0)
     for label, n in corpus["counts"].items():
         for k in range(n):
             speaker = corpus["speakers"][k % len(corpus["speakers"])]
-            path = tmp_path / f"{speaker}_{label}_{k}.wav"
+            path = tmp_path / f"{speaker}_{label}_{k}.wav"  # TODO
             soundfile.write(path, noise.normal(0, 0.1, 4000), 16000)
     return tmp_path
 
@@ -196,7 +197,7 @@ def test_a_missing_recording_is_counted(release):
 
 
 def test_a_file_that_does_not_belong_there_is_named(release):
-    (release / "a_b.wav").touch()
+    (release / "a_b.wav").touch()  # not a name of the release
     with pytest.raises(ValueError, match="1 audio files do not have the name.*a_b"):
         read_utterances(settings_of(release))
 
@@ -229,12 +230,12 @@ def write_skeleton(root: Path, name: str) -> list[Path]:
     ValueError
         If it is not such a name.
     """
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", name):
+    module = name.lower().replace("-", "_")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", name) or keyword.iskeyword(module):
         raise ValueError(
             f"{name!r} cannot name a corpus; expected letters, digits and hyphens, "
             f"such as CREMA-D."
         )
-    module = name.lower().replace("-", "_")
     recipe = root / "recipes" / name
     same = (root / "recipes" / "SAVEE" / "train.py").read_text(encoding="utf-8")
     files = {
@@ -244,7 +245,9 @@ def write_skeleton(root: Path, name: str) -> list[Path]:
         recipe / "README.md": README,
         **{recipe / "hparams" / f"{k}.yaml": text for k, text in EXPERIMENTS.items()},
     }
-    existing = [path for path in [*files, recipe / "train.py"] if path.exists()]
+    recipes = {path.name.lower(): path for path in (root / "recipes").iterdir()}
+    same_name = [recipes[name.lower()]] if name.lower() in recipes else []
+    existing = same_name or [path for path in files if path.exists()]
     if existing:
         raise FileExistsError(
             f"{existing[0]} exists; choose another name, or remove it first."

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ser_lib.evaluation import FoldResult, scores_by_corpus
+from ser_lib.evaluation import FoldResult, scores_by
 from ser_lib.utils.files import atomic_path
 from ser_lib.utils.text_tables import read_csv, with_interval
 
@@ -37,7 +37,7 @@ def matrix_rows(
     """
     tables = []
     for result in results:
-        cells = scores_by_corpus(result.predictions, labels)
+        cells = scores_by("corpus", result.predictions, labels)
         cells = cells.rename(columns={"corpus": "tested_on"}).assign(
             experiment=result.experiment,
             labels=len(labels),

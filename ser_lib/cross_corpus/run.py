@@ -29,7 +29,17 @@ def run_cross_corpus(settings: Settings, run_opts: RunOptions) -> None:
         An experiment of ``recipes/Multi`` with ``folds_by: matrix``.
     run_opts : RunOptions
         SpeechBrain's run options.
+
+    Raises
+    ------
+    ValueError
+        If ``folds_by`` is something else.
     """
+    if settings["folds_by"] != "matrix":
+        raise ValueError(
+            f"folds_by is {settings['folds_by']}; cross_corpus.py needs matrix, which "
+            f"is its default. Use train.py for other folds."
+        )
     folds = prepare(settings)
     if settings["prepare_only"]:
         return

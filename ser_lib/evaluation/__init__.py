@@ -5,7 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "bootstrap": ["Difference", "paired_difference"],
+        "bootstrap": ["Difference", "group_difference", "paired_difference"],
         "errors": ["list_errors"],
         "fold_results": ["FoldResult", "collect", "pool"],
         "fold_status": ["finished_folds", "fold_fault", "left_out_folds", "remedy"],
@@ -20,7 +20,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "report": ["format_table", "write_report"],
         "report_sections": ["fold_table"],
-        "results_csv": ["merge_results", "result_rows", "scores_by_corpus"],
+        "results_csv": ["merge_results", "result_rows", "scores_by"],
         "step_table": ["STEPS_FILE", "STEP_COLUMNS", "epoch_accuracies"],
     },
 )

@@ -132,6 +132,62 @@ def paired_difference(
     return Difference(difference, low, high, p_value)
 
 
+def group_difference(
+    predictions_a: pd.DataFrame,
+    predictions_b: pd.DataFrame,
+    metric: str,
+    labels: Sequence[str],
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """Compare two groups of utterances, such as those of women and of men.
+
+    Speakers with utterances in one group only are drawn group by group. Those with
+    utterances in both, such as speakers of two languages, are drawn once for both.
+
+    Arguments
+    ---------
+    predictions_a, predictions_b : pd.DataFrame
+        One row per utterance: ``speaker``, ``label``, ``prediction``.
+    metric : str
+        ``WA``, ``UA`` or ``macro_F1``.
+    labels : Sequence[str]
+        All classes of the corpus. A class that a group lacks is not in its score.
+
+    Returns
+    -------
+    tuple[float, float, float]
+        Score of a minus score of b, as a share, and the ends of its 95 % interval; both
+        ends are NaN if a group has fewer than two speakers.
+
+    Example
+    -------
+    >>> truth = ["sad", "angry"] * 2
+    >>> a = pd.DataFrame({"speaker": list("AABB"), "label": truth, "prediction": truth})
+    >>> b = a.assign(speaker=list("CCDD"), prediction="sad")
+    >>> group_difference(a, b, "UA", ["sad", "angry"])
+    (0.5, 0.5, 0.5)
+    """
+    score = FROM_CONFUSION[metric]
+    groups = predictions_a, predictions_b
+    whole = [score(_confusion_per_speaker(g, labels).sum(axis=0)) for g in groups]
+    difference = float(whole[0] - whole[1])
+    names = [set(g["speaker"]) for g in groups]
+    if min(map(len, names)) < 2:
+        return difference, float("nan"), float("nan")
+    both = names[0] & names[1]
+    totals: list[np.ndarray] = [0, 0]
+    for k, stratum in enumerate((names[0] - both, names[1] - both, both)):
+        for i, group in enumerate(groups):
+            own = group[group["speaker"].isin(stratum)]
+            if len(own):
+                counts = _confusion_per_speaker(own, labels)
+                draws = _draw(len(counts), n_resamples, [seed, k])
+                totals[i] = totals[i] + np.tensordot(draws, counts, axes=1)
+    low, high = _interval((score(totals[0]) - score(totals[1])).round(12), level=0.95)
+    return difference, low, high
+
+
 def _check_same_utterances(a: pd.DataFrame, b: pd.DataFrame) -> None:
     only_a, only_b = len({*a["id"]} - {*b["id"]}), len({*b["id"]} - {*a["id"]})
     if only_a or only_b or len(a) != len(b):
@@ -173,10 +229,15 @@ def _resample(
     n_speakers = len(counts)
     if n_speakers < 2:
         return np.full(n_resamples, np.nan)
-    draws = np.random.default_rng(seed).multinomial(
+    draws = _draw(n_speakers, n_resamples, seed)
+    return FROM_CONFUSION[metric](np.tensordot(draws, counts, axes=1))
+
+
+def _draw(n_speakers: int, n_resamples: int, seed: int | Sequence[int]) -> np.ndarray:
+    """[n_resamples, n_speakers] how often each resample has each speaker."""
+    return np.random.default_rng(seed).multinomial(
         n_speakers, np.full(n_speakers, 1 / n_speakers), size=n_resamples
     )
-    return FROM_CONFUSION[metric](np.tensordot(draws, counts, axes=1))
 
 
 def _interval(draws: np.ndarray, level: float) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from ser_lib.evaluation.fold_results import FoldResult, pool
-from ser_lib.evaluation.results_csv import scores_by_corpus
+from ser_lib.evaluation.results_csv import scores_by
 from ser_lib.utils.text_tables import (
     markdown_table,
     mean_and_sd,
@@ -120,8 +120,8 @@ def corpus_sections(results: Sequence[FoldResult]) -> list[str]:
 
 
 def corpus_table(pooled: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
-    """Format :func:`results_csv.scores_by_corpus`: a row for each corpus."""
-    rows = scores_by_corpus(pooled, labels).set_index("corpus")
+    """Format :func:`results_csv.scores_by`: a row for each corpus."""
+    rows = scores_by("corpus", pooled, labels).set_index("corpus")
     table = rows[["n", "labels"]].copy()
     for metric in ("WA", "UA"):
         column = [with_interval(row, metric) for _, row in rows.iterrows()]

@@ -51,28 +51,32 @@ def result_rows(results: Sequence[FoldResult]) -> pd.DataFrame:
     return table.round(2)
 
 
-def scores_by_corpus(predictions: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
-    """Compute the scores of each corpus, if several are joined.
+def scores_by(
+    column: str, predictions: pd.DataFrame, labels: Sequence[str]
+) -> pd.DataFrame:
+    """Compute the scores of each group of utterances, such as each corpus.
 
     Arguments
     ---------
+    column : str
+        The column of the predictions that names the group.
     predictions : pd.DataFrame
-        With a column ``corpus``.
+        One row per utterance.
     labels : Sequence[str]
-        Classes in the order of the predictions. A class that a corpus lacks is not in
+        Classes in the order of the predictions. A class that a group lacks is not in
         its UA.
 
     Returns
     -------
     pd.DataFrame
-        One row per corpus: ``corpus``, ``n``, ``labels`` (how many it has), ``WA``,
+        One row per group: the column, ``n``, ``labels`` (how many it has), ``WA``,
         ``UA`` and the ends of their 95 % intervals, in percent.
     """
     rows = []
-    for corpus, own in predictions.groupby("corpus", sort=False):
+    for group, own in predictions.groupby(column, sort=False):
         absent = [label for label in labels if label not in set(own["label"])]
         scores = compute_scores(own, labels, absent)
-        row = {"corpus": corpus, "n": scores.n, "labels": len(labels) - len(absent)}
+        row = {column: group, "n": scores.n, "labels": len(labels) - len(absent)}
         for metric in ("WA", "UA"):
             ends = bootstrap_interval(own, metric, labels)
             row[metric] = 100 * getattr(scores, metric)

@@ -29,9 +29,10 @@ def make_folds(
     folds_by : str
         ``speaker``: fold k tests the k-th of ``n_folds`` groups of speakers of every
         corpus (of sessions, if a corpus has them); a corpus with fewer speakers is not
-        tested in the last folds. ``corpus``: fold k tests the k-th corpus, and the
-        others are for training. ``matrix``: fold k trains on the k-th corpus alone, and
-        tests all others; with three corpora or more, the folds of ``corpus`` follow.
+        tested in the last folds, and there are no folds without a test. ``corpus``:
+        fold k tests the k-th corpus, and the others are for training. ``matrix``: fold
+        k trains on the k-th corpus alone, and tests all others; with three corpora or
+        more, the folds of ``corpus`` follow.
         Both draw validation utterances from the training speakers.
     n_folds : int
         For ``speaker`` only.
@@ -76,7 +77,7 @@ def _by_speaker(
         for units, group in zip(tested, groups, strict=False):
             units.update(group)
     folds = []
-    for number, units in enumerate(tested, start=1):
+    for number, units in enumerate(filter(None, tested), start=1):
         test = [u for u in utterances if _unit(u) in units]
         rest = [u for u in utterances if _unit(u) not in units]
         folds.append(Fold(number, *_other_speakers(rest), test))

@@ -54,8 +54,9 @@ class Audit:
         """Raise a ValueError that lists the forbidden findings, if there are any."""
         if self.by_verdict("forbidden"):
             raise ValueError(
-                f"{self._forbidden()}\nIf the protocol shares this on purpose, list it "
-                f"under allowed_overlap in corpus.yaml."
+                f"{self._forbidden()}\nIf the protocol does this on purpose, list in "
+                f"corpus.yaml what parts share under allowed_overlap, and parts that "
+                f"lack a label under incomplete_parts."
             )
 
     def summary(self) -> str:

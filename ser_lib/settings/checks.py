@@ -143,6 +143,10 @@ def _is_label_map(value: Any) -> bool:
     return all(new is None or isinstance(new, str) for new in value.values())
 
 
+def _is_corpora(value: Any) -> bool:
+    return bool(tag_of(value)) or (isinstance(value, Mapping) and bool(value))
+
+
 def _is_name(value: Any) -> bool:
     return (
         isinstance(value, str)
@@ -174,6 +178,7 @@ _KINDS = (
         _is_label_map,
         "labels and what they become, such as {calm: neutral, bored: null}, or shared",
     ),
+    (("corpora",), _is_corpora, "recipes and their data folders: {RAVDESS: DIR}"),
     (("label_by",), lambda v: v in ("intended", "vote"), "intended or vote"),
     (
         ("folds_by",),

@@ -88,7 +88,7 @@ def write_emodb(folder: str | Path, takes: int = 2, seed: int = 0) -> dict[str, 
 def write_crema_d(folder: str | Path, takes: int = 1, seed: int = 0) -> dict[str, int]:
     """Write a stand-in for CREMA-D with all 91 actors; see :func:`write_nemo`.
 
-    In the votes, the last recording of each actor is a tie.
+    In the votes, every seventh recording is a tie.
     """
     counts: Counter[str] = Counter()
     rows = [("", "FileName", "VoiceVote", "VoiceLevel")]
@@ -96,9 +96,9 @@ def write_crema_d(folder: str | Path, takes: int = 1, seed: int = 0) -> dict[str
         for (code, label), k in product(crema_d.EMOTIONS.items(), range(takes)):
             name = f"{actor}_{list(crema_d.SENTENCES)[k]}_{code}_XX"
             _write(Path(folder, "AudioWAV", f"{name}.wav"), actor, label, k, seed)
-            rows.append((str(len(rows)), name, code[0], "50"))
+            vote = ("A:D", "50:50") if len(rows) % 7 == 0 else (code[0], "50")
+            rows.append((str(len(rows)), name, *vote))
             counts[label] += 1
-        rows[-1] = (*rows[-1][:2], "A:D", "50:50")
     _write_rows(Path(folder, "processedResults", "summaryTable.csv"), rows)
     return dict(counts)
 

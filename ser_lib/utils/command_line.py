@@ -13,7 +13,8 @@ from typing import Any
 class CommandParser(argparse.ArgumentParser):
     """An ArgumentParser that is stricter than argparse.
 
-    Options cannot be abbreviated or repeated, and every command has ``--debug``.
+    Options cannot be abbreviated, those that are not lists (``action="append"``) cannot
+    be repeated, and every command has ``--debug``.
 
     Arguments
     ---------
@@ -50,8 +51,9 @@ class CommandParser(argparse.ArgumentParser):
         args = sys.argv[1:] if args is None else list(args)
         options = args[: args.index("--")] if "--" in args else args
         names = [option.split("=")[0] for option in options]
-        for name in self._option_string_actions:
-            if names.count(name) > 1:
+        for name, action in self._option_string_actions.items():
+            is_list = isinstance(action, argparse._AppendAction)
+            if names.count(name) > 1 and not is_list:
                 self.error(f"{name} is given {names.count(name)} times; give it once")
         return super().parse_known_args(args, namespace)
 

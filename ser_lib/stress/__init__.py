@@ -1,0 +1,1 @@
+"""Measure where a model fails on recordings: ``python -m ser_lib.stress``."""
