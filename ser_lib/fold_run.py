@@ -38,12 +38,7 @@ from ser_lib.dataio import (
     make_loaders,
     write_shared_frames,
 )
-from ser_lib.evaluation import (
-    PREDICTION_FILES,
-    fold_fault,
-    with_truth,
-    write_predictions,
-)
+from ser_lib.evaluation import PREDICTION_FILES, fold_fault, write_parts
 from ser_lib.folds import Fold, fold_digest
 from ser_lib.settings import Settings
 from ser_lib.training import (
@@ -158,8 +153,8 @@ class FoldRun:
         stores = {name: self.frames(name) for name in self.settings["finetuned"]}
         brain, loaders = self.train(stores)
         brain.load_average(self.settings["averaged_checkpoints"])
-        parts = [part for part in ("valid", "test") if part in loaders]
-        predictions = {part: brain.predict(loaders[part]) for part in parts}
+        parts = [name for name in PREDICTION_FILES if name in loaders]
+        predictions = {name: brain.predict(loaders[name]) for name in parts}
         if if_main_process():
             self._write_results(brain, predictions)
 
@@ -301,12 +296,7 @@ class FoldRun:
     ) -> None:
         """Write predictions and learning curves, then fold.json."""
         folder, labels = self.output_folder, self.settings["labels"]
-        truth = {u.id: u for u in self._utterances}
-        for part, name in PREDICTION_FILES.items():
-            (folder / name).unlink(missing_ok=True)
-            if part in predictions:
-                rows = with_truth(predictions[part], truth)
-                write_predictions(folder / name, rows, labels)
+        write_parts(folder, predictions, self._utterances, labels)
         tested = {u.label for u in self.fold.test}
         shutil.copyfile(brain.hparams.history.path, folder / "history.csv")
         copy_steps(brain.hparams.save_folder, folder)

@@ -150,20 +150,38 @@ def coverage_curve(confidence: np.ndarray, is_correct: np.ndarray) -> pd.DataFra
     return curve.groupby("threshold", sort=False).last().reset_index()
 
 
-def threshold_for(curve: pd.DataFrame, accuracy: float) -> float | None:
-    """Return the lowest threshold from which on answers are accurate enough.
-
-    Arguments
-    ---------
-    curve : pd.DataFrame
-        From :func:`coverage_curve`.
-    accuracy : float
-        From 0 to 1.
+def accuracies_above(confidence: np.ndarray, is_correct: np.ndarray) -> list[float]:
+    """Compute the accuracy of the answers that are at least 0 %, 1 % ... 99 % sure.
 
     Returns
     -------
-    float | None
-        None if no threshold gives this accuracy.
+    list[float]
+        One for each threshold, up to the highest confidence that occurs.
+
+    Example
+    -------
+    >>> accuracies = accuracies_above(np.array([0.02, 0.015]), np.array([True, False]))
+    >>> accuracies
+    [0.5, 0.5, 1.0]
     """
-    enough = curve[curve["accuracy"] >= accuracy]
-    return None if enough.empty else float(enough["threshold"].min())
+    thresholds = np.arange(100) / 100
+    above = [confidence >= t for t in thresholds if t <= confidence.max()]
+    return [round(float(is_correct[sure].mean()), 4) for sure in above]
+
+
+def calibration_of(valid: pd.DataFrame, labels: Sequence[str]) -> dict:
+    """Return what a model folder holds of the calibration of a fold.
+
+    Returns
+    -------
+    dict
+        ``temperature``; ``accuracies_above``, of the validation part at this
+        temperature.
+    """
+    temperature = temperature_of(valid, labels)
+    scaled = at_temperature(probabilities_of(valid, labels), temperature)
+    is_correct = (valid["label"] == valid["prediction"]).to_numpy()
+    return {
+        "temperature": round(temperature, 6),
+        "accuracies_above": accuracies_above(scaled.max(axis=1), is_correct),
+    }

@@ -1,8 +1,8 @@
 """The predictions files, the only thing that reporting needs from a model.
 
-One row per utterance of the test part (of the validation part): speaker, true label, predicted label and a probability for
-each class. The probability columns are in the order of corpus.yaml; this is checked
-whenever a file is written or read.
+One row per utterance of the test part, or of the validation part: speaker, true label,
+predicted label and a probability for each class. The probability columns are in the
+order of corpus.yaml; this is checked whenever a file is written or read.
 """
 
 import csv
@@ -234,19 +234,31 @@ def prediction_table(
     return table
 
 
-def with_truth(predictions: pd.DataFrame, truth: Mapping[str, Utterance]) -> pd.DataFrame:
-    """Add speakers, labels and corpora to a table of :func:`prediction_table`.
+def write_parts(
+    folder: Path,
+    predictions: Mapping[str, pd.DataFrame],
+    utterances: Sequence[Utterance],
+    labels: Sequence[str],
+) -> None:
+    """Write the predictions of the parts of a fold, with the truth, sorted by id.
 
     Arguments
     ---------
-    truth : Mapping[str, Utterance]
-        By id.
-
-    Returns
-    -------
-    pd.DataFrame
-        As :func:`write_predictions` expects it, sorted by id.
+    folder : Path
+        The folder of the fold; predictions of an earlier run in it are removed.
+    predictions : Mapping[str, pd.DataFrame]
+        ``valid`` and ``test`` -> table of :func:`prediction_table`.
+    utterances : Sequence[Utterance]
+        Of all parts.
     """
+    truth = {u.id: u for u in utterances}
+    for part, name in PREDICTION_FILES.items():
+        (folder / name).unlink(missing_ok=True)
+        if part in predictions:
+            write_predictions(folder / name, _rows(predictions[part], truth), labels)
+
+
+def _rows(predictions: pd.DataFrame, truth: Mapping[str, Utterance]) -> pd.DataFrame:
     rows = predictions.sort_values("id", ignore_index=True)
     utterances = [truth[i] for i in rows["id"]]
     rows.insert(1, "speaker", [u.speaker for u in utterances])

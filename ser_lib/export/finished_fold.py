@@ -21,7 +21,12 @@ from ruamel.yaml.error import YAMLError
 from speechbrain.utils.checkpoints import Checkpoint
 from torch import nn
 
-from ser_lib.evaluation import fold_status, read_labels
+from ser_lib.evaluation import (
+    calibration_of,
+    fold_status,
+    read_labels,
+    read_valid_predictions,
+)
 from ser_lib.folds import CORPUS_FILE
 from ser_lib.model import EmotionModel
 from ser_lib.model_folder import MODEL_FILE
@@ -96,7 +101,9 @@ def load_trained(run_folder: str | Path, fold: int) -> tuple[EmotionModel, dict]
         encoder, stage_block = _finetuned(stage, stage_settings, k)
         model.upstreams[name], block["upstreams"][name] = encoder, stage_block
     network, encoders = _describe(model.eval(), block)
-    fold_info |= {"network": network, "encoders": encoders}
+    valid = read_valid_predictions(run_folder / f"fold_{fold}", settings["labels"])
+    calibration = {} if valid is None else calibration_of(valid, settings["labels"])
+    fold_info |= {"network": network, "encoders": encoders, "calibration": calibration}
     return model, fold_info | _usage_info(settings)
 
 
