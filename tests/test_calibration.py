@@ -1,6 +1,7 @@
 """Calibration: temperatures, errors, thresholds, and where they are stored and used."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -9,11 +10,12 @@ import torch
 from finished_run import LABELS, write_fold
 from model_folders import write_folder
 
-from ser_lib.evaluation import write_predictions, write_report
+from ser_lib.evaluation import collect, write_predictions, write_report
 from ser_lib.evaluation.calibration import (
     accuracies_above,
     at_temperature,
     calibration_of,
+    calibration_rows,
     coverage_curve,
     fit_temperature,
     reliability,
@@ -94,6 +96,22 @@ def test_the_report_tells_the_error_before_and_after(tmp_path):
     (tmp_path / "fold_1" / "valid_predictions.csv").unlink()
     report = write_report(tmp_path, LABELS, "Toy").read_text()
     assert "Calibration" not in report
+
+
+def test_no_test_speaker_of_a_fold_is_in_its_calibration(tmp_path):
+    for fold, speakers in ((1, "2M"), (2, "1M"), (3, "3M")):
+        write_fold(tmp_path, fold)  # tests the speakers 1M and 1F, and so on
+        valid = valid_table(n_right=2, n=4, p=0.75).assign(speaker=[speakers] * 4)
+        path = tmp_path / f"fold_{fold}" / "valid_predictions.csv"
+        write_predictions(path, valid, LABELS)
+    found = calibration_rows(collect(tmp_path, LABELS))
+    speakers = {fold: sorted(set(rows["speaker"])) for fold, rows in found.items()}
+    assert speakers == {1: ["2M", "3M"], 2: ["1M", "3M"], 3: ["1M", "2M"]}
+    shutil.rmtree(tmp_path / "fold_1")
+    shutil.rmtree(tmp_path / "fold_2")
+    # Its own part is better than none, as in protocols that share speakers.
+    (only,) = calibration_rows(collect(tmp_path, LABELS)).values()
+    assert set(only["speaker"]) == {"3M"}
 
 
 def test_a_model_divides_its_logits_by_the_temperature_of_each_member(tmp_path):

@@ -76,6 +76,17 @@ def change_fold(run_folder, **changes) -> None:
 # ---- the same model
 
 
+def temperature(run_folder, fold):
+    """Fit it to the validation parts of all folds without the fold's test speakers."""
+    paths = sorted(run_folder.glob("fold_*/valid_predictions.csv"))
+    rows = pd.concat([read_predictions(path, LABELS) for path in paths])
+    path = run_folder / f"fold_{fold}" / "predictions.csv"
+    tested = set(read_predictions(path, LABELS)["speaker"])
+    others = rows[~rows["speaker"].isin(tested)]
+    assert 0 < len(others) <= len(rows)
+    return temperature_of(others, LABELS)
+
+
 def assert_reproduces(recognizer, run_folder, corpus, atol) -> None:
     """Classify the test part of fold 1 from its files, as the run did."""
     folder = run_folder / "fold_1"
@@ -85,8 +96,7 @@ def assert_reproduces(recognizer, run_folder, corpus, atol) -> None:
     found = recognizer.classify_files(paths, progressbar=False)
     expected = predicted.loc[test["id"], [f"p_{label}" for label in LABELS]]
     # The model divides its logits by the temperature of the fold.
-    valid = read_predictions(folder / "valid_predictions.csv", LABELS)
-    expected = at_temperature(expected.to_numpy(), temperature_of(valid, LABELS))
+    expected = at_temperature(expected.to_numpy(), temperature(run_folder, 1))
     torch.testing.assert_close(
         torch.cat([values[0] for values in found]).double(),
         torch.from_numpy(expected),
@@ -149,14 +159,10 @@ def test_an_ensemble_is_the_average_of_its_folds(fbank_run, tmp_path, capsys, qu
     assert "both/README.md" in capsys.readouterr().out
     wavs = 0.1 * torch.randn(2, 16000)
     folds = [load_once(fbank_run, fold)[0] for fold in (1, 2)]
-    valid = [
-        read_predictions(fbank_run / f"fold_{k}" / "valid_predictions.csv", LABELS)
-        for k in (1, 2)
-    ]
     with torch.no_grad():
         each = [
-            (fold(wavs, torch.ones(2)) / temperature_of(table, LABELS)).softmax(-1)
-            for fold, table in zip(folds, valid, strict=True)
+            (model(wavs, torch.ones(2)) / temperature(fbank_run, k)).softmax(-1)
+            for k, model in enumerate(folds, start=1)
         ]
     assert not torch.equal(*each)
     both = EmotionRecognizer.from_hparams(tmp_path / "both", run_opts=CPU)

@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "bootstrap": ["Difference", "group_difference", "paired_difference"],
-        "calibration": ["calibration_of", "reliability"],
+        "calibration": ["calibration_of", "calibration_rows", "reliability"],
         "calibration_sections": ["calibrated_answers"],
         "errors": ["list_errors"],
         "fold_results": ["FoldResult", "collect", "pool"],
@@ -17,7 +17,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "prediction_table",
             "read_labels",
             "read_predictions",
-            "read_valid_predictions",
             "write_parts",
             "write_predictions",
         ],

@@ -1,7 +1,9 @@
 """Calibration: does a probability of 0.8 mean that 8 of 10 such answers are right?
 
-One temperature for each fold, fitted on its validation part (Guo et al., 2017,
-https://arxiv.org/abs/1706.04599, section 4.2). It changes no prediction.
+One temperature for each fold (Guo et al., 2017, https://arxiv.org/abs/1706.04599,
+section 4.2), which changes no prediction. A validation part often has few speakers, and
+then fits them alone. So the temperature is fitted on the validation parts of all folds
+of the run, each predicted by its own model, without the speakers that the fold tests.
 """
 
 from collections.abc import Sequence
@@ -10,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
+
+from ser_lib.evaluation.fold_results import FoldResult
 
 N_BINS = 10
 _LEAST_TEMPERATURE, _MOST_TEMPERATURE = 0.05, 20.0
@@ -81,8 +85,28 @@ def probabilities_of(table: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
     return table[[f"p_{label}" for label in labels]].to_numpy(float)
 
 
+def calibration_rows(results: Sequence[FoldResult]) -> dict[int, pd.DataFrame]:
+    """Return the validation predictions that the temperature of each fold is fitted on.
+
+    Returns
+    -------
+    dict[int, pd.DataFrame]
+        Fold -> rows of all folds without its test speakers; its own validation part if
+        nothing else is left. Folds without a validation part are left out.
+    """
+    with_valid = [result for result in results if result.valid is not None]
+    if not with_valid:
+        return {}
+    rows = pd.concat([result.valid for result in with_valid], ignore_index=True)
+    chosen = {}
+    for result in with_valid:
+        of_others = rows[~rows["speaker"].isin(set(result.predictions["speaker"]))]
+        chosen[result.fold] = result.valid if of_others.empty else of_others
+    return chosen
+
+
 def temperature_of(valid: pd.DataFrame, labels: Sequence[str]) -> float:
-    """Fit the temperature of a fold to the predictions of its validation part."""
+    """Fit a temperature to validation predictions."""
     targets = [labels.index(label) for label in valid["label"]]
     return fit_temperature(probabilities_of(valid, labels), targets)
 
@@ -172,11 +196,15 @@ def accuracies_above(confidence: np.ndarray, is_correct: np.ndarray) -> list[flo
 def calibration_of(valid: pd.DataFrame, labels: Sequence[str]) -> dict:
     """Return what a model folder holds of the calibration of a fold.
 
+    Arguments
+    ---------
+    valid : pd.DataFrame
+        From :func:`calibration_rows`.
+
     Returns
     -------
     dict
-        ``temperature``; ``accuracies_above``, of the validation part at this
-        temperature.
+        ``temperature``; ``accuracies_above``, of these predictions at this temperature.
     """
     temperature = temperature_of(valid, labels)
     scaled = at_temperature(probabilities_of(valid, labels), temperature)

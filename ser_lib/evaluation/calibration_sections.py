@@ -9,6 +9,7 @@ from matplotlib.ticker import PercentFormatter
 
 from ser_lib.evaluation.calibration import (
     at_temperature,
+    calibration_rows,
     coverage_curve,
     probabilities_of,
     reliability,
@@ -23,11 +24,9 @@ _SHOWN_COVERAGES = (1.0, 0.8, 0.6, 0.4, 0.2)
 
 def temperatures(results: Sequence[FoldResult]) -> dict[int, float]:
     """Return the temperature of each fold that has validation predictions."""
-    return {
-        result.fold: temperature_of(result.valid, list(result.scores.recalls))
-        for result in results
-        if result.valid is not None
-    }
+    labels = list(results[0].scores.recalls)
+    rows = calibration_rows(results)
+    return {fold: temperature_of(own, labels) for fold, own in rows.items()}
 
 
 def calibrated_answers(results: Sequence[FoldResult]) -> pd.DataFrame:
@@ -71,10 +70,11 @@ def calibration_sections(results: Sequence[FoldResult]) -> list[str]:
     table = pd.DataFrame(rows).T.round(2).rename_axis("percent")
     listed = ", ".join(f"{t:.2f} (fold {fold})" for fold, t in found.items())
     text = (
-        f"After training, a temperature for each fold is fitted to its validation part "
-        f"(Guo et al., 2017): {listed}. It changes no prediction, and model folders "
-        f"have it. The table and the figure are of the test parts. If validation and "
-        f"training share speakers, new speakers remain overconfident."
+        f"After training, a temperature for each fold is fitted to the validation "
+        f"parts of all folds, without the speakers that the fold tests: {listed}. It "
+        f"changes no prediction, and model folders have it. The table and the figure "
+        f"are of the test parts. If validation and training share speakers, the model "
+        f"is too sure of itself with new ones."
     )
     curve = coverage_curve(answers["after"].to_numpy(), answers["is_correct"])
     return [

@@ -22,11 +22,7 @@ from ser_lib.evaluation.fold_status import (
     remedy,
 )
 from ser_lib.evaluation.metrics import Scores, compute_scores
-from ser_lib.evaluation.predictions import (
-    PREDICTION_FILES,
-    read_predictions,
-    read_valid_predictions,
-)
+from ser_lib.evaluation.predictions import PREDICTION_FILES, read_predictions
 from ser_lib.utils.text_tables import read_csv
 
 logger = logging.getLogger(__name__)
@@ -124,7 +120,8 @@ def _read_fold(
         _check_epochs(fold_info, folder)
         history = _read_history(folder / "history.csv")
         predictions = read_predictions(folder / PREDICTION_FILES["test"], labels)
-        valid = read_valid_predictions(folder, labels)
+        path = folder / PREDICTION_FILES["valid"]
+        valid = read_predictions(path, labels) if path.is_file() else None
     except ValueError as error:
         raise ValueError(f"{error} {remedy(folder)}") from error
     absent = fold_info.get("absent_labels", [])

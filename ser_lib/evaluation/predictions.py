@@ -106,14 +106,6 @@ def read_predictions(path: str | Path, labels: Sequence[str]) -> pd.DataFrame:
     return table
 
 
-def read_valid_predictions(
-    folder: str | Path, labels: Sequence[str]
-) -> pd.DataFrame | None:
-    """Read the validation predictions of a fold's folder; None if it has none."""
-    path = Path(folder) / PREDICTION_FILES["valid"]
-    return read_predictions(path, labels) if path.is_file() else None
-
-
 def read_labels(path: str | Path) -> list[str]:
     r"""Read the labels of a predictions file from its first line.
 

@@ -23,9 +23,10 @@ from torch import nn
 
 from ser_lib.evaluation import (
     calibration_of,
+    calibration_rows,
+    collect,
     fold_status,
     read_labels,
-    read_valid_predictions,
 )
 from ser_lib.folds import CORPUS_FILE
 from ser_lib.model import EmotionModel
@@ -101,8 +102,9 @@ def load_trained(run_folder: str | Path, fold: int) -> tuple[EmotionModel, dict]
         encoder, stage_block = _finetuned(stage, stage_settings, k)
         model.upstreams[name], block["upstreams"][name] = encoder, stage_block
     network, encoders = _describe(model.eval(), block)
-    valid = read_valid_predictions(run_folder / f"fold_{fold}", settings["labels"])
-    calibration = {} if valid is None else calibration_of(valid, settings["labels"])
+    labels = settings["labels"]
+    rows = calibration_rows(collect(run_folder, labels, fold_info["settings_key"]))
+    calibration = calibration_of(rows[fold], labels) if fold in rows else {}
     fold_info |= {"network": network, "encoders": encoders, "calibration": calibration}
     return model, fold_info | _usage_info(settings)
 
