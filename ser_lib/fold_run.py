@@ -38,7 +38,7 @@ from ser_lib.dataio import (
     make_loaders,
     write_shared_frames,
 )
-from ser_lib.evaluation import fold_fault, write_predictions
+from ser_lib.evaluation import PREDICTION_FILES, fold_fault, write_parts
 from ser_lib.folds import Fold, fold_digest
 from ser_lib.settings import Settings
 from ser_lib.training import (
@@ -152,8 +152,9 @@ class FoldRun:
         self._discard_results(fault)
         stores = {name: self.frames(name) for name in self.settings["finetuned"]}
         brain, loaders = self.train(stores)
-        k = self.settings["averaged_checkpoints"]
-        predictions = brain.predict(loaders["test"], k)
+        brain.load_average(self.settings["averaged_checkpoints"])
+        parts = [name for name in PREDICTION_FILES if name in loaders]
+        predictions = {name: brain.predict(loaders[name]) for name in parts}
         if if_main_process():
             self._write_results(brain, predictions)
 
@@ -290,19 +291,13 @@ class FoldRun:
             )
             path.unlink()
 
-    def _write_results(self, brain: EmotionBrain, predictions: pd.DataFrame) -> None:
+    def _write_results(
+        self, brain: EmotionBrain, predictions: Mapping[str, pd.DataFrame]
+    ) -> None:
         """Write predictions and learning curves, then fold.json."""
-        folder, truth = self.output_folder, {u.id: u for u in self.fold.test}
-        speakers = [truth[i].speaker for i in predictions["id"]]
-        predictions.insert(1, "speaker", speakers)
-        predictions.insert(2, "label", [truth[i].label for i in predictions["id"]])
-        corpora = [truth[i].corpus for i in predictions["id"]]
-        if any(corpora):
-            predictions.insert(1, "corpus", corpora)
-        labels = self.settings["labels"]
+        folder, labels = self.output_folder, self.settings["labels"]
+        write_parts(folder, predictions, self._utterances, labels)
         tested = {u.label for u in self.fold.test}
-        by_id = predictions.sort_values("id")
-        write_predictions(folder / "predictions.csv", by_id, labels)
         shutil.copyfile(brain.hparams.history.path, folder / "history.csv")
         copy_steps(brain.hparams.save_folder, folder)
         info = self.info | {

@@ -13,6 +13,7 @@ from model_folders import LABELS, run_experiment, write_corpus, write_folder
 import ser_lib.export.run
 from ser_lib.aggregators import MeanPooling
 from ser_lib.evaluation import read_predictions
+from ser_lib.evaluation.calibration import at_temperature, temperature_of
 from ser_lib.export import export_run
 from ser_lib.export.__main__ import main
 from ser_lib.export.finished_fold import load_trained
@@ -75,6 +76,17 @@ def change_fold(run_folder, **changes) -> None:
 # ---- the same model
 
 
+def temperature(run_folder, fold):
+    """Fit it to the validation parts of all folds without the fold's test speakers."""
+    paths = sorted(run_folder.glob("fold_*/valid_predictions.csv"))
+    rows = pd.concat([read_predictions(path, LABELS) for path in paths])
+    path = run_folder / f"fold_{fold}" / "predictions.csv"
+    tested = set(read_predictions(path, LABELS)["speaker"])
+    others = rows[~rows["speaker"].isin(tested)]
+    assert 0 < len(others) <= len(rows)
+    return temperature_of(others, LABELS)
+
+
 def assert_reproduces(recognizer, run_folder, corpus, atol) -> None:
     """Classify the test part of fold 1 from its files, as the run did."""
     folder = run_folder / "fold_1"
@@ -83,9 +95,11 @@ def assert_reproduces(recognizer, run_folder, corpus, atol) -> None:
     paths = [corpus / "IEMOCAP" / path for path in test["path"]]
     found = recognizer.classify_files(paths, progressbar=False)
     expected = predicted.loc[test["id"], [f"p_{label}" for label in LABELS]]
+    # The model divides its logits by the temperature of the fold.
+    expected = at_temperature(expected.to_numpy(), temperature(run_folder, 1))
     torch.testing.assert_close(
         torch.cat([values[0] for values in found]).double(),
-        torch.from_numpy(expected.to_numpy()),
+        torch.from_numpy(expected),
         atol=atol,
         rtol=0,
     )
@@ -146,12 +160,16 @@ def test_an_ensemble_is_the_average_of_its_folds(fbank_run, tmp_path, capsys, qu
     wavs = 0.1 * torch.randn(2, 16000)
     folds = [load_once(fbank_run, fold)[0] for fold in (1, 2)]
     with torch.no_grad():
-        each = [fold(wavs, torch.ones(2)).softmax(-1) for fold in folds]
+        each = [
+            (model(wavs, torch.ones(2)) / temperature(fbank_run, k)).softmax(-1)
+            for k, model in enumerate(folds, start=1)
+        ]
     assert not torch.equal(*each)
     both = EmotionRecognizer.from_hparams(tmp_path / "both", run_opts=CPU)
     second = EmotionRecognizer.from_hparams(tmp_path / "second", run_opts=CPU)
     torch.testing.assert_close(both(wavs)[0], sum(each) / 2, atol=1e-6, rtol=0)
     torch.testing.assert_close(second(wavs)[0], each[1], atol=1e-6, rtol=0)
+    assert both.temperatures[1] == second.temperatures[0] != both.temperatures[0]
     card = (tmp_path / "both" / "README.md").read_text()
     assert "**The ensemble itself is not tested**" in card
     assert ModelCard(card).data.eval_results is None

@@ -168,7 +168,7 @@ def test_early_fusion_is_refused_by_the_names_of_its_upstreams(tmp_path):
     definition["branches"][0]["upstreams"] = ["fbank", "second"]
     recognizer = load(write_folder(tmp_path, definition))
     with pytest.raises(TypeError, match=r"Early fusion \(fbank with second\)"):
-        UnpaddedRecognizer(list(recognizer.mods.values()))
+        UnpaddedRecognizer(list(recognizer.mods.values()), recognizer.temperatures)
 
 
 def test_missing_packages_are_named_with_the_command(monkeypatch):

@@ -39,6 +39,43 @@ def test_each_file_of_a_folder_gets_a_row_with_its_probabilities(folder):
     assert "3 done, 0 failed, 0 already done." in err
 
 
+def test_an_answer_that_is_not_sure_enough_is_unknown(folder, tmp_path):
+    out = tmp_path / "out.csv"
+    code, _, err = run(folder, "--unknown_below", 0.8, "--out", out)
+    labels = [line.split(",")[1] for line in out.read_text().splitlines()[1:]]
+    assert (code, labels) == (0, ["unknown", "unknown", "loud"])
+    assert "The probabilities of this model are not calibrated." in err
+    code, _, err = run(folder, "--out", out)
+    assert code == 2 and "was started with another unknown_below" in err
+
+
+def test_a_target_accuracy_chooses_the_threshold(folder):
+    recognizer = StubRecognizer()
+    member = {"temperature": 1.0, "accuracies_above": [0.5] * 80 + [0.9] * 8}
+    recognizer.model_info["members"]["fold_1"] = member
+    code, out, err = run(folder, "--target_accuracy", 0.9, recognizer=recognizer)
+    assert code == 0 and "Unknown below 0.80." in err
+    labels = [line.split(",")[1] for line in out.splitlines()[1:]]
+    assert labels == ["unknown", "unknown", "loud"]
+    code, _, err = run(folder, "--target_accuracy", 0.95, recognizer=recognizer)
+    assert code == 2 and "accuracy of 0.95" in err and "reach 0.900" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--target_accuracy", "0.5"], "This model is not calibrated"),
+        (["--unknown_below", "1.5"], "invalid share: '1.5'"),
+        (["--unknown_below", "nan"], "invalid share: 'nan'"),
+        (["--unknown_below", "0.5", "--timeline"], "is for whole files"),
+        (["--unknown_below", "0.5", "--target_accuracy", "0.5"], "not allowed with"),
+    ],
+)
+def test_wrong_use_of_a_threshold_is_told_in_one_line(folder, arguments, message):
+    code, _, err = run(folder, *arguments)
+    assert code == 2 and message in err
+
+
 def test_the_same_rows_as_json_and_json_lines(folder):
     _, out, _ = run(folder, "--format", "csv")
     expected = columns(rows_of(out), "path", "label")

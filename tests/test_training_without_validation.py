@@ -56,7 +56,8 @@ def train(data_folder: Path, results: Path):
     settings = Settings.from_file(HPARAMS / "hubert_superb_er.yaml", given)
     options = RunOptions(noprogressbar=True)
     brain, loaders = FoldRun(settings, fold(), options).train()
-    predictions = brain.predict(loaders["test"], settings["averaged_checkpoints"])
+    brain.load_average(settings["averaged_checkpoints"])
+    predictions = brain.predict(loaders["test"])
     return brain, loaders, predictions
 
 

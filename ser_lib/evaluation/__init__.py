@@ -6,14 +6,18 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "bootstrap": ["Difference", "group_difference", "paired_difference"],
+        "calibration": ["calibration_of", "calibration_rows", "reliability"],
+        "calibration_sections": ["calibrated_answers"],
         "errors": ["list_errors"],
         "fold_results": ["FoldResult", "collect", "pool"],
         "fold_status": ["finished_folds", "fold_fault", "left_out_folds", "remedy"],
         "metrics": ["compute_scores"],
         "predictions": [
+            "PREDICTION_FILES",
             "prediction_table",
             "read_labels",
             "read_predictions",
+            "write_parts",
             "write_predictions",
         ],
         "report": ["format_table", "write_report"],

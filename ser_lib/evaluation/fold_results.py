@@ -22,7 +22,7 @@ from ser_lib.evaluation.fold_status import (
     remedy,
 )
 from ser_lib.evaluation.metrics import Scores, compute_scores
-from ser_lib.evaluation.predictions import read_predictions
+from ser_lib.evaluation.predictions import PREDICTION_FILES, read_predictions
 from ser_lib.utils.text_tables import read_csv
 
 logger = logging.getLogger(__name__)
@@ -53,6 +53,8 @@ class FoldResult:
         Classes that the test part lacks, as the protocol allows.
     predictions, history : pd.DataFrame
         Contents of ``predictions.csv`` and ``history.csv``.
+    valid : pd.DataFrame | None
+        Contents of ``valid_predictions.csv``, if the fold has this file.
     scores : Scores
         Computed from the predictions.
     """
@@ -68,6 +70,7 @@ class FoldResult:
     absent_labels: list[str]
     predictions: pd.DataFrame
     history: pd.DataFrame
+    valid: pd.DataFrame | None
     scores: Scores
 
 
@@ -116,7 +119,9 @@ def _read_fold(
     try:
         _check_epochs(fold_info, folder)
         history = _read_history(folder / "history.csv")
-        predictions = read_predictions(folder / "predictions.csv", labels)
+        predictions = read_predictions(folder / PREDICTION_FILES["test"], labels)
+        path = folder / PREDICTION_FILES["valid"]
+        valid = read_predictions(path, labels) if path.is_file() else None
     except ValueError as error:
         raise ValueError(f"{error} {remedy(folder)}") from error
     absent = fold_info.get("absent_labels", [])
@@ -126,6 +131,7 @@ def _read_fold(
         absent_labels=absent,
         predictions=predictions,
         history=history,
+        valid=valid,
         scores=compute_scores(predictions, labels, absent),
     )
 

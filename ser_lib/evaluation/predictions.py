@@ -1,20 +1,23 @@
-"""The predictions file, the only thing that reporting needs from a model.
+"""The predictions files, the only thing that reporting needs from a model.
 
-One row per test utterance: speaker, true label, predicted label and a probability for
-each class. The probability columns are in the order of corpus.yaml; this is checked
-whenever a file is written or read.
+One row per utterance of the test part, or of the validation part: speaker, true label,
+predicted label and a probability for each class. The probability columns are in the
+order of corpus.yaml; this is checked whenever a file is written or read.
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from ser_lib.corpora import Utterance
 from ser_lib.utils.files import atomic_path
 from ser_lib.utils.text_tables import read_csv
 
+# Of the folder of a fold; the first is missing if the fold has no validation part.
+PREDICTION_FILES = {"valid": "valid_predictions.csv", "test": "predictions.csv"}
 _TEXT_COLUMNS = ["id", "speaker", "label", "prediction"]
 _CORPUS = "corpus"  # second column, if several corpora are joined
 # Far above rounding to six decimals, far below the effect of a missing class.
@@ -221,3 +224,37 @@ def prediction_table(
     table.insert(0, "id", list(ids))
     table.insert(1, "prediction", [labels[i] for i in probabilities.argmax(axis=1)])
     return table
+
+
+def write_parts(
+    folder: Path,
+    predictions: Mapping[str, pd.DataFrame],
+    utterances: Sequence[Utterance],
+    labels: Sequence[str],
+) -> None:
+    """Write the predictions of the parts of a fold, with the truth, sorted by id.
+
+    Arguments
+    ---------
+    folder : Path
+        The folder of the fold; predictions of an earlier run in it are removed.
+    predictions : Mapping[str, pd.DataFrame]
+        ``valid`` and ``test`` -> table of :func:`prediction_table`.
+    utterances : Sequence[Utterance]
+        Of all parts.
+    """
+    truth = {u.id: u for u in utterances}
+    for part, name in PREDICTION_FILES.items():
+        (folder / name).unlink(missing_ok=True)
+        if part in predictions:
+            write_predictions(folder / name, _rows(predictions[part], truth), labels)
+
+
+def _rows(predictions: pd.DataFrame, truth: Mapping[str, Utterance]) -> pd.DataFrame:
+    rows = predictions.sort_values("id", ignore_index=True)
+    utterances = [truth[i] for i in rows["id"]]
+    rows.insert(1, "speaker", [u.speaker for u in utterances])
+    rows.insert(2, "label", [u.label for u in utterances])
+    if any(u.corpus for u in utterances):
+        rows.insert(1, _CORPUS, [u.corpus for u in utterances])
+    return rows

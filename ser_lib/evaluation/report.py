@@ -15,6 +15,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from ser_lib.evaluation.calibration_sections import (
+    FIGURE,
+    calibrated_answers,
+    calibration_figure,
+    calibration_sections,
+)
 from ser_lib.evaluation.errors import (
     error_sections,
     write_wrong_predictions,
@@ -64,7 +70,8 @@ def write_report(
     output_folder : str | Path
         Contains the folders of the folds. The files go to its folder ``report``:
         ``report.md``, ``results.csv``, ``wrong_predictions.csv``, ``confusion.png``,
-        ``learning_curves.png`` and, if the steps were logged, ``steps.png``.
+        ``learning_curves.png``, if the steps were logged ``steps.png``, and if there
+        are validation predictions ``calibration.png``.
     labels : Sequence[str]
         Classes in the order of corpus.yaml.
     title : str
@@ -107,6 +114,7 @@ def write_report(
         *corpus_sections(results),
         *fold_sections(results, rows),
         *step_sections(steps),
+        *calibration_sections(results),
         *error_sections(errors),
     ]
     folder = Path(output_folder) / "report"
@@ -162,6 +170,9 @@ def _write_figures(
     }
     if steps:
         figures["steps.png"] = steps_figure(steps, title)
+    answers = calibrated_answers(results)
+    if not answers.empty:
+        figures[FIGURE] = calibration_figure(answers, title)
     for name, figure in figures.items():
         with atomic_path(folder / name) as unfinished:
             figure.savefig(unfinished)

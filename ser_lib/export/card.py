@@ -11,7 +11,15 @@ import pandas as pd
 from huggingface_hub import EvalResult, ModelCardData
 
 from ser_lib.corpora import Utterance, read_manifest
-from ser_lib.evaluation import FoldResult, collect, fold_table, result_rows
+from ser_lib.evaluation import (
+    FoldResult,
+    calibrated_answers,
+    collect,
+    fold_table,
+    reliability,
+    result_rows,
+)
+from ser_lib.inference import is_calibrated
 from ser_lib.model_folder import hub_licence
 from ser_lib.utils.text_tables import markdown_table, with_interval
 
@@ -46,7 +54,7 @@ def model_card(run_folder: str | Path, info: Mapping, has_onnx: bool = False) ->
         "## Training data and licence",
         _training_data(info["trained_on"], info["encoders"].values()),
         "## Limits",
-        _limits(info, corpus),
+        _limits(info, corpus, [r for r in results if r.fold in folds]),
         "## Made with",
         ", ".join(f"{name} {v}" for name, v in info["versions"].items())
         + f"; settings `{info['settings_key']}`. Labels, checksums and details of "
@@ -218,7 +226,28 @@ def _training_data(corpus: Mapping, encoders: Iterable[str]) -> str:
     return text
 
 
-def _limits(info: Mapping, corpus: str) -> str:
+def _calibration(info: Mapping, results: Sequence[FoldResult]) -> str:
+    """Say what its probabilities are worth, as a list item."""
+    if not is_calibrated(info):
+        return (
+            "- Its probabilities are not calibrated: 0.9 does not mean that it is "
+            "right nine times out of ten."
+        )
+    answers = calibrated_answers(results)
+    before, after = (
+        100 * reliability(answers[name], answers["is_correct"]).error
+        for name in ("before", "after")
+    )
+    ensemble = "; the average of members is less sure" * (len(results) > 1)
+    return (
+        f"- Its probabilities are calibrated on validation recordings (temperature "
+        f"scaling). On test recordings of {info['trained_on']['name']}, the expected "
+        f"calibration error is {after:.1f} percent, without it {before:.1f}"
+        f"{ensemble}. On other speech, and after adaptation, it may be larger."
+    )
+
+
+def _limits(info: Mapping, corpus: str, results: Sequence[FoldResult]) -> str:
     least_ms = 1000 * info["min_duration_s"]
     return "\n".join(
         [
@@ -228,8 +257,7 @@ def _limits(info: Mapping, corpus: str) -> str:
             f"- It always chooses one of its {len(info['labels'])} labels, even for "
             f"noise, music or any other emotion. Silence and audio shorter than "
             f"{least_ms:.0f} ms are refused.",
-            "- Its probabilities are not calibrated: 0.9 does not mean that it is "
-            "right nine times out of ten.",
+            _calibration(info, results),
             "- It labels how an utterance sounds, not what the speaker feels. Do not "
             "use it for decisions about people.",
         ]

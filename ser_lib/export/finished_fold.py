@@ -21,7 +21,13 @@ from ruamel.yaml.error import YAMLError
 from speechbrain.utils.checkpoints import Checkpoint
 from torch import nn
 
-from ser_lib.evaluation import fold_status, read_labels
+from ser_lib.evaluation import (
+    calibration_of,
+    calibration_rows,
+    collect,
+    fold_status,
+    read_labels,
+)
 from ser_lib.folds import CORPUS_FILE
 from ser_lib.model import EmotionModel
 from ser_lib.model_folder import MODEL_FILE
@@ -96,7 +102,10 @@ def load_trained(run_folder: str | Path, fold: int) -> tuple[EmotionModel, dict]
         encoder, stage_block = _finetuned(stage, stage_settings, k)
         model.upstreams[name], block["upstreams"][name] = encoder, stage_block
     network, encoders = _describe(model.eval(), block)
-    fold_info |= {"network": network, "encoders": encoders}
+    labels = settings["labels"]
+    rows = calibration_rows(collect(run_folder, labels, fold_info["settings_key"]))
+    calibration = calibration_of(rows[fold], labels) if fold in rows else {}
+    fold_info |= {"network": network, "encoders": encoders, "calibration": calibration}
     return model, fold_info | _usage_info(settings)
 
 

@@ -54,7 +54,9 @@ def write_onnx(recognizer: EmotionRecognizer, path: str | Path) -> Path:
         If the probabilities of onnxruntime differ from those of PyTorch.
     """
     check_installed()
-    graph = UnpaddedRecognizer(list(recognizer.mods.values())).eval()
+    graph = UnpaddedRecognizer(
+        list(recognizer.mods.values()), recognizer.temperatures
+    ).eval()
     least_samples = max(
         graph.min_samples, round(recognizer.min_duration_s * recognizer.sample_rate_hz)
     )

@@ -37,15 +37,16 @@ from ser_lib.upstreams.audio_ntt import MEL_HOP_SAMPLES
 class UnpaddedRecognizer(nn.Module):
     """Average the probabilities of one or more models, for unpadded utterances."""
 
-    def __init__(self, members: list[EmotionModel]) -> None:
+    def __init__(self, members: list[EmotionModel], temperatures: torch.Tensor) -> None:
         super().__init__()
+        self.register_buffer("temperatures", temperatures.cpu()[:, None, None])
         self.members = nn.ModuleList(_UnpaddedModel(member) for member in members)
         self.min_samples = max(member.min_samples for member in self.members)
 
     def forward(self, wavs: torch.Tensor) -> torch.Tensor:
         """(batch, samples) waveforms -> (batch, labels) probabilities."""
         logits = torch.stack([member(wavs) for member in self.members])
-        return logits.softmax(-1).mean(0)
+        return (logits / self.temperatures).softmax(-1).mean(0)
 
 
 class _UnpaddedModel(nn.Module):

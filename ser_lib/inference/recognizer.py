@@ -62,6 +62,9 @@ class EmotionRecognizer(Pretrained):
         self.model_info: dict = hparams["pretrainer"].model_info
         self.labels: list[str] = list(self.model_info["labels"])
         self.sample_rate_hz: int = self.model_info["sample_rate_hz"]
+        members = self.model_info["members"].values()
+        temperatures = [member.get("temperature", 1.0) for member in members]
+        self.temperatures = torch.tensor(temperatures, device=self.device)
         upstreams = [u for m in self.mods.values() for u in m.upstreams.values()]
         least_samples = max(upstream.min_samples for upstream in upstreams)
         self.min_duration_s: float = max(
@@ -125,7 +128,7 @@ class EmotionRecognizer(Pretrained):
         Returns
         -------
         out_prob : (batch, n_labels) torch.Tensor
-            Probabilities in the order of ``labels``.
+            Probabilities in the order of ``labels``, calibrated if the model is.
         score : (batch,) torch.Tensor
             The highest probability.
         index : (batch,) torch.Tensor
@@ -144,7 +147,7 @@ class EmotionRecognizer(Pretrained):
             members = [member(wavs, wav_lens) for member in self.mods.values()]
         logits = torch.stack(members).float()
         check_outputs(logits, names, "logits")
-        out_prob = logits.softmax(-1).mean(0)
+        out_prob = (logits / self.temperatures[:, None, None]).softmax(-1).mean(0)
         score, index = out_prob.max(dim=-1)
         return out_prob, score, index, [self.labels[i] for i in index.tolist()]
 

@@ -101,7 +101,8 @@ def write_member(folder: Path, model: EmotionModel, info: Mapping) -> dict:
     repeated = json.dumps({key: info[key] for key in REPEATED_IN_WEIGHTS})
     save_file(weights, path, metadata={"format": "pt", "model_info": repeated})
     path.chmod(folder.stat().st_mode & 0o666)  # safetensors denies access to others
-    return {**{key: info[key] for key in _KEPT_OF_FOLD}, "sha256": sha256(path)}
+    kept = {key: info[key] for key in _KEPT_OF_FOLD} | info["calibration"]
+    return {**kept, "sha256": sha256(path)}
 
 
 def write_model_info(folder: Path, info: Mapping, members: Mapping[str, dict]) -> dict:
@@ -216,6 +217,22 @@ def _check_labels_and_members(path: Path, info: Mapping) -> None:
     ]
     if without:
         raise ValueError(f"{path} is damaged: {without} have no sha256.")
+    for name, member in members.items():
+        _check_calibration(path, name, member)
+
+
+def _check_calibration(path: Path, name: str, member: Mapping) -> None:
+    """Check the optional entries of a member that ``calibration_of`` returns."""
+    temperature = member.get("temperature", 1.0)
+    accuracies = member.get("accuracies_above", [])
+    numbers = [temperature, *(accuracies if isinstance(accuracies, list) else [None])]
+    are_numbers = all(type(x) in (int, float) for x in numbers)
+    if not are_numbers or not 0.01 <= temperature <= 100 or len(accuracies) > 100:
+        raise ValueError(
+            f"{path} is damaged: {name} has the temperature "
+            f"{reprlib.repr(temperature)} and accuracies_above "
+            f"{reprlib.repr(accuracies)}, expected 0.01 to 100, and up to 100 numbers."
+        )
 
 
 def check_same(path: Path, key: str, found: object, info: Mapping) -> None:

@@ -24,7 +24,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ser_lib.inference import Recognizer, check_lengths
+from ser_lib.inference import (
+    Recognizer,
+    check_lengths,
+    is_calibrated,
+    threshold_for,
+)
 from ser_lib.predict.inputs import STANDARD_INPUT, Recording, list_recordings
 from ser_lib.predict.options import check_outputs, parse_options
 from ser_lib.predict.outputs import (
@@ -45,6 +50,15 @@ def main(arguments: Sequence[str]) -> int:
     recordings = list_recordings(options.inputs)
     check_outputs(options, recordings)
     recognizer = load_recognizer(options.model, options.device)
+    if options.target_accuracy is not None:
+        accuracy = options.target_accuracy
+        options.unknown_below = threshold_for(recognizer.model_info, accuracy)
+        print(f"Unknown below {options.unknown_below:.2f}.", file=sys.stderr)
+    elif options.unknown_below is not None:
+        if not is_calibrated(recognizer.model_info):
+            print(
+                "The probabilities of this model are not calibrated.", file=sys.stderr
+            )
     if options.timeline:
         lengths_s = options.window_s, options.hop_s
         check_lengths(*lengths_s, recognizer.min_duration_s)
@@ -83,6 +97,8 @@ def _open_output(
         "format": options.format,
         "timeline": options.timeline,
     }
+    if options.unknown_below is not None:
+        settings["unknown_below"] = options.unknown_below
     if options.timeline:
         settings |= {name: getattr(options, name) for name in WINDOWING}
     if options.format in TIMELINE_SUFFIXES:

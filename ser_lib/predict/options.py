@@ -72,6 +72,20 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         default=300.0,
         help="without --timeline, longer files are errors (default: 300)",
     )
+    unsure = parser.add_mutually_exclusive_group()
+    unsure.add_argument(
+        "--unknown_below",
+        type=_share,
+        metavar="P",
+        help="the label of a less probable answer is unknown",
+    )
+    unsure.add_argument(
+        "--target_accuracy",
+        type=_share,
+        metavar="A",
+        help="as unknown, leave out answers until this share of the others was right "
+        "on the validation recordings of the model",
+    )
     parser.add_argument(
         "--device",
         type=text_argument,
@@ -128,6 +142,15 @@ def _number_from_0(text: str) -> float:
     return value
 
 
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(
+            f"invalid share: {text!r}; expected a number between 0 and 1"
+        )
+    return value
+
+
 def _level_dbfs(text: str) -> float:
     value = float(text)
     if not float("-inf") < value <= 0:
@@ -143,6 +166,9 @@ def _usage_error(options: argparse.Namespace) -> str:
         used.append(f"format {options.format}")
     if used and not options.timeline:
         return f"--{used[0]} needs --timeline"
+    for name in ("unknown_below", "target_accuracy"):
+        if options.timeline and getattr(options, name) is not None:
+            return f"--{name} is for whole files, not for --timeline"
     return ""
 
 

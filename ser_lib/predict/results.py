@@ -24,6 +24,7 @@ from ser_lib.predict.inputs import STANDARD_INPUT, Recording
 from ser_lib.predict.outputs import Result
 from ser_lib.utils.files import atomic_path
 
+UNKNOWN = "unknown"  # the label of an answer that is not sure enough
 _CHUNK_FILES = 64  # files that are sorted by length and grouped into batches
 _BATCH_S = 160.0  # maximum of padded seconds in memory
 # Errors of one file that do not stop the others (torch raises RuntimeError).
@@ -76,9 +77,8 @@ def _find_chunk(
         if isinstance(results[i], str):
             yield Result(recording, error=results[i])
         else:
-            yield Result(
-                recording, rows=[_row(recording, recognizer.labels, results[i])]
-            )
+            row = _row(recording, recognizer.labels, results[i], options.unknown_below)
+            yield Result(recording, rows=[row])
 
 
 def _duration_s(
@@ -138,14 +138,18 @@ def _classify(
 
 
 def _row(
-    recording: Recording, labels: Sequence[str], probabilities: np.ndarray
+    recording: Recording,
+    labels: Sequence[str],
+    probabilities: np.ndarray,
+    unknown_below: float | None,
 ) -> dict:
     best = int(probabilities.argmax())
+    is_unknown = unknown_below is not None and probabilities[best] < unknown_below
     values = [round(p, 6) for p in probabilities.tolist()]
     shares = {f"p_{label}": p for label, p in zip(labels, values, strict=True)}
     return {
         "path": recording.name,
-        "label": labels[best],
+        "label": UNKNOWN if is_unknown else labels[best],
         "score": values[best],
         **shares,
     }

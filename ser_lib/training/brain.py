@@ -203,15 +203,8 @@ class EmotionBrain(FixedFramesBrain):
 
     # ---- after training
 
-    def predict(self, loader: DataLoader, k: int) -> pd.DataFrame:
-        """Average the k best checkpoints, then read the test part once.
-
-        Returns
-        -------
-        pd.DataFrame
-            Columns id, prediction and the probability of each label.
-        """
-        self.load_average(k)
+    def predict(self, loader: DataLoader) -> pd.DataFrame:
+        """Return a table with id, prediction and the probability of each label."""
         self.evaluate(loader)
         ids, probabilities, _, _ = zip(*self._outputs, strict=True)
         values = torch.stack(probabilities).double().numpy()

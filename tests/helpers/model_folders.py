@@ -42,6 +42,7 @@ MODEL_INFO = {
     "fold": 1,
     "averaged_epochs": [1],
     "valid_accuracy": [0.5],
+    "calibration": {},
     "labels": LABELS,
     "sample_rate_hz": 16000,
     "trim_silence_db": None,
