@@ -227,7 +227,7 @@ def _result(fold, corpus, predictions):
     )
     scores = compute_scores(table, ["sad", "angry"])
     run = "probe", "A + B", 1, fold, "key", [], [], "no", []
-    return FoldResult(*run, table, pd.DataFrame(), scores)
+    return FoldResult(*run, table, pd.DataFrame(), None, scores)
 
 
 def test_a_cell_of_the_matrix_has_the_scores_of_its_corpus():
