@@ -84,6 +84,8 @@ def settings_of(path: Path, data: Path, sources: dict[str, str]) -> Settings:
         given["upstream_source"] = sources["hubert_source"]
     given |= {"csv": str(data / "my.csv")} if "csv" in known else {}
     given |= {"corpora": {"RAVDESS": "DATA"}} if "corpora" in known else {}
+    if "layer" in known and known["layer"] == [1, 2, 3]:
+        given["layer"] = [1, 2]  # the tiny encoders have two layers
     return Settings.from_file(path, {**given, "data_folder": str(data)})
 
 

@@ -134,5 +134,7 @@ def test_features_that_are_not_known_are_refused(tmp_path):
 
 def test_a_layer_that_does_not_exist_is_refused(tmp_path):
     save_apc(tmp_path / "apc.ckpt", Apc(apc_config(hidden_size=16)))
-    with pytest.raises(ValueError, match="'first'; expected last, sum, all or"):
+    with pytest.raises(
+        ValueError, match="'first'; expected last, sum, all, the number"
+    ):
         ApcUpstream(str(tmp_path), layer="first")

@@ -306,6 +306,12 @@ def test_corpora_that_are_no_mapping_are_refused(corpora):
         )
 
 
+def test_without_corpora_the_option_is_named():
+    settings = Settings.from_file(MULTI / "hparams" / "fbank_frozen.yaml")
+    with pytest.raises(ValueError, match="needs a value for .*: give --corpora"):
+        settings["corpora"]
+
+
 def test_the_matrix_needs_its_own_folds(corpora):
     settings = Settings.from_file(
         MULTI / "hparams" / "fbank_frozen.yaml", {"corpora": corpora}

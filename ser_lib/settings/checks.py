@@ -12,6 +12,8 @@ from typing import Any
 from ser_lib.settings.ranges import Range, range_of
 from ser_lib.settings.yaml_tree import tag_of
 
+# In place of a placeholder, until a value is given
+NO_VALUE = "(this setting has no value)"
 # Each key must be at most its value.
 _AT_MOST = {
     "averaged_checkpoints": "kept_checkpoints",
@@ -144,7 +146,8 @@ def _is_label_map(value: Any) -> bool:
 
 
 def _is_corpora(value: Any) -> bool:
-    return bool(tag_of(value)) or (isinstance(value, Mapping) and bool(value))
+    is_open = bool(tag_of(value)) or value == NO_VALUE
+    return is_open or (isinstance(value, Mapping) and bool(value))
 
 
 def _is_name(value: Any) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml.comments import CommentedMap
 
-from ser_lib.settings.checks import check_together, check_values
+from ser_lib.settings.checks import NO_VALUE, check_together, check_values
 from ser_lib.settings.errors import COMMAND_LINE, at_source, naming_settings
 from ser_lib.settings.layers import (
     dump,
@@ -26,8 +26,6 @@ from ser_lib.settings.layers import (
     parse,
 )
 from ser_lib.settings.yaml_tree import tag_of, without_tags
-
-_NO_VALUE = "(this setting has no value)"
 
 
 class Settings:
@@ -142,7 +140,7 @@ class Settings:
     def _load(self, keys: list[str], **replaced: Any) -> dict[str, Any]:
         resolved = self._resolve(**replaced) if replaced else self._resolved
         wanted = dump(CommentedMap((key, resolved[key]) for key in keys))
-        if _NO_VALUE in wanted:
+        if NO_VALUE in wanted:
             missing = self._placeholders()
             options = " ".join(f"--{key} ..." for key in missing)
             raise ValueError(f"{self.path} needs a value for {missing}: give {options}")
@@ -154,7 +152,7 @@ class Settings:
         return self._resolve()
 
     def _resolve(self, **replaced: Any) -> CommentedMap:
-        overrides = {**dict.fromkeys(self._placeholders(), _NO_VALUE), **replaced}
+        overrides = {**dict.fromkeys(self._placeholders(), NO_VALUE), **replaced}
         with naming_settings(str(self.path), self.text):
             text = resolve_references(self.text, overrides).read()
         resolved = parse(text, str(self.path))
