@@ -76,15 +76,19 @@ def write_run(folder: Path, path: Path = SUPERB, **given) -> Path:
     (trained / "hyperparams.yaml").write_text(settings.text)
     info = {"experiment": "toy", "corpus": "TOY", "seed": 1986, "fold": 1}
     info |= {"settings_key": "key"}
-    info |= {"averaged_epochs": [1], "valid_accuracy": [0.5]}
+    info |= {"averaged_epochs": [1], "valid_accuracy": [0.5], "fold_digest": "digest"}
     (run_folder / "fold_1").mkdir(parents=True)
     (run_folder / "fold_1" / "fold.json").write_text(
         json.dumps({**info, "trained_in": str(trained)})
     )
-    (run_folder / "fold_1" / "history.csv").touch()
+    (run_folder / "fold_1" / "history.csv").write_text(
+        "epoch,train_loss,valid_loss,valid_accuracy,lr\n1,1.0,1.0,0.5,0.1\n"
+    )
     header = ["id", "speaker", "label", "prediction"]
     header += [f"p_{label}" for label in CORPUS["labels"]]
-    (run_folder / "fold_1" / "predictions.csv").write_text(",".join(header) + "\n")
+    (run_folder / "fold_1" / "predictions.csv").write_text(
+        ",".join(header) + "\nA,S,neu,neu,1,0,0\nB,S,hap,hap,0,1,0\nC,S,ang,ang,0,0,1\n"
+    )
     (run_folder / "corpus.yaml").write_text(json.dumps({"corpus": CORPUS}))
     (run_folder / "hyperparams.yaml").write_text(settings.text)
     return run_folder
