@@ -5,6 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "channels": ["Channel", "draw_channel"],
         "checks": [
             "SILENCE_DBFS",
             "check_batch",
@@ -20,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "clip",
             "cut_middle",
             "reverberate",
+            "speech_shaped_noise",
             "telephone",
             "through_codec",
             "unchanged",

@@ -95,6 +95,18 @@ def white_noise(
     return add_noise(samples, rng.standard_normal(len(samples)), snr_db)
 
 
+def speech_shaped_noise(
+    samples: np.ndarray, rate_hz: int, rng: Generator, *, snr_db: float
+) -> np.ndarray:
+    """Add stationary noise with the spectrum of the speech; see :func:`add_noise`.
+
+    It is the speech itself with random phases.
+    """
+    spectrum = np.abs(np.fft.rfft(samples))
+    phases = np.exp(2j * np.pi * rng.random(len(spectrum)))
+    return add_noise(samples, np.fft.irfft(spectrum * phases, len(samples)), snr_db)
+
+
 def babble(
     samples: np.ndarray,
     rate_hz: int,
