@@ -73,12 +73,12 @@ def run_folds(
     if if_main_process():
         with atomic_path(output_folder / "hyperparams.yaml") as unfinished:
             unfinished.write_text(settings.text, encoding="utf-8")
-    pooled: dict = {}
+    known: dict = {}
     for fold in chosen_folds(folds, settings["folds"]):
         if if_main_process():
             name = settings["experiment"]
             print(f"{progress}{name}, fold {fold.number} of {len(folds)}", flush=True)
-        FoldRun(settings, fold, run_opts, pooled).evaluate()
+        FoldRun(settings, fold, run_opts, known).evaluate()
 
 
 def report(settings: Settings, run_opts: RunOptions) -> None:

@@ -13,13 +13,11 @@ frames and is trained on audio or text.
 """
 
 import gc
-import json
-import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-import pandas as pd
 import torch
 from speechbrain.utils.distributed import ddp_barrier, if_main_process
 from speechbrain.utils.logger import get_logger
@@ -36,18 +34,20 @@ from ser_lib.dataio import (
     fold_inputs,
     make_loader,
     make_loaders,
+    with_degraded_copies,
     write_shared_frames,
 )
-from ser_lib.evaluation import PREDICTION_FILES, fold_fault, write_parts
+from ser_lib.evaluation import PREDICTION_FILES, fold_fault
 from ser_lib.folds import Fold, fold_digest
 from ser_lib.settings import Settings
 from ser_lib.training import (
     EmotionBrain,
-    copy_steps,
+    discard_results,
     finetuning_settings,
     make_brain,
     result_key,
     settings_key,
+    write_results,
 )
 from ser_lib.utils.digests import digest
 from ser_lib.utils.distributed import locked
@@ -66,8 +66,8 @@ class FoldRun:
         The fold; its digest is part of every key.
     run_opts : RunOptions
         SpeechBrain's run options (device, precision ...).
-    pooled : dict | None
-        Pooled utterances that the folds of a run share.
+    known : dict | None
+        Fixed frames that the folds of a run share.
     """
 
     def __init__(
@@ -75,12 +75,12 @@ class FoldRun:
         settings: Settings,
         fold: Fold,
         run_opts: RunOptions,
-        pooled: dict | None = None,
+        known: dict | None = None,
     ) -> None:
         self.settings = settings
         self.fold = fold
         self.run_opts = run_opts
-        self._pooled = {} if pooled is None else pooled
+        self._known = {} if known is None else known
 
     # ---- where it is stored, what is finished
 
@@ -149,14 +149,21 @@ class FoldRun:
             logger.info("Fold %d is finished: nothing to do.", self.fold.number)
             return
         ddp_barrier()  # all processes have read the results
-        self._discard_results(fault)
+        if if_main_process():
+            discard_results(self.output_folder, fault)
         stores = {name: self.frames(name) for name in self.settings["finetuned"]}
         brain, loaders = self.train(stores)
         brain.load_average(self.settings["averaged_checkpoints"])
         parts = [name for name in PREDICTION_FILES if name in loaders]
         predictions = {name: brain.predict(loaders[name]) for name in parts}
         if if_main_process():
-            self._write_results(brain, predictions)
+            write_results(
+                self.output_folder,
+                self.info | self._trained_in,
+                brain,
+                predictions,
+                self._utterances,
+            )
 
     def frames(self, upstream: str) -> FrameStore:
         """Return the frames of a fine-tuned upstream, computing missing ones.
@@ -221,18 +228,22 @@ class FoldRun:
             )
             brain = make_brain(hparams, stores, self.run_opts, self.folder)
             inputs = fold_inputs(self.settings, brain.reads, self.fold) | stores
-            utterances = sorted(self._utterances, key=lambda u: u.id)
-            key = digest([u.id for u in utterances])
+            utterances = self._utterances if self.is_trained else self._with_copies
+            utterances = sorted(utterances, key=lambda u: u.id)
+            encoders = [str(self.frames_folder(name)) for name in stores]
+            key = digest([encoders, [u.id for u in utterances]])
             loader = self._loader(brain, inputs, utterances)
-            if brain.prepare_frames(loader, self._pooled, key):
+            if brain.prepare_frames(loader, utterances, self._known, key):
                 inputs = {}  # frames are not needed any more
-            loaders = make_loaders(hparams, self.fold, inputs)
+            n_copies = self.settings["degraded_copies"]
+            train = with_degraded_copies(self.fold.train, n_copies)
+            loaders = make_loaders(hparams, replace(self.fold, train=train), inputs)
             brain.train_sampler = loaders["train"].batch_sampler
             if not self.is_trained:
                 name = self.settings["experiment"]
                 logger.info("Training fold %d of %s.", self.fold.number, name)
-                loader = self._loader(brain, inputs, self.fold.train)
-                brain.fit_aggregators([u.id for u in self.fold.train], loader)
+                loader = self._loader(brain, inputs, train)
+                brain.fit_standardisation([u.id for u in train], loader)
                 brain.weigh_classes([u.label for u in self.fold.train])
                 valid = loaders.get("valid")  # None if the fold has no such part
                 brain.fit(hparams["epoch_counter"], loaders["train"], valid)
@@ -242,6 +253,12 @@ class FoldRun:
     @property
     def _utterances(self) -> list[Utterance]:
         return [*self.fold.train, *self.fold.valid, *self.fold.test]
+
+    @property
+    def _with_copies(self) -> list[Utterance]:
+        """All utterances with degraded copies, so that folds can share frames."""
+        n_copies = self.settings["degraded_copies"]
+        return with_degraded_copies(self._utterances, n_copies)
 
     def _loader(
         self, brain: EmotionBrain, inputs: Mapping, utterances: Sequence[Utterance]
@@ -254,6 +271,17 @@ class FoldRun:
             evaluation_sampler(vars(brain.hparams), utterances),
             self.settings["num_workers"],
         )
+
+    @property
+    def _trained_in(self) -> dict:
+        """The entries of fold.json about the trainings, which an export reads."""
+        finetuned = self.settings["finetuned"]
+        return {
+            "trained_in": str(self.folder),
+            "upstreams_trained_in": {
+                name: str(self.finetuning(name).folder) for name in finetuned
+            },
+        }
 
     # ---- files
 
@@ -274,42 +302,10 @@ class FoldRun:
         """Write the frames of the fine-tuned upstream."""
         ((_, encoder),) = brain.upstreams.items()
         inputs = fold_inputs(self.settings, brain.reads, self.fold)
-        loader = self._loader(brain, inputs, self._utterances)
-        utterances = self._utterances
+        utterances = self._with_copies
+        loader = self._loader(brain, inputs, utterances)
         check_space(folder, utterances, encoder, self.settings["sample_rate_hz"])
         show = not brain.noprogressbar and if_main_process()
         label = f"frames of {self.settings['experiment']}"
         frames = encode_all(loader, encoder, label, brain.device, show)
         write_shared_frames(folder, encoder.dim, frames)
-
-    def _discard_results(self, fault: str) -> None:
-        """Remove fold.json, which marks a finished fold, before anything changes."""
-        path = self.output_folder / "fold.json"
-        if if_main_process() and path.is_file():
-            logger.warning(
-                "Replacing the results of fold %d: %s", self.fold.number, fault
-            )
-            path.unlink()
-
-    def _write_results(
-        self, brain: EmotionBrain, predictions: Mapping[str, pd.DataFrame]
-    ) -> None:
-        """Write predictions and learning curves, then fold.json."""
-        folder, labels = self.output_folder, self.settings["labels"]
-        write_parts(folder, predictions, self._utterances, labels)
-        tested = {u.label for u in self.fold.test}
-        shutil.copyfile(brain.hparams.history.path, folder / "history.csv")
-        copy_steps(brain.hparams.save_folder, folder)
-        info = self.info | {
-            "adapted": self.settings["standardise_by"] or "no",
-            "absent_labels": [k for k in labels if k not in tested],
-            "averaged_epochs": [c.meta["epoch"] for c in brain.averaged],
-            "valid_accuracy": [c.meta["valid_accuracy"] for c in brain.averaged],
-            "trained_in": brain.hparams.save_folder,
-            "upstreams_trained_in": {
-                name: str(self.finetuning(name).folder)
-                for name in self.settings["finetuned"]
-            },
-        }
-        with atomic_path(folder / "fold.json") as unfinished:
-            unfinished.write_text(json.dumps(info, indent=1), encoding="utf-8")

@@ -11,7 +11,14 @@ from collections.abc import Callable, Container, Mapping, Sequence
 import torch
 from torch import nn
 
-from ser_lib.upstreams import Frames, align_frames, frame_ratios
+from ser_lib.upstreams import (
+    Frames,
+    FrameStandardiser,
+    align_frames,
+    frame_ratios,
+)
+
+SPEAKER, CORPUS, MIXED = STANDARDISE_BY = "speaker", "corpus", "mixed"
 
 
 class Branch(nn.Module):
@@ -51,6 +58,21 @@ class Branch(nn.Module):
         if len(streams) == 1:
             return next(iter(streams.values()))
         return align_frames(streams, self.ratios)
+
+    def standardise(
+        self, pooled: torch.Tensor, statistics: Mapping[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """Turn what was pooled into what standardised frames would give.
+
+        Arguments
+        ---------
+        pooled : (batch, dim) torch.Tensor
+            What the aggregator pooled.
+        statistics : Mapping[str, (batch, 2, upstream_dim) torch.Tensor]
+            Mean and standard deviation of the frames of each upstream.
+        """
+        own = torch.cat([statistics[name] for name in self.upstreams], dim=-1)
+        return self.aggregator.standardise(pooled, *own.to(pooled).unbind(1))
 
 
 class Downstream(nn.Module):
@@ -165,6 +187,10 @@ class EmotionModel(nn.Module):
         ``input_size``).
     dropout : float
         Dropout before the classifier.
+    standardise_by : str | None
+        What standardises frames in training (``training/fixed_frames.py``): one of
+        ``STANDARDISE_BY``. The model standardises them by its training part, until it
+        is adapted. None leaves them as they are.
     classifier_from : str | None
         Name of an upstream whose checkpoint contains a classifier to start from; None
         starts from random weights.
@@ -189,10 +215,16 @@ class EmotionModel(nn.Module):
         branches: Sequence[Mapping],
         dropout: float = 0.0,
         classifier_from: str | None = None,
+        standardise_by: str | None = None,
     ) -> None:
         super().__init__()
         self.labels = list(labels)
         self.upstreams = Upstreams(upstreams)
+        self.standardise_by = standardise_by
+        standardised = upstreams if standardise_by is not None else {}
+        self.standardisers = nn.ModuleDict(
+            {name: FrameStandardiser(u.dim) for name, u in standardised.items()}
+        )
         self.downstream = Downstream(
             [self._branch(**branch) for branch in branches], len(self.labels), dropout
         )
@@ -220,4 +252,17 @@ class EmotionModel(nn.Module):
         texts: list[str] | None = None,
     ) -> torch.Tensor:
         """Return (batch, n_labels) logits in the order of ``labels``; see Upstreams."""
-        return self.downstream(self.upstreams(wavs, wav_lens, texts))
+        return self.downstream(self.frames(wavs, wav_lens, texts))
+
+    def frames(
+        self,
+        wavs: torch.Tensor | None,
+        wav_lens: torch.Tensor | None,
+        texts: list[str] | None = None,
+    ) -> dict[str, Frames]:
+        """Return what the downstream reads: frames, standardised if the model does."""
+        frames = self.upstreams(wavs, wav_lens, texts)
+        return frames | {
+            name: standardiser(frames[name])
+            for name, standardiser in self.standardisers.items()
+        }

@@ -6,7 +6,7 @@ import soundfile
 import torch
 
 from ser_lib.corpora import Utterance
-from ser_lib.dataio import LengthBucketSampler, make_loader
+from ser_lib.dataio import LengthBucketSampler, make_loader, with_degraded_copies
 from ser_lib.dataio.audio_reader import AudioReader
 
 DURATIONS_S = np.random.default_rng(0).lognormal(1.2, 0.6, 1000)  # like IEMOCAP's
@@ -105,8 +105,25 @@ def test_keeping_audio_in_memory_changes_no_bit_of_a_batch(tmp_path, trim_silenc
 def test_audio_kept_in_memory_is_read_once_and_safe_from_changes(recordings):
     folder, utterances = recordings
     kept = AudioReader(folder, 16000, keep_in_memory=True)
-    first = kept(utterances[0].path)
+    first = kept(utterances[0])
     expected = first.clone()
     first.zero_()  # as an augmentation in place would
     (folder / utterances[0].path).unlink()
-    assert torch.equal(kept(utterances[0].path), expected)
+    assert torch.equal(kept(utterances[0]), expected)
+
+
+def test_a_degraded_copy_is_the_same_each_time_and_has_the_channel_of_its_speaker(
+    tmp_path,
+):
+    wav = np.random.default_rng(0).normal(0, 0.1, 16000)
+    soundfile.write(tmp_path / "a.wav", wav, 16000)
+    original = Utterance("a", "a.wav", "sad", "A", 1.0, corpus="C")
+    assert with_degraded_copies([original], 0) == [original]
+    _, *copies = with_degraded_copies([original], 3)
+    assert [u.id for u in copies] == ["a~1", "a~2", "a~3"]
+    reader = AudioReader(tmp_path, 16000)
+    first, second, third = map(reader, copies)
+    assert torch.equal(reader(copies[0]), first)
+    plain = reader(original)
+    for one, other in ((first, plain), (second, plain), (first, second)):
+        assert len(one) != len(other) or not torch.allclose(one, other, atol=1e-3)

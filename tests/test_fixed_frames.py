@@ -1,5 +1,6 @@
 """Frames that never change are pooled once, with the result of pooling each time."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,8 @@ from speechbrain.utils.run_opts import RunOptions
 
 from ser_lib.aggregators import MeanPooling, ProjectedMean, StatisticsPooling
 from ser_lib.experiment import run
+from ser_lib.export import export_run
+from ser_lib.inference import EmotionRecognizer
 from ser_lib.model import EmotionModel
 from ser_lib.settings import RECIPES, Settings
 from ser_lib.synthetic.corpora import write_table
@@ -87,6 +90,27 @@ def test_the_frozen_upstream_runs_once_for_all_folds(table, tmp_path, monkeypatc
     monkeypatch.setattr(FbankUpstream, "forward", counting)
     _run(table, tmp_path)
     assert sum(n_seen) == 3 * 3 * 2  # speakers, labels, utterances: each once
+
+
+@pytest.mark.slow
+def test_a_mixed_run_exports_the_model_that_was_tested(table, tmp_path):
+    given = {"standardise_by": "mixed", "degraded_copies": 1}
+    tested = _run(table, tmp_path, **given).set_index("id")
+    (run_folder,) = tmp_path.glob("fbank_frozen/seed_*")
+    info = json.loads((run_folder / "fold_1" / "fold.json").read_text())
+    assert info["adapted"] == "no"
+    export_run(run_folder, tmp_path / "model")
+    info = json.loads((tmp_path / "model" / "model.json").read_text())
+    assert info["network"]["standardise_by"] == "mixed"
+    recognizer = EmotionRecognizer.from_hparams(
+        tmp_path / "model", run_opts={"device": "cpu"}
+    )
+    paths = pd.read_csv(run_folder / "fold_1" / "test.csv").set_index("id")["path"]
+    for name, path in paths.items():
+        found, *_ = recognizer.classify_file(table.parent / path)
+        logits = torch.tensor(tested.loc[name].filter(like="p_").to_list()).log()
+        expected = (logits / recognizer.temperatures).softmax(-1)
+        assert found[0].tolist() == pytest.approx(expected.tolist(), abs=1e-4)
 
 
 @pytest.mark.slow

@@ -70,7 +70,8 @@ def test_a_batch_of_integers_gives_what_their_file_gives(recognizer, tmp_path):
 
 
 def _train(_recognizer, path):
-    return AudioReader(path.parent, RATE_HZ)(path.name)
+    utterance = Utterance("a", path.name, "sad", "A", 1.0)
+    return AudioReader(path.parent, RATE_HZ)(utterance)
 
 
 def _pretrain(_recognizer, path):

@@ -89,3 +89,23 @@ def test_what_chooses_the_encoder_holds_for_both_stages(data, tmp_path):
     for key in ("family", "upstream_source", "layer", "data_folder"):
         assert stage[key] == settings[key]
     assert (stage["freeze"], settings["freeze"]) == (False, True)
+
+
+def test_each_fold_pools_the_frames_of_the_encoder_that_it_fine_tuned(data, tmp_path):
+    family, write = UPSTREAMS["wav2vec2"]
+    (tmp_path / "encoder").mkdir()
+    source = write(tmp_path / "encoder")
+    first = small_fold(["neu", "hap", "ang", "sad"])
+    second = Fold(2, first.test, first.valid, first.train)
+    path = EXPERIMENT.with_name("upstream_mean.yaml")
+    predicted = []
+    for name, folds in (("together", [first, second]), ("alone", [second])):
+        given = {"family": family, "upstream_source": source, "num_workers": 0}
+        given |= {"number_of_epochs": 2, "averaged_checkpoints": 2, "tensorboard": "no"}
+        given |= {"data_folder": str(data), "results_folder": str(tmp_path / name)}
+        given |= {"finetuned": {"upstream": {"overrides": STAGE_A}}}
+        settings = Settings.from_file(path, given)
+        run_folds(settings, folds, OPTIONS)
+        path_of_fold = Path(settings["output_folder"]) / "fold_2" / "predictions.csv"
+        predicted.append(path_of_fold.read_text())
+    assert predicted[0] == predicted[1]

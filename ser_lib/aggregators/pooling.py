@@ -1,7 +1,8 @@
 """Pooling over time: the mean, alone, projected, or with the standard deviation.
 
 Each has two steps. ``pool`` has no weights, so on frames that do not change it is
-computed only once for an utterance; ``embed`` may have some.
+computed only once for an utterance; ``embed`` may have some. ``standardise`` turns what
+was pooled into what standardised frames would give.
 """
 
 import torch
@@ -44,6 +45,13 @@ class MeanPooling(nn.Module):
         """Return the means as they are."""
         return pooled
 
+    @staticmethod
+    def standardise(
+        pooled: torch.Tensor, mean: torch.Tensor, sd: torch.Tensor
+    ) -> torch.Tensor:
+        """Standardise (batch, dim) means by (batch, dim) statistics of frames."""
+        return (pooled - mean) / sd
+
 
 class StatisticsPooling(nn.Module):
     """Mean and standard deviation over an utterance's frames, standardised.
@@ -82,6 +90,14 @@ class StatisticsPooling(nn.Module):
     def embed(self, pooled: torch.Tensor) -> torch.Tensor:
         """Standardise (batch, 2 * dim) statistics."""
         return (pooled - self.center) / self.scale
+
+    @staticmethod
+    def standardise(
+        pooled: torch.Tensor, mean: torch.Tensor, sd: torch.Tensor
+    ) -> torch.Tensor:
+        """Standardise the frames behind (batch, 2 * dim) statistics."""
+        means, deviations = pooled.chunk(2, dim=-1)
+        return torch.cat([(means - mean) / sd, deviations / sd], dim=-1)
 
     def pool(self, frames: Frames) -> torch.Tensor:
         """Return the (batch, 2 * dim) statistics, not standardised."""
@@ -129,3 +145,5 @@ class ProjectedMean(nn.Module):
     def embed(self, pooled: torch.Tensor) -> torch.Tensor:
         """Project (batch, dim) means to (batch, size)."""
         return self.projection(pooled)
+
+    standardise = staticmethod(MeanPooling.standardise)

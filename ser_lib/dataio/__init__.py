@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "augment": ["BandGains", "augment_frames", "augment_wavs", "random_crop"],
+        "degraded_copies": ["DegradedCopy", "degrade", "with_degraded_copies"],
         "frame_store": [
             "FrameStore",
             "check_space",

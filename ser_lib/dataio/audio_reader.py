@@ -6,6 +6,8 @@ from pathlib import Path
 import torch
 
 from ser_lib.audio import read_audio, trim_silence
+from ser_lib.corpora import Utterance
+from ser_lib.dataio.degraded_copies import DegradedCopy, degrade
 
 
 class AudioReader:
@@ -36,14 +38,16 @@ class AudioReader:
         self.trim_silence_db = trim_silence_db
         self._kept = lru_cache(None)(self._read) if keep_in_memory else None
 
-    def __call__(self, path: str) -> torch.Tensor:
-        """Read one utterance by its path in the manifest: (samples,), float32."""
+    def __call__(self, utterance: Utterance) -> torch.Tensor:
+        """Read one utterance: (samples,), float32."""
         if self._kept is not None:
-            return self._kept(path).clone()  # the caller may modify it
-        return self._read(path)
+            return self._kept(utterance).clone()  # the caller may modify it
+        return self._read(utterance)
 
-    def _read(self, path: str) -> torch.Tensor:
-        wav = read_audio(self.data_folder / path, self.sample_rate_hz)
+    def _read(self, utterance: Utterance) -> torch.Tensor:
+        wav = read_audio(self.data_folder / utterance.path, self.sample_rate_hz)
+        if isinstance(utterance, DegradedCopy):
+            wav = degrade(wav, self.sample_rate_hz, utterance)
         if self.trim_silence_db is not None:
             wav = trim_silence(wav, self.sample_rate_hz, self.trim_silence_db)
         return wav

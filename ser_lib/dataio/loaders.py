@@ -137,7 +137,7 @@ def make_loader(
     """
     rows = {
         u.id: {
-            "path": u.path,
+            "utterance": u,
             "text": u.text,
             "speaker": u.speaker,
             "corpus": u.corpus,
@@ -149,7 +149,7 @@ def make_loader(
     for name, source in inputs.items():
         if source is None:
             continue
-        takes = "path" if isinstance(source, AudioReader) else "id"
+        takes = "utterance" if isinstance(source, AudioReader) else "id"
         dataset.add_dynamic_item(source, takes=takes, provides=name)
     dataset.set_output_keys(["id", "speaker", "corpus", "label", *inputs])
     return make_dataloader(

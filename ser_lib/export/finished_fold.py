@@ -70,25 +70,19 @@ def load_trained(run_folder: str | Path, fold: int) -> tuple[EmotionModel, dict]
         If the fold is not finished, or its checkpoints are missing. The message has
         the command that creates them.
     ValueError
-        If the checkpoints are not those that were tested, a file of the run is
-        damaged, or the run is adapted to speakers.
+        If the checkpoints are not those that were tested, or a file of the run is
+        damaged.
     """
     run_folder = Path(run_folder)
     fold_info = read_fold_info(run_folder, fold)
     recorded = _recorded_settings(run_folder, fold)
     folder = _trained_folder(run_folder, fold_info, fold_info["trained_in"])
     settings = _settings(folder, run_folder, recorded)
-    if settings["standardise_by"] is not None:
-        raise ValueError(
-            f"{run_folder} cannot be exported: its model expects frames standardised "
-            f"by each speaker's own recordings (standardise_by: "
-            f"{settings['standardise_by']}), which a model folder does not hold yet. "
-            f"Export a run with standardise_by: null."
-        )
     model, block = settings["model"], _model_block(settings)
     modules = {
         "downstream": model.downstream,
         "upstreams": model.upstreams.without(settings["finetuned"]),
+        "standardisers": model.standardisers,
     }
     choose_weights(modules["upstreams"], settings)
     averaged = _average(folder, modules, len(fold_info["averaged_epochs"]))
@@ -262,6 +256,8 @@ def _describe(model: EmotionModel, block: CommentedMap) -> tuple[dict, dict]:
         network["branches"].append(
             {"upstreams": list(branch.upstreams), "aggregator": aggregator}
         )
+    if model.standardise_by is not None:
+        network["standardise_by"] = model.standardise_by
     return network, encoders
 
 

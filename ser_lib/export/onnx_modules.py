@@ -62,6 +62,7 @@ class _UnpaddedModel(nn.Module):
                 f"Early fusion ({' with '.join(fused[0])}) has no form for unpadded "
                 f"input, so it cannot be exported to ONNX."
             )
+        self.standardisers = model.standardisers
         self.streams = [branch.upstreams[0] for branch in branches]
         self.aggregators = nn.ModuleList(unpadded(b.aggregator) for b in branches)
         self.classifier = model.downstream.classifier
@@ -73,6 +74,8 @@ class _UnpaddedModel(nn.Module):
 
     def forward(self, wavs: torch.Tensor) -> torch.Tensor:
         frames = {name: upstream(wavs) for name, upstream in self.upstreams.items()}
+        for name, standardiser in self.standardisers.items():
+            frames[name] = (frames[name] - standardiser.mean) / standardiser.sd
         pairs = zip(self.streams, self.aggregators, strict=True)
         embeddings = [aggregator(frames[name]) for name, aggregator in pairs]
         return self.classifier(torch.cat(embeddings, dim=-1))

@@ -164,7 +164,7 @@ class EmotionRecognizer(Pretrained):
         wavs, wav_lens, names = self._batch(wavs, wav_lens)
         with torch.no_grad(), self.inference_ctx:
             members = [
-                member.downstream.embed(member.upstreams(wavs, wav_lens))
+                member.downstream.embed(member.frames(wavs, wav_lens))
                 for member in self.mods.values()
             ]
         embeddings = torch.cat(members, dim=-1).float()

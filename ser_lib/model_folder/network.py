@@ -7,6 +7,8 @@
       ]
     }
 
+A model whose frames are standardised also has ``standardise_by``, such as ``mixed``.
+
 Model folders may come from untrusted sources. A description can name only the classes
 listed here, their arguments are plain numbers, strings, lists and mappings, and an
 encoder is described, not fetched by name. So it can build only networks of ``ser_lib``.
@@ -25,7 +27,7 @@ from torch import nn
 from torch.nn.modules import module as registration
 
 from ser_lib import aggregators, upstreams
-from ser_lib.model import EmotionModel
+from ser_lib.model import STANDARDISE_BY, EmotionModel
 from ser_lib.utils.strict_json import check_plain
 
 UPSTREAMS = (
@@ -130,7 +132,8 @@ def build_model(
                 branch | {"aggregator": _constructor(branch["aggregator"], aggregators)}
                 for branch in network["branches"]
             ]
-            model = EmotionModel(labels, built, branches)
+            by = network.get("standardise_by")
+            model = EmotionModel(labels, built, branches, standardise_by=by)
     except _UNBUILDABLE as error:
         raise ValueError(
             f"The network of {name} cannot be built ({type(error).__name__}: {error})."
@@ -163,7 +166,8 @@ def check_network(network: Mapping, name: str | Path) -> None:
     check_plain(network, f"The network of {name}", _MAX_NUMBERS)
     blocks, branches = network.get("upstreams"), network.get("branches")
     is_complete = (
-        set(network) == {"upstreams", "branches"}
+        set(network) - {"standardise_by"} == {"upstreams", "branches"}
+        and network.get("standardise_by", "mixed") in STANDARDISE_BY
         and _is_filled(blocks, dict)
         and _is_filled(branches, list)
         and all(_is_branch(branch) for branch in branches)
@@ -172,7 +176,8 @@ def check_network(network: Mapping, name: str | Path) -> None:
         raise ValueError(
             f"The network of {name} is not described as expected: upstreams (a class "
             f"and its arguments for each name) and branches (for each, the names of "
-            f"its upstreams and an aggregator), up to {_MAX_NETWORKS} of each."
+            f"its upstreams and an aggregator), up to {_MAX_NETWORKS} of each; and "
+            f"standardise_by ({', '.join(STANDARDISE_BY)}) if frames are standardised."
         )
     for key, block in blocks.items():
         where = f"The upstream {key} of {name}"

@@ -168,8 +168,8 @@ _KINDS = (
     (NAMES, _is_name, "a name as text, without / and \\, since it names a folder"),
     (
         ("standardise_by",),
-        lambda v: v in (None, "speaker", "corpus"),
-        "speaker, corpus or null",
+        lambda v: v in (None, "speaker", "corpus", "mixed"),
+        "speaker, corpus, mixed or null",
     ),
     (
         ("balance_by",),

@@ -88,6 +88,7 @@ RANGES = {
     "attention_channels": _COUNT,
     "averaged_checkpoints": _COUNT,
     "batch_size": _COUNT,
+    "degraded_copies": _COUNT_OR_NONE,
     "crop_s": Range(0, open_low=True, or_null=True, **_FINITE),
     "ecapa_attention_channels": _COUNT,
     "ecapa_channels": _COUNTS,

@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "saved_modules",
         ],
         "finetuning": ["PASSED_ON", "finetuning_settings"],
+        "fold_files": ["discard_results", "write_results"],
         "history": ["History"],
         "partial_finetuning": ["Group", "choose_weights"],
         "resumable_brain": ["ResumableBrain"],

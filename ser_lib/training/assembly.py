@@ -45,6 +45,8 @@ def make_brain(
         _cache_frozen_states(hparams, running)
     if len(running):
         modules["upstreams"] = running
+    if len(model.standardisers):
+        modules["standardisers"] = model.standardisers
     recoverables = {
         **saved_modules(modules),
         "epoch_counter": hparams["epoch_counter"],

@@ -39,7 +39,7 @@ class EmotionBrain(FixedFramesBrain):
     optimizer, lr_upstream, lr_downstream, lr_layer_decay, warmup_fraction,
     final_lr_fraction, number_of_epochs, epoch_counter, average_after, kept_checkpoints
     and history. Its modules are ``downstream`` and, if frames are computed during
-    training, ``upstreams``.
+    training, ``upstreams``, and ``standardisers`` if they are standardised.
     """
 
     class_weights: torch.Tensor | None = None
@@ -71,13 +71,12 @@ class EmotionBrain(FixedFramesBrain):
         or the frames of each stored upstream under its name, or neither if everything
         is pooled.
         """
-        if self.pooled is not None:
-            rows = zip(*(self.pooled[i] for i in batch.id), strict=True)
-            pooled = [torch.stack(values).to(self.device) for values in rows]
+        if self.pooled:
+            pooled = self.pooled_batch(batch.id, stage)
             return self._module("downstream", stage)(pooled)
         frames = self._frames(batch.to(self.device), stage)
-        if self.speakers is not None:
-            frames = self.speakers.standardise(self._groups(batch), frames)
+        if self.group_statistics is not None:
+            frames = self.standardise(frames, batch.id, stage)
         return self._module("downstream", stage)(frames)
 
     def _frames(self, batch: PaddedBatch, stage: Stage) -> dict[str, Frames]:

@@ -30,6 +30,7 @@ PASSED_ON = (
     "num_workers",
     "tensorboard",
     "trim_silence_db",
+    "degraded_copies",
     "keep_audio_in_memory",
 )
 

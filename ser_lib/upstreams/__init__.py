@@ -53,6 +53,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "layers": ["LayerSum"],
         "lora": ["add_lora", "lora_weights", "merge_lora"],
         "pretrained": ["WEIGHT_FILES"],
+        "standardisation": ["FrameStandardiser", "frame_moments", "joined_moments"],
         "weights": ["check_shapes", "load_strictly"],
     },
 )
