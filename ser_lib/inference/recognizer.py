@@ -11,181 +11,38 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from speechbrain.inference.interfaces import Pretrained
-from speechbrain.utils.fetching import FetchConfig
 
-from ser_lib.audio import (
-    check_batch,
-    find_audio,
-    mono_wav,
-    read_audio,
-    scaled,
-    usable_wav,
+from ser_lib.audio import find_audio, mono_wav, read_audio, usable_wav
+from ser_lib.inference.adaptation import (
+    Adaptation,
+    adapted,
+    check_adaptable,
+    measure,
+    read_adaptation,
+    save_adaptation,
+    warn_if_far,
 )
+from ser_lib.inference.batches import BatchRecognizer
 from ser_lib.inference.interface import Classified
 from ser_lib.inference.parallel import classify_many
 from ser_lib.inference.timeline import Timeline, timeline_file
 from ser_lib.inference.windows import Window, stream
-from ser_lib.model_folder import StrictPretrainer
-from ser_lib.model_outputs import check_outputs
+from ser_lib.model import EmotionModel
 
 
-class EmotionRecognizer(Pretrained):
-    """Recognises emotions in speech with an exported model.
+class EmotionRecognizer(BatchRecognizer):
+    """Recognises emotions in files, arrays and streams, see :class:`BatchRecognizer`.
 
-    The result for an utterance does not depend on the rest of its batch. An ensemble
-    averages the probabilities of its members.
-
-    Arguments
-    ---------
-    modules : Mapping[str, torch.nn.Module]
-        An ``EmotionModel`` for each member.
-    hparams : Mapping
-        ``pretrainer`` is a ``StrictPretrainer`` that has loaded the weights.
-    run_opts : Mapping | None
-        SpeechBrain's run options, such as ``{"device": "cuda"}``.
-    freeze_params : bool
-        Whether gradients are off; the model is always in eval mode.
+    ``adaptation`` is what it was adapted to, or None.
     """
 
-    HPARAMS_NEEDED = ["pretrainer"]
+    adaptation: Adaptation | None = None
+    _unadapted: Mapping[str, EmotionModel] | None = None
 
-    def __init__(
-        self,
-        modules: Mapping[str, torch.nn.Module],
-        hparams: Mapping,
-        run_opts: Mapping | None = None,
-        freeze_params: bool = True,
-    ) -> None:
-        super().__init__(modules, hparams, run_opts, freeze_params)
-        self.mods.eval()
-        self.model_info: dict = hparams["pretrainer"].model_info
-        self.labels: list[str] = list(self.model_info["labels"])
-        self.sample_rate_hz: int = self.model_info["sample_rate_hz"]
-        members = self.model_info["members"].values()
-        temperatures = [member.get("temperature", 1.0) for member in members]
-        self.temperatures = torch.tensor(temperatures, device=self.device)
-        upstreams = [u for m in self.mods.values() for u in m.upstreams.values()]
-        least_samples = max(upstream.min_samples for upstream in upstreams)
-        self.min_duration_s: float = max(
-            self.model_info["min_duration_s"], least_samples / self.sample_rate_hz
-        )
-
-    def train(self, mode: bool = True) -> "EmotionRecognizer":
-        """Stay in eval mode, so that batch norms do not learn from inputs."""
-        return super().train(False)
-
-    @classmethod
-    def from_hparams(
-        cls,
-        source: str | Path,
-        fetch_config: FetchConfig | None = None,
-        run_opts: Mapping | None = None,
-        freeze_params: bool = True,
-    ) -> "EmotionRecognizer":
-        """Load a model folder without executing anything in it.
-
-        Arguments
-        ---------
-        source : str | Path
-            A folder, or a hub id; a model in the hub's cache needs no network.
-        fetch_config : FetchConfig | None
-            SpeechBrain's download settings, such as the revision.
-        run_opts, freeze_params
-            See the class.
-
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            If a file is missing, damaged, of another model, or describes anything but
-            a network of ``ser_lib``.
-        """
-        pretrainer = StrictPretrainer()
-        pretrainer.collect_files(source, fetch_config=fetch_config)
-        pretrainer.load_collected()
-        hparams = {"pretrainer": pretrainer}
-        return cls(pretrainer.members, hparams, run_opts, freeze_params)
-
-    # ---- batches
-
-    def classify_batch(
-        self,
-        wavs: torch.Tensor,
-        wav_lens: torch.Tensor | None = None,
-        names: Sequence[str] | None = None,
-    ) -> Classified:
-        """Classify a padded batch; silence is allowed.
-
-        Arguments
-        ---------
-        wavs : (batch, samples) or (samples,) torch.Tensor
-            Waveforms at ``sample_rate_hz``: floats with full scale 1, or integers.
-        wav_lens : (batch,) torch.Tensor | None
-            Relative lengths; None if nothing is padded.
-        names : Sequence[str] | None
-            Names of the utterances for error messages; None numbers them.
-
-        Returns
-        -------
-        out_prob : (batch, n_labels) torch.Tensor
-            Probabilities in the order of ``labels``, calibrated if the model is.
-        score : (batch,) torch.Tensor
-            The highest probability.
-        index : (batch,) torch.Tensor
-            Its index.
-        labels : list[str]
-            Its label.
-
-        Raises
-        ------
-        ValueError
-            If an utterance is shorter than ``min_duration_s``, its samples are not
-            valid audio, its logits are not finite, or a shape is wrong.
-        """
-        wavs, wav_lens, names = self._batch(wavs, wav_lens, names)
-        with torch.no_grad(), self.inference_ctx:
-            members = [member(wavs, wav_lens) for member in self.mods.values()]
-        logits = torch.stack(members).float()
-        check_outputs(logits, names, "logits")
-        out_prob = (logits / self.temperatures[:, None, None]).softmax(-1).mean(0)
-        score, index = out_prob.max(dim=-1)
-        return out_prob, score, index, [self.labels[i] for i in index.tolist()]
-
-    def encode_batch(
-        self, wavs: torch.Tensor, wav_lens: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Return the input of the classifier; see :meth:`classify_batch`.
-
-        Returns
-        -------
-        (batch, embedding_size) torch.Tensor
-            The embeddings; those of several members are concatenated.
-        """
-        wavs, wav_lens, names = self._batch(wavs, wav_lens)
-        with torch.no_grad(), self.inference_ctx:
-            members = [
-                member.downstream.embed(member.frames(wavs, wav_lens))
-                for member in self.mods.values()
-            ]
-        embeddings = torch.cat(members, dim=-1).float()
-        check_outputs(embeddings, names, "embeddings")
-        return embeddings
-
-    forward = classify_batch
-
-    def _batch(
-        self,
-        wavs: torch.Tensor,
-        wav_lens: torch.Tensor | None,
-        names: Sequence[str] | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor, Sequence[str]]:
-        self.eval()  # a user may have put a module into training mode
-        wavs = scaled(torch.atleast_2d(wavs), "The batch")
-        wav_lens = torch.ones(len(wavs)) if wav_lens is None else wav_lens
-        names = names or [f"Utterance {i} of the batch" for i in range(len(wavs))]
-        limits = self.sample_rate_hz, self.min_duration_s
-        check_batch(wavs, wav_lens, *limits, names)
-        return wavs.to(self.device).float(), wav_lens.to(self.device), names
+    @property
+    def unadapted(self) -> Mapping[str, EmotionModel]:
+        """The members of the model, standardising by its training part."""
+        return self._unadapted or dict(self.mods.items())
 
     # ---- files and arrays
 
@@ -233,8 +90,14 @@ class EmotionRecognizer(Pretrained):
         sample_rate_hz : int
             Its sampling rate.
         """
-        wav = mono_wav(samples, sample_rate_hz, self.sample_rate_hz)
-        return self.classify_batch(self._usable(wav, "The array"), names=["The array"])
+        wav = self._array(samples, sample_rate_hz, "The array")
+        return self.classify_batch(wav, names=["The array"])
+
+    def _array(
+        self, samples: np.ndarray | torch.Tensor, sample_rate_hz: int, name: str
+    ) -> torch.Tensor:
+        wav = mono_wav(samples, sample_rate_hz, self.sample_rate_hz, name)
+        return self._usable(wav, name)
 
     def classify_files(
         self,
@@ -272,6 +135,71 @@ class EmotionRecognizer(Pretrained):
         if not paths:
             return []
         return classify_many(self, paths, batch_size, max_batch_s, progressbar)
+
+    # ---- adaptation
+
+    def adapt(
+        self,
+        recordings: Sequence[str | Path | np.ndarray | torch.Tensor],
+        sample_rate_hz: int | None = None,
+    ) -> "EmotionRecognizer":
+        """Adapt the model to recordings without labels, which may be those to classify.
+
+        They are of one speaker, one microphone or one line. The more there are, the
+        more they count against the training part of the model (README, "Adaptation").
+
+        Arguments
+        ---------
+        recordings : Sequence[str | Path | np.ndarray | torch.Tensor]
+            Files, or arrays as for :meth:`classify_array`.
+        sample_rate_hz : int | None
+            Sampling rate of the arrays; None is that of the model.
+
+        Returns
+        -------
+        EmotionRecognizer
+            An adapted recognizer, which shares the weights; this one is not changed.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If there are no recordings, one cannot be used (see :meth:`load_audio`), or
+            the model was not trained to be adapted.
+        """
+        check_adaptable(self)
+        if isinstance(recordings, str | Path | np.ndarray | torch.Tensor):
+            recordings = [recordings]
+        rate_hz = sample_rate_hz or self.sample_rate_hz
+        wavs = [
+            self.load_audio(recording)
+            if isinstance(recording, str | Path)
+            else self._array(recording, rate_hz, f"Array {i}")
+            for i, recording in enumerate(recordings)
+        ]
+        return self._adapted(measure(self, self.unadapted, wavs))
+
+    def save_adaptation(self, path: str | Path) -> None:
+        """Write what the model was adapted to, for :meth:`load_adaptation`."""
+        if self.adaptation is None:
+            raise ValueError("This model is not adapted. Call adapt first.")
+        save_adaptation(path, self.adaptation, self.model_info)
+
+    def load_adaptation(self, path: str | Path) -> "EmotionRecognizer":
+        """Adapt the model by a file of :meth:`save_adaptation`; see :meth:`adapt`."""
+        check_adaptable(self)
+        return self._adapted(read_adaptation(path, self.unadapted, self.model_info))
+
+    def _adapted(self, adaptation: Adaptation) -> "EmotionRecognizer":
+        members = {
+            name: adapted(member, adaptation.moments[name], self.sample_rate_hz)
+            for name, member in self.unadapted.items()
+        }
+        warn_if_far(self.unadapted, members)
+        options = {"pretrainer": self.hparams.pretrainer}, {"device": self.device}
+        recognizer = EmotionRecognizer(members, *options)
+        recognizer.adaptation = adaptation
+        recognizer._unadapted = self.unadapted
+        return recognizer
 
     # ---- long recordings
 
