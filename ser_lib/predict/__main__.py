@@ -3,6 +3,7 @@
     python -m ser_lib.predict MODEL speech.wav
     python -m ser_lib.predict MODEL FOLDER TABLE.csv --out emotions.csv
     python -m ser_lib.predict MODEL call.wav --timeline --plot pictures
+    python -m ser_lib.predict MODEL calls.csv --adapt_by speaker
     sox speech.mp3 -t wav - | python -m ser_lib.predict MODEL -
 
 MODEL is a folder written by ``python -m ser_lib.export``, or a hub id. The inputs are
@@ -20,6 +21,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from tqdm import tqdm
@@ -29,6 +31,11 @@ from ser_lib.inference import (
     check_lengths,
     is_calibrated,
     threshold_for,
+)
+from ser_lib.predict.adaptation import (
+    adaptation_settings,
+    adapted_groups,
+    prepared,
 )
 from ser_lib.predict.inputs import STANDARD_INPUT, Recording, list_recordings
 from ser_lib.predict.options import check_outputs, parse_options
@@ -47,9 +54,9 @@ from ser_lib.utils.file_names import on_one_line
 def main(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     options = parse_options(arguments, __doc__)
-    recordings = list_recordings(options.inputs)
+    recordings = list_recordings(options.inputs, options.adapt_by)
     check_outputs(options, recordings)
-    recognizer = load_recognizer(options.model, options.device)
+    recognizer = prepared(load_recognizer(options.model, options.device), options)
     if options.target_accuracy is not None:
         accuracy = options.target_accuracy
         options.unknown_below = threshold_for(recognizer.model_info, accuracy)
@@ -69,7 +76,9 @@ def main(arguments: Sequence[str]) -> int:
         ]
         todo = [recording for recording in recordings if not output.is_done(recording)]
         find = find_timelines if options.timeline else find_labels
-        n_failed = _write_all(find(recognizer, todo, options), output, len(todo))
+        groups = adapted_groups(recognizer, recordings, todo, options)
+        results = chain.from_iterable(find(*group, options) for group in groups)
+        n_failed = _write_all(results, output, len(todo))
     n_before = len(recordings) - len(todo)
     print(
         f"{len(todo) - n_failed} done, {n_failed} failed, {n_before} already done.",
@@ -99,6 +108,7 @@ def _open_output(
     }
     if options.unknown_below is not None:
         settings["unknown_below"] = options.unknown_below
+    settings |= adaptation_settings(options, recordings)
     if options.timeline:
         settings |= {name: getattr(options, name) for name in WINDOWING}
     if options.format in TIMELINE_SUFFIXES:

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ser_lib.audio import find_audio
@@ -25,15 +25,24 @@ class Recording:
         Path of its output files without suffix, relative to the output folder.
     error : str
         Why the input cannot be used, or empty.
+    group : str
+        Its value in the column that groups recordings, or empty.
     """
 
     name: str
     path: Path
     short_name: str
     error: str = ""
+    group: str = ""
 
 
-def list_recordings(inputs: Iterable[str]) -> list[Recording]:
+class MissingColumnError(ValueError):
+    """An input does not say which group a recording belongs to."""
+
+
+def list_recordings(
+    inputs: Iterable[str], group_column: str | None = None
+) -> list[Recording]:
     """Find the recordings; an input that cannot be used becomes one with an error.
 
     Arguments
@@ -41,11 +50,18 @@ def list_recordings(inputs: Iterable[str]) -> list[Recording]:
     inputs : Iterable[str]
         Audio files, folders (searched recursively), CSV files with a column ``path``
         (relative to the CSV file), or ``-`` for standard input.
+    group_column : str | None
+        The column of the CSV files that groups recordings; None does not group them.
 
     Returns
     -------
     list[Recording]
         In the order of the inputs, and of the paths in a folder, without duplicates.
+
+    Raises
+    ------
+    ValueError
+        If recordings are grouped, and an input is not a table with that column.
 
     Example
     -------
@@ -54,20 +70,31 @@ def list_recordings(inputs: Iterable[str]) -> list[Recording]:
     """
     recordings: dict[str, Recording] = {}
     for argument in inputs:
-        for recording in _recordings_of(argument):
+        for recording in _recordings_of(argument, group_column):
             recordings.setdefault(recording.name, recording)
     return list(recordings.values())
 
 
-def _recordings_of(argument: str) -> list[Recording]:
+def _recordings_of(argument: str, group_column: str | None) -> list[Recording]:
     path = Path(argument)
+    is_table = path.suffix.lower() == ".csv" and not path.is_dir()
+    if group_column is not None and not is_table:
+        raise MissingColumnError(
+            f"{argument} is not a CSV file; expected tables with the columns path and "
+            f"{group_column}."
+        )
     if argument == STANDARD_INPUT:
         return [Recording(argument, path, "standard_input")]
     try:
         if path.is_dir():
             return _recordings_in(path)
-        if path.suffix.lower() == ".csv":
-            return [_recording(path.parent / cell, Path(cell)) for cell in _cells(path)]
+        if is_table:
+            return [
+                replace(_recording(path.parent / cell, Path(cell)), group=group)
+                for cell, group in _cells(path, group_column)
+            ]
+    except MissingColumnError:
+        raise
     except (OSError, ValueError, csv.Error) as error:
         return [_unusable(path, str(error))]
     return [_recording(path, Path(path.name))]
@@ -100,7 +127,8 @@ def _recordings_in(folder: Path) -> list[Recording]:
     return sorted([*recordings, *unreadable], key=lambda recording: recording.path)
 
 
-def _cells(path: Path) -> list[str]:
+def _cells(path: Path, group_column: str | None) -> list[tuple[str, str]]:
+    """Read the path and the group of each row."""
     if path.exists() and not path.is_file():
         raise ValueError(f"{path} is a device or FIFO; expected a CSV file.")
     # File names need not be UTF-8.
@@ -112,8 +140,13 @@ def _cells(path: Path) -> list[str]:
                 f"{path} has the columns {columns}; expected a column path in a "
                 f"comma-separated table in UTF-8."
             )
-        cells = [row["path"] or "" for row in rows]
-    empty = [i for i, cell in enumerate(cells, start=1) if not cell.strip()]
+        if group_column is not None and group_column not in columns:
+            raise MissingColumnError(
+                f"{path} has the columns {columns}; expected a column {group_column}, "
+                f"which groups the recordings."
+            )
+        cells = [(row["path"] or "", row.get(group_column) or "") for row in rows]
+    empty = [i for i, (cell, _) in enumerate(cells, start=1) if not cell.strip()]
     if empty:
         raise ValueError(f"{path} has no path in row {empty[0]} of {len(cells)}.")
     if not cells:

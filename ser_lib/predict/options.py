@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from ser_lib.predict.adaptation import add_adaptation_arguments
 from ser_lib.predict.inputs import Recording
 from ser_lib.predict.outputs import TIMELINE_SUFFIXES
 from ser_lib.predict.rows import ROW_FORMATS
@@ -30,6 +31,7 @@ def parse_options(arguments: Sequence[str], description: str) -> argparse.Namesp
     """
     parser = CommandParser("ser_lib.predict", description)
     _add_arguments(parser)
+    add_adaptation_arguments(parser)
     _add_timeline_arguments(parser)
     options = parser.parse_args(arguments)
     error = _usage_error(options)
@@ -166,6 +168,8 @@ def _usage_error(options: argparse.Namespace) -> str:
         used.append(f"format {options.format}")
     if used and not options.timeline:
         return f"--{used[0]} needs --timeline"
+    if options.save_adaptation is not None and not options.adapt:
+        return "--save_adaptation needs --adapt"
     for name in ("unknown_below", "target_accuracy"):
         if options.timeline and getattr(options, name) is not None:
             return f"--{name} is for whole files, not for --timeline"
