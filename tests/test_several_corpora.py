@@ -21,7 +21,7 @@ from ser_lib.dataio.samplers import LengthBucketSampler
 from ser_lib.evaluation import FoldResult, compute_scores
 from ser_lib.evaluation.report_sections import corpus_table
 from ser_lib.folds import audit_folds, trained_on
-from ser_lib.folds.across_corpora import make_folds
+from ser_lib.folds.across_corpora import make_folds, speaker_overlap
 from ser_lib.settings import RECIPES, Settings
 from ser_lib.synthetic.corpora import write_ravdess, write_table
 
@@ -117,6 +117,18 @@ def test_a_fold_by_speaker_tests_speakers_of_every_corpus():
         assert not tested & seen
         assert not {u.speaker for u in fold.train} & {u.speaker for u in fold.valid}
     assert len({u.id for fold in folds for u in fold.test}) == len(rows)
+
+
+def test_a_fold_of_all_trains_on_every_speaker_and_tests_a_tenth_of_each():
+    rows = [*rows_of("A", "abc", 20), *rows_of("B", "ab", 20)]
+    (fold,) = make_folds(rows, "all", n_folds=5)
+    counted = Counter(u.speaker for u in rows)
+    assert {u.speaker for u in fold.train} == set(counted)
+    assert not fold.valid
+    tested = Counter(u.speaker for u in fold.test)
+    assert tested == {speaker: n // 10 for speaker, n in counted.items()}
+    corpus = {"allowed_overlap": {"speaker": speaker_overlap("all")}}
+    audit_folds([fold], corpus).check()
 
 
 def test_a_corpus_with_few_speakers_is_not_tested_in_the_last_folds():

@@ -28,7 +28,7 @@ from ser_lib.corpora.manifest import Utterance
 from ser_lib.corpora.reading import read_utterances
 from ser_lib.settings import RECIPES, Settings
 
-FOLDS_BY = ("speaker", "corpus", "matrix")
+FOLDS_BY = ("speaker", "corpus", "matrix", "all")
 
 
 def read_corpora(corpora: Mapping[str, str], folds_by: str) -> list[Utterance]:
@@ -75,7 +75,7 @@ def joint_labels(corpora: Mapping[str, str], folds_by: str) -> list[str]:
     corpora : Mapping[str, str]
         See :func:`read_corpora`.
     folds_by : str
-        ``speaker``: the labels of all corpora together. ``corpus``: those that at least
+        ``speaker`` and ``all``: the labels of all corpora together. ``corpus``: those that at least
         two corpora have, because the corpus that is left out cannot teach a label.
         ``matrix``: those that every corpus has.
 
@@ -90,7 +90,7 @@ def joint_labels(corpora: Mapping[str, str], folds_by: str) -> list[str]:
         for name, source in corpora.items()
         for label in mapped_labels(_settings_of(name, source)["labels"], "shared")
     )
-    least = {"speaker": 1, "corpus": 2, "matrix": len(corpora)}[folds_by]
+    least = {"speaker": 1, "all": 1, "corpus": 2, "matrix": len(corpora)}[folds_by]
     labels = [label for label in shared_vocabulary() if n_corpora[label] >= least]
     if len(labels) < 2:
         raise ValueError(
@@ -146,7 +146,7 @@ def _check(corpora: object, folds_by: str) -> None:
             )
     if folds_by not in FOLDS_BY:
         raise ValueError(f"folds_by is {folds_by!r}; expected one of {FOLDS_BY}.")
-    if folds_by != "speaker" and len(corpora) < 2:
+    if folds_by in ("corpus", "matrix") and len(corpora) < 2:
         raise ValueError(
             f"folds_by is {folds_by}, but there is one corpus: {', '.join(corpora)}. "
             f"Give at least two, or use --folds_by speaker."

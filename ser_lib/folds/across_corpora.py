@@ -1,4 +1,4 @@
-"""Folds of several corpora: by speaker within each, or by corpus.
+"""Folds of several corpora: by speaker within each, by corpus, or one of everything.
 
 If the folds are by speaker, validation has speakers of its own in every corpus that has
 enough of them. If another corpus is tested, all speakers of the others are trained on:
@@ -34,6 +34,9 @@ def make_folds(
         k trains on the k-th corpus alone, and tests all others; with three corpora or
         more, the folds of ``corpus`` follow.
         Both draw validation utterances from the training speakers.
+        ``all``: one fold that trains on all speakers, for a model to be used on others.
+        It tests a tenth of their utterances and has no validation part; the folds of
+        ``speaker`` measure such a model.
     n_folds : int
         For ``speaker`` only.
 
@@ -45,6 +48,9 @@ def make_folds(
     corpora = list(dict.fromkeys(u.corpus for u in utterances))
     if folds_by == "speaker":
         return _by_speaker(utterances, corpora, n_folds)
+    if folds_by == "all":
+        train, test = draw_validation(utterances, share=0.1)
+        return [Fold(1, train, [], test)]
     seen_corpora = [{corpus} for corpus in corpora] if folds_by == "matrix" else []
     if folds_by == "corpus" or len(corpora) > 2:
         seen_corpora += [{*corpora} - {corpus} for corpus in corpora]
@@ -58,7 +64,8 @@ def make_folds(
 
 def speaker_overlap(folds_by: str) -> list[str]:
     """Return the parts of a fold that share speakers, see :func:`make_folds`."""
-    return [] if folds_by == "speaker" else ["train-valid"]
+    pairs = {"speaker": [], "all": ["train-test"]}
+    return pairs.get(folds_by, ["train-valid"])
 
 
 def trained_on(fold: Fold) -> str:

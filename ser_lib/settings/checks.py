@@ -185,8 +185,8 @@ _KINDS = (
     (("label_by",), lambda v: v in ("intended", "vote"), "intended or vote"),
     (
         ("folds_by",),
-        lambda v: v in ("speaker", "corpus", "matrix"),
-        "speaker or corpus (matrix is for cross_corpus.py)",
+        lambda v: v in ("speaker", "corpus", "matrix", "all"),
+        "speaker, corpus or all (matrix is for cross_corpus.py)",
     ),
     (
         ("layer",),
