@@ -77,7 +77,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--unknown_below",
         type=_share,
         metavar="P",
-        help="the label of a less probable answer is unknown",
+        help="the label of a less probable answer is unknown, in timelines, too",
     )
     unsure.add_argument(
         "--target_accuracy",
@@ -166,9 +166,6 @@ def _usage_error(options: argparse.Namespace) -> str:
         used.append(f"format {options.format}")
     if used and not options.timeline:
         return f"--{used[0]} needs --timeline"
-    for name in ("unknown_below", "target_accuracy"):
-        if options.timeline and getattr(options, name) is not None:
-            return f"--{name} is for whole files, not for --timeline"
     return ""
 
 
