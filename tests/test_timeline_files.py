@@ -162,7 +162,7 @@ def test_unknown_is_dark_grey_in_the_picture_and_has_no_curve(unsure):
     assert legend == ["quiet", "loud", "unknown", "(silence)"]
     assert [text.get_text() for text in strip.texts] == ["quiet", "unknown", "loud"]
     grey = to_hex(figure.legends[0].get_lines()[2].get_color())
-    assert grey == "#6e6e6e"
+    assert grey == "#606060"
     assert to_hex(waveform.collections[3].get_facecolor()[0]) == grey
     assert to_hex(strip.collections[3].get_facecolor()[0]) == grey
     loud = curves.patches[1].get_data().values

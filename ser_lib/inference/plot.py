@@ -30,7 +30,7 @@ _COLOURS = (
     "#000000",  # black
     "#F0E442",  # yellow
 )
-_UNKNOWN_COLOUR = "#6e6e6e"  # darker than silence
+_UNKNOWN_COLOUR = "#606060"  # darker than silence
 _LINE_STYLES = ("-", "--", ":", "-.")  # for more labels than colours
 _TICKS_S = (15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 # Width of a letter, as a share of the figure's width.
