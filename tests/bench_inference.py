@@ -65,9 +65,12 @@ def int8(model: str, _folder: Path) -> Classify:
 def onnx(_model: str, folder: Path) -> Classify:
     """Classify one file after the other by the graph in a folder."""
     import onnxruntime
+    import torch
 
     from ser_lib.audio import read_audio, usable_wav
 
+    # Threads that PyTorch, which reads, keeps waiting would halve onnxruntime's speed.
+    torch.set_num_threads(1)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = int(os.environ["OMP_NUM_THREADS"])
     session = onnxruntime.InferenceSession(
