@@ -1,202 +1,215 @@
-"""The speed of classifying files, as ratios within one run. Run by hand:
+"""The speed, start-up and memory of classifying files. Run by hand:
 
-    python tests/bench_inference.py            (some minutes on two cores)
-    python tests/bench_inference.py --quick    (no base-sized encoder, few files)
-    python tests/bench_inference.py --models shipped --files 500
+    python tests/bench_inference.py
+    python tests/bench_inference.py MODEL --audio FOLDER --files 60
 
-Four ways, on files of synthetic speech of 1 to 10 s, reading included:
+Four ways, each on one core and on all, each in a new process; reading is included:
 
-1. a loop over ``classify_file`` of a model loaded by SpeechBrain's ``foreign_class``;
-2. ``EmotionRecognizer.classify_files``;
-3. onnxruntime. The graph takes no padding, so it gets one file at a time;
+1. a loop over ``classify_file``;
+2. ``classify_files``;
+3. onnxruntime, without SpeechBrain. The graph takes no padding, so it gets one file at
+   a time;
 4. ``classify_files`` with the linear layers in int8, quantised dynamically. Their
    scales are computed over a batch, so results depend slightly on the batch.
 
-Three models: HuBERT in a tiny and in the base size, with random weights (which do not
-affect the time, but affect where int8 labels agree), and the one in ``pretrained``,
-whose layers are convolutions except for the last. "Same labels" compares with the loop.
-
-Expected on two cores: a ratio of 2 for the small models. A base-sized encoder already
-keeps both cores busy with one file, so there is little to gain.
+Prints a table. Start-up is the time from the start of the process to the first label.
+Speed is then measured in the faster of two passes over all files. The ratio of
+a way is its speed divided by that of the loop on as many cores, in the same run. "Same
+labels" compares with the loop on one core, which shows how far int8 drifts. Memory is
+the peak of the process; importing PyTorch alone takes about 480 MB.
 """
 
 import argparse
+import json
+import os
+import subprocess
+import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 
-import numpy as np
-import onnxruntime
-import soundfile
-import torch
-from helpers.model_folders import hubert_definition, of_upstream, write_folder
-from speechbrain.inference.interfaces import foreign_class
-from torch import nn
-from torch.ao.quantization import quantize_dynamic
-from transformers import HubertConfig, Wav2Vec2FeatureExtractor
-
-from ser_lib.export.onnx import write_onnx
-from ser_lib.inference import EmotionRecognizer
-from ser_lib.synthetic.speech import (
-    SAMPLE_RATE_HZ,
-    VOICES,
-    make_speaker,
-    speak,
-)
-from ser_lib.upstreams.encoder_description import describe_encoder
-
-SHIPPED = Path(__file__).resolve().parents[1] / "pretrained" / "ravdess_fbank_ecapa"
-WARM_UP_FILES = 4
-Way = Callable[[list[Path]], list[str]]  # from files to labels
+ROOT = Path(__file__).resolve().parents[1]
+SHIPPED = ROOT / "pretrained" / "ravdess_fbank_ecapa"
+EXAMPLES = ROOT / "pretrained" / "examples"
+ONNX_FILE = "model.onnx"
+Classify = Callable[[list[str]], list[str]]  # from files to labels
 
 
-# ---- models and files
+# ---- ways; each imports what it needs, which counts as start-up
 
 
-def write_model(name: str, folder: Path) -> Path:
-    """Return the folder of a model, writing it unless it is the shipped one."""
-    if name == "shipped":
-        return SHIPPED
-    if name == "tiny":
-        definition = hubert_definition(folder / "encoder", "group")
-    else:
-        parts = HubertConfig(), Wav2Vec2FeatureExtractor()
-        source = describe_encoder(*(part.to_dict() for part in parts))
-        definition = of_upstream("HuggingFaceUpstream", source=source)
-    return write_folder(folder / "model", definition)
+def loop(model: str, _folder: Path) -> Classify:
+    """Classify one file after the other."""
+    recognizer = _load(model)
+    return lambda paths: [recognizer.classify_file(path)[3][0] for path in paths]
 
 
-def write_files(folder: Path, durations_s: np.ndarray) -> list[Path]:
-    """Write synthetic speech: four speakers, all emotions, concatenated."""
-    rng = np.random.default_rng(0)
-    speakers = [make_speaker(gender, rng) for gender in "FMFM"]
-    paths = []
-    for number, duration_s in enumerate(durations_s):
-        speaker, emotion = speakers[number % 4], list(VOICES)[number % len(VOICES)]
-        n_samples = round(duration_s * SAMPLE_RATE_HZ)
-        wav = np.empty(0)
-        while len(wav) < n_samples:
-            wav = np.append(wav, speak(emotion, speaker, rng))
-        paths.append(folder / f"{number:04d}.wav")
-        soundfile.write(paths[-1], wav[:n_samples], SAMPLE_RATE_HZ, subtype="PCM_16")
-    return paths
+def batches(model: str, _folder: Path) -> Classify:
+    """Classify by ``classify_files``."""
+    return _in_batches(_load(model))
 
 
-# ---- ways
+def int8(model: str, _folder: Path) -> Classify:
+    """Classify by ``classify_files``, with linear layers in int8."""
+    import torch
+    from torch.ao.quantization import quantize_dynamic
+
+    recognizer = _load(model)
+    layers = {torch.nn.Linear}
+    recognizer.mods = quantize_dynamic(recognizer.mods, layers, dtype=torch.qint8)
+    return _in_batches(recognizer)
 
 
-def ways_of(model: Path, folder: Path, files: list[Path]) -> dict[str, Way]:
-    """Return the four ways by name, the loop first; models are adapted to the files."""
-    plain = foreign_class(
-        source=str(model),
-        pymodule_file="custom_interface.py",
-        classname="EmotionRecognizer",
-        run_opts={"device": "cpu"},
+def onnx(_model: str, folder: Path) -> Classify:
+    """Classify one file after the other by the graph in a folder."""
+    import onnxruntime
+    import torch
+
+    from ser_lib.audio import read_audio, usable_wav
+
+    # Threads that PyTorch, which reads, keeps waiting would halve onnxruntime's speed.
+    torch.set_num_threads(1)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = int(os.environ["OMP_NUM_THREADS"])
+    session = onnxruntime.InferenceSession(
+        folder / ONNX_FILE, options, providers=["CPUExecutionProvider"]
     )
-    ours, int8 = (
-        EmotionRecognizer.from_hparams(model, run_opts={"device": "cpu"})
-        for _ in range(2)
-    )
-    if model != SHIPPED:
-        spread_labels([plain, ours, int8], files)
-    n_linear = sum(isinstance(module, nn.Linear) for module in int8.mods.modules())
-    int8.mods = quantize_dynamic(int8.mods, {nn.Linear}, dtype=torch.qint8)
-    return {
-        "loop over classify_file": lambda paths: [
-            plain.classify_file(path)[3][0] for path in paths
-        ],
-        "classify_files": in_batches(ours),
-        "onnxruntime, one file at a time": with_onnx(ours, folder / "model.onnx"),
-        f"classify_files, int8 ({n_linear} linear layers)": in_batches(int8),
-    }
+    metadata = session.get_modelmeta().custom_metadata_map
+    info = {key: json.loads(value) for key, value in metadata.items()}
+    rate_hz = info["sample_rate_hz"]
+    limits = info["min_duration_s"], info["trim_silence_db"]
+
+    def label_of(path: str) -> str:
+        wav = usable_wav(read_audio(path, rate_hz), rate_hz, path, *limits)
+        (probabilities,) = session.run(["probabilities"], {"wavs": wav[None].numpy()})
+        return info["labels"][probabilities[0].argmax()]
+
+    return lambda paths: [label_of(path) for path in paths]
 
 
-def spread_labels(recognizers: list[EmotionRecognizer], files: list[Path]) -> None:
-    """Center the classifier on the embeddings, so that files get different labels."""
-    first = recognizers[0]
-    wavs = [first.load_audio(path) for path in files]
-    mean = torch.cat([first.encode_batch(wav) for wav in wavs]).mean(0)
-    for recognizer in recognizers:
-        classifier = recognizer.mods["fold_1"].downstream.classifier
-        classifier.bias.data = -classifier.weight @ mean
+def _load(model: str):
+    from ser_lib.inference import EmotionRecognizer
+
+    return EmotionRecognizer.from_hparams(model, run_opts={"device": "cpu"})
 
 
-def in_batches(recognizer: EmotionRecognizer) -> Way:
-    """Return the way that uses our batches."""
+def _in_batches(recognizer) -> Classify:
     return lambda paths: [
         labels[0] for *_, labels in recognizer.classify_files(paths, progressbar=False)
     ]
 
 
-def with_onnx(recognizer: EmotionRecognizer, path: Path) -> Way:
-    """Return the way that uses onnxruntime; files are read as for the others."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(
-        write_onnx(recognizer, path), options, providers=["CPUExecutionProvider"]
-    )
-
-    def classify(wav_path: Path) -> str:
-        wavs = recognizer.load_audio(wav_path)[None].numpy()
-        (probabilities,) = session.run(["probabilities"], {"wavs": wavs})
-        return recognizer.labels[probabilities[0].argmax()]
-
-    return lambda paths: [classify(path) for path in paths]
+WAYS = {
+    "loop over classify_file": loop,
+    "classify_files": batches,
+    "onnxruntime, one file at a time": onnx,
+    "classify_files, int8": int8,
+}
 
 
-# ---- times
+# ---- what runs in a process of its own
 
 
-def print_times(ways: dict[str, Way], warm_up: list[Path], paths: list[Path]) -> None:
-    """Time each way on all files, and compare it with the first."""
-    audio_s = sum(soundfile.info(path).duration for path in paths)
-    print(
-        f"{'':36}{'files/s':>9}{'real-time factor':>18}{'ratio':>8}{'same labels':>13}"
-    )
-    expected, loop_s = None, None
-    for name, classify in ways.items():
-        classify(warm_up)
+def prepare(model: str, audio: str, n_files: int, folder: str) -> dict:
+    """Choose the files and write the ONNX file, or say why there is none."""
+    from ser_lib.audio import audio_duration_s, find_audio
+    from ser_lib.export.onnx import write_onnx
+
+    found = find_audio(audio)
+    step = max(len(found) // n_files, 1)  # from all over the folder
+    paths = [str(path) for path in found[::step][:n_files]]
+    recognizer, reason = _load(model), ""
+    try:
+        write_onnx(recognizer, Path(folder) / ONNX_FILE)
+    except (ModuleNotFoundError, TypeError) as error:
+        reason = f"No row for onnxruntime: {error}"
+    rate_hz = recognizer.sample_rate_hz
+    audio_s = sum(audio_duration_s(path, rate_hz) for path in paths)
+    return {"paths": paths, "audio_s": audio_s, "reason": reason}
+
+
+def measure(way: str, model: str, folder: str, paths: list[str]) -> dict:
+    """Start one way and time it."""
+    classify = WAYS[way](model, Path(folder))
+    classify(paths[:1])
+    ready_at = time.time()
+    passes_s = []
+    for _ in range(2):
         start = time.perf_counter()
         labels = classify(paths)
-        taken_s = time.perf_counter() - start
-        expected, loop_s = expected or labels, loop_s or taken_s
-        same = np.mean([a == b for a, b in zip(labels, expected, strict=True)])
-        print(
-            f"{name:36}{len(paths) / taken_s:9.2f}{taken_s / audio_s:18.4f}"
-            f"{loop_s / taken_s:8.2f}{100 * same:11.1f} %",
-            flush=True,
-        )
+        passes_s.append(time.perf_counter() - start)
+    return {
+        "ready_at": ready_at,
+        "taken_s": min(passes_s),
+        "peak_mb": getrusage(RUSAGE_SELF).ru_maxrss / 1024,
+        "labels": labels,
+    }
+
+
+def in_new_process(function: Callable, cores: int, *arguments: object) -> dict:
+    """Call a function of this file in a new interpreter on some cores."""
+    code = "import bench_inference, json, sys\n"
+    code += f"result = bench_inference.{function.__name__}(*json.loads(sys.argv[1]))\n"
+    code += "print(json.dumps(result))"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+        "OMP_NUM_THREADS": str(cores),
+    }
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, json.dumps(arguments)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+# ---- the table; this process imports little, as its memory counts as its children's
+
+
+def print_table(model: str, folder: str, prepared: dict) -> None:
+    """Measure each way on one core and on all, and print a row for each."""
+    paths, audio_s = prepared["paths"], prepared["audio_s"]
+    n_files = len(paths)
+    print(f"{Path(model).name}: {n_files} files, {audio_s:.0f} s of audio\n")
+    print("| way | cores | files/s | real-time factor | ratio ", end="")
+    print("| same labels | start-up, s | peak memory, MB |")
+    print("|:---|---:|---:|---:|---:|---:|---:|---:|")
+    expected: list[str] = []
+    for cores in dict.fromkeys((1, os.cpu_count() or 1)):
+        loop_s = None
+        for way in [w for w in WAYS if WAYS[w] is not onnx or not prepared["reason"]]:
+            begun_at = time.time()
+            row = in_new_process(measure, cores, way, model, folder, paths)
+            taken_s = row["taken_s"]
+            loop_s, expected = loop_s or taken_s, expected or row["labels"]
+            pairs = zip(row["labels"], expected, strict=True)
+            same = sum(label == other for label, other in pairs) / n_files
+            print(
+                f"| {way} | {cores} | {n_files / taken_s:.2f} "
+                f"| {taken_s / audio_s:.4f} | {loop_s / taken_s:.2f} "
+                f"| {100 * same:.1f} % | {row['ready_at'] - begun_at:.2f} "
+                f"| {row['peak_mb']:.0f} |",
+                flush=True,
+            )
+    if prepared["reason"]:
+        print(f"\n{prepared['reason']}")
 
 
 def main() -> None:
-    """Print one table per model."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--models", nargs="+", choices=["tiny", "base", "shipped"])
-    parser.add_argument("--files", type=int, help="how many (base: an eighth of them)")
+    parser.add_argument("model", nargs="?", default=str(SHIPPED), metavar="MODEL")
+    parser.add_argument("--audio", default=str(EXAMPLES), metavar="FOLDER")
+    parser.add_argument("--files", type=int, default=60, help="at most (default: 60)")
     options = parser.parse_args()
-    warnings.simplefilter("ignore")  # deprecations in torch
-    torch.manual_seed(0)
-    models = options.models or ["tiny", "shipped"] + ["base"] * (not options.quick)
-    n_files = options.files or (16 if options.quick else 128)
-    # Median 3.5 s, as in IEMOCAP.
-    durations_s = np.random.default_rng(0).lognormal(1.26, 0.6, n_files + WARM_UP_FILES)
     with tempfile.TemporaryDirectory() as folder:
-        paths = write_files(Path(folder), durations_s.clip(1, 10))
-        warm_up, paths = paths[:WARM_UP_FILES], paths[WARM_UP_FILES:]
-        for name in models:
-            used = paths[: -(-n_files // 8)] if name == "base" else paths
-            model_folder = Path(folder) / name
-            model_folder.mkdir()
-            ways = ways_of(write_model(name, model_folder), model_folder, warm_up)
-            audio_s = sum(soundfile.info(path).duration for path in used)
-            print(
-                f"\n{name}: {len(used)} files, {audio_s:.0f} s of audio, "
-                f"{torch.get_num_threads()} threads"
-            )
-            print_times(ways, warm_up, used)
+        arguments = options.model, options.audio, options.files, folder
+        print_table(options.model, folder, in_new_process(prepare, 1, *arguments))
 
 
 if __name__ == "__main__":

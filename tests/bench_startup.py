@@ -18,10 +18,8 @@ from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 from statistics import median
 
+from bench_inference import ROOT, SHIPPED
 from helpers.stub_recognizer import write_wave
-
-ROOT = Path(__file__).resolve().parents[1]
-MODEL = ROOT / "pretrained" / "ravdess_fbank_ecapa"
 
 
 def cpu_s(*arguments: str) -> float:
@@ -41,7 +39,7 @@ def main() -> None:
     """Print the medians and their ratio."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--model", type=Path, default=SHIPPED)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         wav = write_wave(Path(folder) / "speech.wav", (3, 0.5))

@@ -67,7 +67,6 @@ def test_a_target_accuracy_chooses_the_threshold(folder):
         (["--target_accuracy", "0.5"], "This model is not calibrated"),
         (["--unknown_below", "1.5"], "invalid share: '1.5'"),
         (["--unknown_below", "nan"], "invalid share: 'nan'"),
-        (["--unknown_below", "0.5", "--timeline"], "is for whole files"),
         (["--unknown_below", "0.5", "--target_accuracy", "0.5"], "not allowed with"),
     ],
 )

@@ -163,6 +163,22 @@ def test_options_of_timelines_arrive(tmp_path):
     assert columns(rows_of(out), "start_s", "end_s") == [("0.0", "6.0")]
 
 
+@pytest.mark.parametrize("option", ["--unknown_below", "--target_accuracy"])
+def test_a_timeline_is_unknown_where_it_is_not_sure(tmp_path, option):
+    path = write_wave(tmp_path / "a.wav", (2, 0.25), (2, 0.625), (2, 0.75))
+    recognizer = StubRecognizer()
+    member = {"temperature": 1.0, "accuracies_above": [0.5] * 70 + [0.7] * 6}
+    recognizer.model_info["members"]["fold_1"] = member
+    command = [path, "--timeline", "--window_s", 1, option, 0.7]
+    code, out, _ = run(*command, recognizer=recognizer)
+    assert code == 0
+    assert columns(rows_of(out), "start_s", "label", "score") == [
+        ("0.0", "quiet", "0.75"),
+        ("2.0", "unknown", "0.625"),
+        ("4.0", "loud", "0.75"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("file_format", "name", "text"),
     [

@@ -120,7 +120,7 @@ def test_a_fold_by_speaker_tests_speakers_of_every_corpus():
 
 
 def test_a_fold_of_all_trains_on_every_speaker_and_tests_a_tenth_of_each():
-    rows = [*rows_of("A", "abc", 20), *rows_of("B", "ab", 20)]
+    rows = [*rows_of("A", "abc", n=20), *rows_of("B", "ab", n=20)]
     (fold,) = make_folds(rows, "all", n_folds=5)
     counted = Counter(u.speaker for u in rows)
     assert {u.speaker for u in fold.train} == set(counted)

@@ -78,6 +78,55 @@ def test_short_segments_between_silences_stay():
     assert [segment.label for segment in segments] == ["a", "a"]
 
 
+# ---- unknown where the model is not sure
+
+
+def test_windows_and_cells_below_the_threshold_are_unknown(tmp_path):
+    path = write_wave(tmp_path / "a.wav", (3, 0.2), (3, 0.8))
+    lengths = {"window_s": 2, "hop_s": 1}
+    plain = timeline_file(StubRecognizer(), path, **lengths)
+    timeline = timeline_file(StubRecognizer(), path, **lengths, unknown_below=0.7)
+    # The windows are loud with 0.2, 0.2, 0.583, 0.8 and 0.8, as above.
+    labels = [window.label for window in timeline.windows]
+    assert labels == ["quiet", "quiet", "unknown", "loud", "loud"]
+    assert [w.score for w in timeline.windows] == [w.score for w in plain.windows]
+    np.testing.assert_array_equal(timeline.probabilities, plain.probabilities)
+    # The cells are loud with 0.2, 0.2, 0.392, 0.692, 0.8 and 0.8.
+    quiet, unknown, loud = timeline.segments
+    assert (quiet.start_s, quiet.end_s, quiet.label) == (0, 2, "quiet")
+    assert (loud.start_s, loud.end_s, loud.label) == (4, 6, "loud")
+    score = pytest.approx((0.608 + 0.692) / 2, abs=1e-3)
+    assert unknown == Segment(2, 4, "unknown", score)
+
+
+def test_unknown_cells_are_one_segment_whatever_is_most_probable_in_them():
+    nan = np.nan
+    cells = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [nan, nan], [0.45, 0.55]])
+    found = find_segments(["a", "b"], np.arange(6.0), cells, unknown_below=0.8)
+    assert found == [
+        Segment(0, 1, "a", pytest.approx(0.9)),
+        Segment(1, 3, "unknown", pytest.approx((0.6 + 0.7) / 2)),
+        Segment(4, 5, "unknown", pytest.approx(0.55)),
+    ]
+
+
+def test_a_probability_at_the_threshold_is_enough():
+    cells = np.array([[0.75, 0.25], [0.25, 0.75]])
+    for threshold, expected in ((0.75, ["a", "b"]), (0.76, ["unknown"])):
+        found = find_segments(["a", "b"], np.arange(3.0), cells, 0, threshold)
+        assert [segment.label for segment in found] == expected
+
+
+def test_a_short_unknown_segment_goes_to_the_neighbour_that_is_more_probable_in_it():
+    a, unsure, b = [0.9, 0.1], [0.55, 0.45], [0.1, 0.9]
+    cells = np.array([a, a, unsure, b, b])
+    found = find_segments(["a", "b"], np.arange(6.0), cells, 2, unknown_below=0.6)
+    assert found == [
+        Segment(0, 3, "a", pytest.approx((0.9 + 0.9 + 0.55) / 3)),
+        Segment(3, 5, "b", pytest.approx(0.9)),
+    ]
+
+
 # ---- nothing gets a label that holds no sound
 
 

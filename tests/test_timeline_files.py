@@ -57,6 +57,33 @@ def test_audacity_labels_have_tabs_between_start_end_and_label(tmp_path, timelin
     )
 
 
+@pytest.fixture
+def unsure(tmp_path):
+    """2 s of each: quiet (0.25), not sure (0.625 is loud), loud (0.75)."""
+    path = write_wave(tmp_path / "call.wav", (2, 0.25), (2, 0.625), (2, 0.75))
+    lengths = {"window_s": 1, "hop_s": 1}
+    return timeline_file(StubRecognizer(), path, **lengths, unknown_below=0.7)
+
+
+def test_every_format_says_where_the_label_is_unknown(tmp_path, unsure):
+    assert written(unsure, tmp_path, "csv").splitlines()[2] == "2.0,4.0,unknown,0.625"
+    assert written(unsure, tmp_path, "audacity").splitlines()[1] == (
+        "2.000\t4.000\tunknown"
+    )
+    assert written(unsure, tmp_path, "rttm").splitlines()[1] == (
+        "SPEAKER call 1 2.000 2.000 <NA> <NA> unknown 0.625000 <NA>"
+    )
+    content = json.loads(written(unsure, tmp_path, "json"))
+    assert [s["label"] for s in content["segments"]] == ["quiet", "unknown", "loud"]
+    assert content["windows"][2] == {
+        "start_s": 2.0,
+        "end_s": 3.0,
+        "label": "unknown",
+        "probabilities": [0.375, 0.625],
+    }
+    assert content["labels"] == ["quiet", "loud"]
+
+
 def test_an_unknown_format_is_refused(tmp_path, timeline):
     with pytest.raises(ValueError, match="format 'srt'; expected one of .*'rttm'"):
         write_timeline(tmp_path / "a", timeline, "srt")
@@ -126,6 +153,21 @@ def test_each_label_has_one_colour_in_waveform_strip_curve_and_legend(timeline):
             to_hex(lines[i].get_color()),
         }
         assert len(colours) == 1
+
+
+def test_unknown_is_dark_grey_in_the_picture_and_has_no_curve(unsure):
+    figure = timeline_figure(unsure)
+    waveform, strip, curves = figure.axes
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["quiet", "loud", "unknown", "(silence)"]
+    assert [text.get_text() for text in strip.texts] == ["quiet", "unknown", "loud"]
+    grey = to_hex(figure.legends[0].get_lines()[2].get_color())
+    assert grey == "#606060"
+    assert to_hex(waveform.collections[3].get_facecolor()[0]) == grey
+    assert to_hex(strip.collections[3].get_facecolor()[0]) == grey
+    loud = curves.patches[1].get_data().values
+    np.testing.assert_allclose(loud, [0.25, 0.25, 0.625, 0.625, 0.75, 0.75], atol=1e-4)
+    assert len(curves.patches) == 2
 
 
 def test_labels_beyond_the_eight_colours_differ_by_the_kind_of_line():

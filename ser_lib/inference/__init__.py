@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "parallel": ["classify_wavs", "run_in_parallel"],
         "plot": ["timeline_figure"],
         "recognizer": ["EmotionRecognizer"],
-        "sureness": ["is_calibrated", "threshold_for"],
+        "sureness": ["is_calibrated", "sure_label", "threshold_for"],
         "timeline": ["Timeline", "timeline_file"],
         "windows": ["Window", "stream"],
         "window_cutter": ["check_lengths"],

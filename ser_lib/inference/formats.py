@@ -73,8 +73,8 @@ def json_text(timeline: Timeline) -> str:
     Returns
     -------
     str
-        An object with ``path``, ``duration_s``, ``labels``, ``segments`` and
-        ``windows``; the probabilities of a silent window are null.
+        An object with ``path``, ``duration_s``, ``labels`` (of the model),
+        ``segments`` and ``windows``; the probabilities of a silent window are null.
     """
     content = {
         "path": printable(timeline.path),

@@ -13,6 +13,7 @@ from matplotlib.ticker import (
     PercentFormatter,
 )
 
+from ser_lib.inference.sureness import UNKNOWN
 from ser_lib.inference.timeline import Timeline
 from ser_lib.utils.file_names import on_one_line
 
@@ -29,6 +30,7 @@ _COLOURS = (
     "#000000",  # black
     "#F0E442",  # yellow
 )
+_UNKNOWN_COLOUR = "#606060"  # darker than silence
 _LINE_STYLES = ("-", "--", ":", "-.")  # for more labels than colours
 _TICKS_S = (15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 # Width of a letter, as a share of the figure's width.
@@ -38,13 +40,13 @@ _LETTER = 0.008
 def timeline_figure(timeline: Timeline) -> Figure:
     """Draw a timeline: waveform, segments, and the smoothed probability of each label.
 
-    Silence is grey and has no curve.
+    Silence is light grey and has no curve; segments that are unknown are dark grey.
     """
     figure = Figure((11, 5.5), dpi=_DPI, layout="constrained")
     waveform, strip, curves = figure.subplots(
         3, 1, sharex=True, height_ratios=[4, 1, 4]
     )
-    styles = _styles(timeline.labels)
+    styles = _styles(timeline)
     _draw_waveform(waveform, timeline, styles)
     _draw_segments(strip, timeline, styles)
     _draw_curves(curves, timeline, styles)
@@ -67,15 +69,19 @@ def timeline_figure(timeline: Timeline) -> Figure:
     return figure
 
 
-def _styles(labels: Sequence[str]) -> dict[str, dict]:
+def _styles(timeline: Timeline) -> dict[str, dict]:
+    """Return the style of each label, and of ``unknown`` if a segment is unknown."""
     n_colours, n_styles = len(_COLOURS), len(_LINE_STYLES)
-    return {
+    styles = {
         label: {
             "color": _COLOURS[i % n_colours],
             "linestyle": _LINE_STYLES[i // n_colours % n_styles],
         }
-        for i, label in enumerate(labels)
+        for i, label in enumerate(timeline.labels)
     }
+    if any(segment.label not in styles for segment in timeline.segments):
+        styles[UNKNOWN] = {"color": _UNKNOWN_COLOUR, "linestyle": "-"}
+    return styles
 
 
 def _draw_waveform(axes: Axes, timeline: Timeline, styles: dict) -> None:
@@ -83,25 +89,28 @@ def _draw_waveform(axes: Axes, timeline: Timeline, styles: dict) -> None:
     edges_s = np.linspace(0, timeline.duration_s, len(low) + 1)
     middles_s = (edges_s[:-1] + edges_s[1:]) / 2
     axes.fill_between(middles_s, low, high, color="0.75", lw=0.5)
-    indices = _label_of_each(middles_s, timeline)
-    for i, label in enumerate(timeline.labels):
+    indices = _label_of_each(middles_s, timeline, list(styles))
+    for i, style in enumerate(styles.values()):
         # One more column closes the gap between two colours.
         inside = indices == i
         inside |= np.roll(inside, 1) & (np.arange(len(inside)) > 0)
-        colour = styles[label]["color"]
-        axes.fill_between(middles_s, low, high, where=inside, color=colour, lw=0.5)
+        axes.fill_between(
+            middles_s, low, high, where=inside, color=style["color"], lw=0.5
+        )
     limit = 1.05 * max(np.abs(timeline.envelope).max(), 1e-3)
     axes.set_ylim(-limit, limit)
     axes.set_ylabel("amplitude\n(full scale = 1)", fontsize=9)
     axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
-def _label_of_each(times_s: np.ndarray, timeline: Timeline) -> np.ndarray:
+def _label_of_each(
+    times_s: np.ndarray, timeline: Timeline, labels: Sequence[str]
+) -> np.ndarray:
     """Return the index of the label at each time; -1 in silence."""
     indices = np.full(len(times_s), -1)
     for segment in timeline.segments:
         inside = (times_s >= segment.start_s) & (times_s < segment.end_s)
-        indices[inside] = timeline.labels.index(segment.label)
+        indices[inside] = labels.index(segment.label)
     return indices
 
 
@@ -142,8 +151,8 @@ def _text_colour(background: str) -> str:
 
 
 def _draw_curves(axes: Axes, timeline: Timeline, styles: dict) -> None:
-    for i, (label, style) in enumerate(styles.items()):
-        values = timeline.probabilities[:, i]
+    for label, values in zip(timeline.labels, timeline.probabilities.T, strict=True):
+        style = styles[label]
         axes.stairs(
             values, timeline.edges_s, baseline=None, lw=1.4, label=label, **style
         )

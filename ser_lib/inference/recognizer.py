@@ -210,10 +210,11 @@ class EmotionRecognizer(BatchRecognizer):
         hop_s: float = 1.0,
         skip_silence_dbfs: float | None = None,
         min_segment_s: float = 0.0,
+        unknown_below: float | None = None,
     ) -> Timeline:
         """Recognise emotions over time in a recording, see ``timeline_file``."""
-        lengths_s = window_s, hop_s
-        return timeline_file(self, path, *lengths_s, skip_silence_dbfs, min_segment_s)
+        options = window_s, hop_s, skip_silence_dbfs, min_segment_s, unknown_below
+        return timeline_file(self, path, *options)
 
     def stream(
         self,

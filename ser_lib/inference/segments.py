@@ -2,9 +2,11 @@
 
 1. The recording is divided into **cells** as long as the hop. The probabilities of a
    cell are the mean over all classified windows that contain its middle (four with the
-   default lengths). Its label is the most probable one; a silent cell has none.
+   default lengths). Its label is the most probable one, or ``unknown`` if that one is
+   less probable than ``unknown_below``; a silent cell has none.
 2. Adjacent cells with the same label form a **segment**. Its score is the mean
-   probability of that label over time.
+   probability of that label over time; for ``unknown``, it is the highest
+   probability of each cell.
 3. The shortest segment below ``min_segment_s`` (the first, if there are several) is
    merged into the adjacent segment whose label is more probable in it; this is
    repeated. A segment between silences is kept, even if it is too short.
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ser_lib.inference.sureness import UNKNOWN
 from ser_lib.inference.windows import Window
 
 _SILENT = -1
@@ -81,6 +84,7 @@ def find_segments(
     edges_s: np.ndarray,
     probabilities: np.ndarray,
     min_segment_s: float = 0.0,
+    unknown_below: float | None = None,
 ) -> list[Segment]:
     """Join adjacent cells with the same label.
 
@@ -94,6 +98,8 @@ def find_segments(
         From :func:`smooth`.
     min_segment_s : float
         Shorter segments are merged into a neighbour.
+    unknown_below : float | None
+        The label of cells whose highest probability is below is ``unknown``.
 
     Example
     -------
@@ -103,8 +109,13 @@ def find_segments(
     0.0 2.0 sad 0.8
     2.0 3.0 angry 0.8
     """
-    is_silent = np.isnan(probabilities).any(axis=1)
-    indices = np.where(is_silent, _SILENT, np.nan_to_num(probabilities).argmax(axis=1))
+    labels = [*labels, UNKNOWN]
+    highest = probabilities.max(axis=1)
+    indices = np.nan_to_num(probabilities).argmax(axis=1)
+    if unknown_below is not None:
+        indices[highest < unknown_below] = labels.index(UNKNOWN)
+    indices[np.isnan(highest)] = _SILENT
+    probabilities = np.column_stack([probabilities, highest])
     indices = _without_short(indices, edges_s, probabilities, min_segment_s)
     segments = []
     for start, end in zip(*_runs(indices), strict=True):

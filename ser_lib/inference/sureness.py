@@ -4,6 +4,20 @@ from collections.abc import Mapping
 
 import numpy as np
 
+UNKNOWN = "unknown"  # the label of an answer that is not sure enough
+
+
+def sure_label(label: str, score: float, unknown_below: float | None) -> str:
+    """Return a label, or ``unknown`` if its probability is below the threshold.
+
+    Example
+    -------
+    >>> sure_label("sad", 0.5, unknown_below=0.6), sure_label("sad", 0.5, None)
+    ('unknown', 'sad')
+    """
+    is_unknown = unknown_below is not None and score < unknown_below
+    return UNKNOWN if is_unknown else label
+
 
 def is_calibrated(model_info: Mapping) -> bool:
     """Return whether every member of a model folder has a temperature."""

@@ -11,7 +11,7 @@ Windows are classified (``windows.py``), smoothed and joined to segments
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ import soundfile
 from ser_lib.audio import SILENCE_DBFS, check_rate, open_audio
 from ser_lib.inference.interface import Recognizer
 from ser_lib.inference.segments import Segment, find_segments, smooth
+from ser_lib.inference.sureness import sure_label
 from ser_lib.inference.window_cutter import WindowCutter, check_lengths
 from ser_lib.inference.windows import Window, classify_windows
 
@@ -42,7 +43,7 @@ class Timeline:
     labels : list[str]
         The labels of the model, in the order of the probabilities.
     windows : list[Window]
-        The windows, as classified.
+        The windows, as classified; the label of one that is not sure is ``unknown``.
     edges_s : (cells + 1,) np.ndarray
         Starts of the cells (see ``segments.py``), and the end of the last one.
     probabilities : (cells, n_labels) np.ndarray
@@ -70,6 +71,7 @@ def timeline_file(
     hop_s: float = 1.0,
     skip_silence_dbfs: float | None = None,
     min_segment_s: float = 0.0,
+    unknown_below: float | None = None,
 ) -> Timeline:
     """Recognise emotions over time in a recording of any length.
 
@@ -89,6 +91,9 @@ def timeline_file(
         See ``windows.stream``.
     min_segment_s : float
         Shorter segments are merged into a neighbour.
+    unknown_below : float | None
+        The label of windows and segments is ``unknown`` where the highest probability
+        is below this.
 
     Raises
     ------
@@ -107,6 +112,7 @@ def timeline_file(
         windows = list(classify_windows(recognizer, blocks, cutter, skip_silence_dbfs))
     if not any(any(window.has_sound) for window in windows):
         raise ValueError(_silence_message(path, skip_silence_dbfs))
+    windows = [_with_sure_label(window, unknown_below) for window in windows]
     labels = list(recognizer.labels)
     edges_s, probabilities = smooth(windows, len(labels), cutter.hop_samples / rate_hz)
     return Timeline(
@@ -116,9 +122,17 @@ def timeline_file(
         windows=windows,
         edges_s=edges_s,
         probabilities=probabilities,
-        segments=find_segments(labels, edges_s, probabilities, min_segment_s),
+        segments=find_segments(
+            labels, edges_s, probabilities, min_segment_s, unknown_below
+        ),
         envelope=envelope.low_and_high(),
     )
+
+
+def _with_sure_label(window: Window, unknown_below: float | None) -> Window:
+    if window.label is None:
+        return window
+    return replace(window, label=sure_label(window.label, window.score, unknown_below))
 
 
 def _silence_message(path: str | Path, skip_silence_dbfs: float | None) -> str:

@@ -79,7 +79,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--unknown_below",
         type=_share,
         metavar="P",
-        help="the label of a less probable answer is unknown",
+        help="the label of a less probable answer is unknown, in timelines, too",
     )
     unsure.add_argument(
         "--target_accuracy",
@@ -170,9 +170,6 @@ def _usage_error(options: argparse.Namespace) -> str:
         return f"--{used[0]} needs --timeline"
     if options.save_adaptation is not None and not options.adapt:
         return "--save_adaptation needs --adapt"
-    for name in ("unknown_below", "target_accuracy"):
-        if options.timeline and getattr(options, name) is not None:
-            return f"--{name} is for whole files, not for --timeline"
     return ""
 
 

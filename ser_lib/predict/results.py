@@ -18,13 +18,13 @@ from ser_lib.inference import (
     classify_wavs,
     run_in_parallel,
     segment_rows,
+    sure_label,
     timeline_file,
 )
 from ser_lib.predict.inputs import STANDARD_INPUT, Recording
 from ser_lib.predict.outputs import Result
 from ser_lib.utils.files import atomic_path
 
-UNKNOWN = "unknown"  # the label of an answer that is not sure enough
 _CHUNK_FILES = 64  # files that are sorted by length and grouped into batches
 _BATCH_S = 160.0  # maximum of padded seconds in memory
 # Errors of one file that do not stop the others (torch raises RuntimeError).
@@ -144,12 +144,11 @@ def _row(
     unknown_below: float | None,
 ) -> dict:
     best = int(probabilities.argmax())
-    is_unknown = unknown_below is not None and probabilities[best] < unknown_below
     values = [round(p, 6) for p in probabilities.tolist()]
     shares = {f"p_{label}": p for label, p in zip(labels, values, strict=True)}
     return {
         "path": recording.name,
-        "label": UNKNOWN if is_unknown else labels[best],
+        "label": sure_label(labels[best], probabilities[best], unknown_below),
         "score": values[best],
         **shares,
     }
@@ -163,6 +162,7 @@ def find_timelines(
 ) -> Iterator[Result]:
     """Recognise emotions over time in each recording; draw them with ``--plot``."""
     windowing = {name: getattr(options, name) for name in WINDOWING}
+    windowing["unknown_below"] = options.unknown_below
     for recording in recordings:
         if recording.error:
             yield Result(recording, error=recording.error)
