@@ -75,9 +75,9 @@ def joint_labels(corpora: Mapping[str, str], folds_by: str) -> list[str]:
     corpora : Mapping[str, str]
         See :func:`read_corpora`.
     folds_by : str
-        ``speaker`` and ``all``: the labels of all corpora together. ``corpus``: those that at least
-        two corpora have, because the corpus that is left out cannot teach a label.
-        ``matrix``: those that every corpus has.
+        ``speaker`` and ``all``: the labels of all corpora together. ``corpus``: those
+        that at least two corpora have, because the corpus that is left out cannot teach
+        a label. ``matrix``: those that every corpus has.
 
     Raises
     ------
