@@ -195,6 +195,14 @@ def test_a_network_from_elsewhere_is_not_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("value", ["session", None, ["mixed"]])
+def test_frames_are_standardised_only_in_a_known_way(folder, value):
+    change_model_json(folder, network=FBANK | {"standardise_by": value})
+    renew_checksums(folder)
+    message = r"not described as expected: .*standardise_by \(speaker, corpus, mixed\)"
+    assert_refused(folder, ValueError, message)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
