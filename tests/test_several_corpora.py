@@ -128,6 +128,7 @@ def test_a_fold_of_all_trains_on_every_speaker_and_tests_a_tenth_of_each():
     tested = Counter(u.speaker for u in fold.test)
     assert tested == {speaker: n // 10 for speaker, n in counted.items()}
     corpus = {"allowed_overlap": {"speaker": speaker_overlap("all")}}
+    corpus["incomplete_parts"] = ["valid"]
     audit_folds([fold], corpus).check()
 
 
