@@ -102,6 +102,8 @@ def test_a_mixed_run_exports_the_model_that_was_tested(table, tmp_path):
     export_run(run_folder, tmp_path / "model")
     info = json.loads((tmp_path / "model" / "model.json").read_text())
     assert info["network"]["standardise_by"] == "mixed"
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "`recognizer.adapt(recordings)`" in card and "Adapt it before" not in card
     recognizer = EmotionRecognizer.from_hparams(
         tmp_path / "model", run_opts={"device": "cpu"}
     )

@@ -47,6 +47,7 @@ def model_card(run_folder: str | Path, info: Mapping, has_onnx: bool = False) ->
         *_note(info["note"]),
         "## Use",
         _use(has_onnx),
+        *_adaptation(info["network"].get("standardise_by")),
         "## Scores",
         *_scores(results, own, folds),
         "## Protocol",
@@ -147,6 +148,23 @@ def _use(has_onnx: bool) -> str:
             "labels)."
         )
     return text
+
+
+def _adaptation(standardise_by: str | None) -> list[str]:
+    """Say how a model that standardises frames is adapted."""
+    if standardise_by is None:
+        return []
+    text = (
+        "It can be adapted without labels: `recognizer.adapt(recordings)`, or `python "
+        "-m ser_lib.predict FOLDER TABLE.csv --adapt_by speaker`. Its frames are then "
+        "standardised by these recordings instead of its training part."
+    )
+    if standardise_by != "mixed":
+        text += (
+            f" **Adapt it before use**: it was trained, and tested, on frames "
+            f"standardised by the recordings of each {standardise_by}."
+        )
+    return [text]
 
 
 def _scores(
