@@ -116,6 +116,26 @@ def test_a_mixed_run_exports_the_model_that_was_tested(table, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_mixed_run_that_is_killed_ends_like_one_that_is_not(
+    table, tmp_path, monkeypatch
+):
+    given = {"standardise_by": "mixed", "degraded_copies": 1, "folds": 1}
+    uninterrupted = _run(table, tmp_path / "uninterrupted", **given)
+    start_epoch = EmotionBrain.start_epoch
+
+    def killed_in_the_second(self, epoch):
+        if epoch == 2:
+            raise KeyboardInterrupt
+        start_epoch(self, epoch)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(EmotionBrain, "start_epoch", killed_in_the_second)
+        _run(table, tmp_path / "killed", **given)
+    resumed = _run(table, tmp_path / "killed", **given)
+    pd.testing.assert_frame_equal(resumed, uninterrupted)
+
+
+@pytest.mark.slow
 def test_a_fold_on_its_own_has_the_predictions_of_a_whole_run(table, tmp_path):
     whole = _run(table, tmp_path / "whole")
     for fold in (2, 1, 3):  # as if the run had been killed after each
