@@ -43,7 +43,7 @@ def recognizer(folder) -> EmotionRecognizer:
     return load(folder)
 
 
-def test_frames_are_standardised_by_the_recordings_and_three_seconds_of_training(
+def test_frames_are_standardised_by_the_recordings_and_ten_seconds_of_training(
     recognizer,
 ):
     wavs = [noise(1, 1.5), noise(2, 2.5)]
