@@ -26,8 +26,8 @@ from ser_lib.utils.files import atomic_path
 logger = logging.getLogger(__name__)
 
 # Speech like that of the training part that is added to the recordings. Of 0, 1, 3, 10
-# and 30 s, it is best for new speakers of RAVDESS and nEMO: one recording does not harm,
-# and 20 are worth as much as without it.
+# and 30 s, this is best for new speakers of RAVDESS and nEMO: one recording does no
+# harm, and 20 are worth as much as without it.
 PRIOR_S = 10.0
 # Longer recordings are cut into equal pieces.
 _MAX_PIECE_S = 30.0
