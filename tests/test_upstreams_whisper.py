@@ -9,6 +9,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from model_folders import of_upstream, write_folder
 from safetensors.torch import load_file, save_file
 from transformers import (
     WhisperConfig,
@@ -16,6 +17,8 @@ from transformers import (
     WhisperForConditionalGeneration,
 )
 
+from ser_lib.export.onnx_modules import unpadded
+from ser_lib.inference import EmotionRecognizer
 from ser_lib.upstreams import FbankUpstream, WhisperUpstream, align_frames, frame_ratios
 from ser_lib.upstreams.whisper import LogMel, WhisperNetwork
 
@@ -179,3 +182,99 @@ def test_the_positions_are_not_trained(folder):
     upstream = WhisperUpstream(str(folder))
     frozen = [n for n, p in upstream.named_parameters() if not p.requires_grad]
     assert frozen == ["network.encoder.embed_positions.weight"]
+
+
+@pytest.mark.parametrize("layer", [0, 1, [0, 1]])
+def test_layers_above_the_highest_number_and_the_norm_are_dropped(folder, layer):
+    whole, lower = WhisperUpstream(str(folder), layer="all"), highest(layer)
+    upstream = WhisperUpstream(str(folder), freeze=True, layer=layer)
+    names = [name for name in upstream.state_dict() if ".layer" in name]
+    assert {name.split(".")[3] for name in names} == {str(n) for n in range(lower)}
+    assert not any(module.training for module in upstream.modules())
+    assert_lowest_states(upstream, whole, lower)
+    description = upstream.without_weights()
+    assert description["encoder_layers"] == lower and not description["final_norm"]
+    again = WhisperUpstream(description, layer=layer)
+    again.load_state_dict(upstream.state_dict())
+    assert_lowest_states(again, whole, lower)
+
+
+@pytest.mark.parametrize("layer", ["last", "sum", "all", 2, [2, 0]])
+def test_a_network_whose_last_state_is_read_is_kept_whole(folder, layer):
+    upstream = WhisperUpstream(str(folder), freeze=True, layer=layer)
+    assert len(upstream.layer_stack) == SIZE["encoder_layers"]
+    assert "network.encoder.layer_norm.weight" in upstream.state_dict()
+    assert "final_norm" not in upstream.without_weights()
+
+
+def highest(layer: int | list[int]) -> int:
+    return layer if isinstance(layer, int) else max(layer)
+
+
+def assert_lowest_states(upstream: WhisperUpstream, whole: WhisperUpstream, n: int):
+    wavs, wav_lens = torch.randn(2, 8000), torch.tensor([1.0, 0.6])
+    with torch.no_grad():
+        found, counts = upstream.eval().hidden_states(wavs, wav_lens)
+        expected, expected_counts = whole.eval().hidden_states(wavs, wav_lens)
+    assert counts.tolist() == expected_counts.tolist()
+    assert len(found) == n + 1 == len(expected) - (2 - n)
+    for ours, theirs in zip(found, expected, strict=False):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+
+
+def test_an_older_description_of_a_whole_network_keeps_its_layers(folder):
+    whole = WhisperUpstream(str(folder), layer="all")
+    upstream = WhisperUpstream(whole.without_weights(), layer=[0, 1])
+    upstream.load_state_dict(whole.state_dict())  # strict
+    wavs = torch.randn(1, 8000)
+    with torch.no_grad():
+        found = upstream.eval()(wavs, torch.ones(1)).values
+        expected = whole.eval()(wavs, torch.ones(1)).values
+    torch.testing.assert_close(found, expected[..., : 2 * 16], atol=1e-6, rtol=0)
+
+
+def test_a_missing_weight_of_a_layer_that_is_not_used_is_named(folder, tmp_path):
+    weights = changed_copy(folder, tmp_path)
+    lost = "model.encoder.layers.1.fc1.bias"
+    del weights[lost]
+    save_file(weights, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=r"missing layers\.1\.fc1\.bias"):
+        WhisperUpstream(str(tmp_path), freeze=True, layer=1)
+
+
+def test_a_state_that_the_encoder_lacks_is_refused_by_its_number(folder):
+    with pytest.raises(ValueError, match="layer is 3, .* 3 hidden states"):
+        WhisperUpstream(str(folder), freeze=True, layer=3)
+
+
+def test_the_weights_by_depth_are_those_that_are_left(folder):
+    n_below = len(WhisperUpstream(str(folder)).weights_by_depth()[0])
+    for layer, expected in ((1, [n_below, 15]), (0, [n_below])):
+        upstream = WhisperUpstream(str(folder), freeze=True, layer=layer)
+        assert [len(depth) for depth in upstream.weights_by_depth()] == expected
+
+
+def test_an_encoder_that_is_trained_keeps_its_layers_and_their_learning_rates(folder):
+    upstream = WhisperUpstream(str(folder), layer=1)
+    depths, whole = upstream.weights_by_depth(), WhisperUpstream(str(folder))
+    assert list(map(len, depths)) == list(map(len, whole.weights_by_depth()))
+    assert "final_norm" not in upstream.without_weights()
+
+
+def test_a_model_folder_and_its_onnx_form_have_only_the_layers_used(folder, tmp_path):
+    trained = WhisperUpstream(str(folder), freeze=True, layer=[0, 1])
+    source = trained.without_weights()
+    network = of_upstream("WhisperUpstream", source=source, layer=[0, 1])
+    path = write_folder(tmp_path / "model", network)
+    weights = load_file(path / "fold_1.safetensors")
+    assert not any("layers.1." in key or "encoder.layer_norm" in key for key in weights)
+    recognizer = EmotionRecognizer.from_hparams(path, run_opts={"device": "cpu"})
+    upstream = recognizer.mods["fold_1"].upstreams["upstream"]
+    upstream.load_state_dict(trained.state_dict())
+    wavs = 0.1 * torch.randn(2, 16000)
+    with torch.no_grad():
+        expected = trained(wavs, torch.ones(2)).values
+        found = upstream(wavs, torch.ones(2)).values
+        without_padding = unpadded(upstream)(wavs)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(without_padding, expected, atol=1e-4, rtol=0)

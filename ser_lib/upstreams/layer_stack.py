@@ -52,10 +52,11 @@ class LayerStack(nn.Module):
         """
         stack = [list(layer.parameters()) for layer in self.layer_stack]
         above = [w for module in self.above_stack for w in module.parameters()]
-        stack[-1] += above
         mixing = mixing_weights(self)
-        higher = {id(w) for w in [*mixing, *(w for layer in stack for w in layer)]}
-        return [[w for w in self.parameters() if id(w) not in higher], *stack]
+        higher = {id(w) for w in sum(stack, [*mixing, *above])}
+        depths = [[w for w in self.parameters() if id(w) not in higher], *stack]
+        depths[-1] += above
+        return depths
 
     def train(self, mode: bool = True) -> "LayerStack":
         """Set the mode; what :meth:`freeze_lower` froze stays in eval mode."""

@@ -133,6 +133,11 @@ def layer_mix(layer: Layer, dims: Sequence[int]) -> nn.Module | None:
     return LayerConcatenation(range(len(dims)) if layer == "all" else layer)
 
 
+def highest_state(layer: Layer, dims: Sequence[int]) -> int:
+    """Return the number of the highest hidden state that :func:`layer_mix` reads."""
+    return len(dims) - 1 if isinstance(layer, str) else max(_numbers(layer))
+
+
 def mixed_dim(layer: Layer, dims: Sequence[int]) -> int:
     """Return the size of the frames that :func:`layer_mix` makes."""
     if layer == "all":

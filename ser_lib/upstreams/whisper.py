@@ -20,7 +20,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from ser_lib.upstreams.frames import time_mask
 from ser_lib.upstreams.huggingface import local_encoder
-from ser_lib.upstreams.layers import Layer
+from ser_lib.upstreams.layers import Layer, highest_state
 from ser_lib.upstreams.native import NativeUpstream
 from ser_lib.upstreams.pretrained import read_weights
 from ser_lib.upstreams.weights import load_strictly
@@ -57,6 +57,9 @@ class WhisperNetwork(nn.Module):
 
     Arguments
     ---------
+    final_norm : bool
+        Normalise the last state, as Whisper does. Without, the network is the lower
+        part of a Whisper, whose other states are not normalised.
     **settings : float | str
         Of a ``WhisperConfig``; only those that concern the encoder.
     """
@@ -64,7 +67,7 @@ class WhisperNetwork(nn.Module):
     hop_samples = 2 * MEL_HOP_SAMPLES
     min_samples = WINDOW_SAMPLES
 
-    def __init__(self, **settings: float | str) -> None:
+    def __init__(self, final_norm: bool = True, **settings: float | str) -> None:
         super().__init__()
         if unknown := set(settings) - set(_SETTINGS):
             raise TypeError(f"unknown settings {', '.join(sorted(unknown))}")
@@ -75,6 +78,8 @@ class WhisperNetwork(nn.Module):
         n_positions = config.max_source_positions
         self.max_samples = min(MAX_SAMPLES, n_positions * self.hop_samples)
         self.log_mel = LogMel(config.num_mel_bins)
+        if not final_norm:
+            self.keep_lower(config.encoder_layers)
 
     def forward(
         self, wavs: torch.Tensor, n_samples: torch.Tensor
@@ -92,7 +97,7 @@ class WhisperNetwork(nn.Module):
         -------
         list[(batch, time, d_model) torch.Tensor]
             The input of the first block, then the output of each; that of the last is
-            normalised, as in transformers.
+            normalised, as in transformers, if the network has ``final_norm``.
         (batch,) torch.LongTensor
             Frames in each utterance.
         """
@@ -109,6 +114,12 @@ class WhisperNetwork(nn.Module):
     def layer_stack(self) -> nn.ModuleList:
         """The transformer layers, the lowest first."""
         return self.encoder.layers
+
+    def keep_lower(self, n_layers: int) -> None:
+        """Drop the layers above the lowest ``n_layers``, and the final norm."""
+        self.encoder.layers = self.encoder.layers[:n_layers]
+        self.encoder.layer_norm = nn.Identity()
+        self.dims = self.dims[: n_layers + 1]
 
     def encode(
         self, mels: torch.Tensor, n_mels: torch.Tensor | None
@@ -217,7 +228,9 @@ class WhisperUpstream(NativeUpstream):
         Train nothing of the encoder. The weights of the layer sum are still trained.
     layer : str | int | Sequence[int]
         ``"last"``, ``"sum"`` for the learnable sum of all hidden states, ``"all"`` for
-        all of them, concatenated, or the numbers of some, counted from 0.
+        all of them, concatenated, or the numbers of some, counted from 0. A frozen
+        encoder drops the layers above the highest number, once their weights have been
+        checked.
 
     Raises
     ------
@@ -236,13 +249,24 @@ class WhisperUpstream(NativeUpstream):
         layer: Layer = "last",
     ) -> None:
         super().__init__(source, freeze, layer)
+        # Not of a trained encoder: its learning rates and frozen_layers count layers.
+        # A description is of the network as it is in the model folder.
+        if freeze and not isinstance(source, Mapping):
+            self._drop_above(highest_state(layer, self.network.dims))
         # Sinusoids, which Whisper's own training left as they are.
         self.network.encoder.embed_positions.requires_grad_(False)
 
     @property
     def above_stack(self) -> list[nn.Module]:
-        """The norm after the last layer."""
+        """The norm after the last layer; without weights if it was dropped."""
         return [self.network.encoder.layer_norm]
+
+    def _drop_above(self, state: int) -> None:
+        if state < len(self.layer_stack):
+            self.network.keep_lower(state)
+            lower = {"encoder_layers": state, "final_norm": False}
+            self._description = {**self._description, **lower}
+            self.train()
 
     @staticmethod
     def _find(source: str) -> Path:
