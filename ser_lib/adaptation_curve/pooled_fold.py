@@ -90,14 +90,14 @@ def pooled_folds(
     # Without a finished fold, loading the first one says what is wrong.
     for number in finished_folds(run_folder) or [1]:
         model, info = load_trained(run_folder, number)
-        _check_model(model, run_folder)
+        check_model(model, run_folder)
         keys[number] = info["settings_key"]
         if len(set(keys.values())) > 1:
             raise ValueError(
                 f"The folds of {run_folder} were run with different settings "
                 f"(settings_key {keys}). Run the older ones again with --folds."
             )
-        fold = _read_fold(run_folder, number)
+        fold = read_fold(run_folder, number)
         name = digest([info["settings_key"], info["fold_digest"]])
         path = work / f"fold_{number}_{name}.safetensors"
         if not path.is_file():
@@ -108,7 +108,8 @@ def pooled_folds(
     return folds
 
 
-def _check_model(model: EmotionModel, run_folder: Path) -> None:
+def check_model(model: EmotionModel, run_folder: Path) -> None:
+    """Raise ValueError if the adaptation of a model cannot be measured."""
     if not model.standardisers:
         raise ValueError(
             f"The model of {run_folder} cannot be adapted: its frames are not "
@@ -129,7 +130,8 @@ def _check_model(model: EmotionModel, run_folder: Path) -> None:
         )
 
 
-def _read_fold(run_folder: Path, number: int) -> Fold:
+def read_fold(run_folder: Path, number: int) -> Fold:
+    """Read a fold; raise ValueError if it trains on speakers that it tests."""
     folder = run_folder / f"fold_{number}"
     parts = [read_manifest(folder / f"{p}.csv") for p in ("train", "valid", "test")]
     fold = Fold(number, *parts)

@@ -6,7 +6,7 @@ import pandas as pd
 
 from ser_lib.adaptation_curve.curve import ADAPTED_TO, ALL, N_DRAWS, PLAIN
 from ser_lib.adaptation_curve.figure import curve_figure
-from ser_lib.inference.adaptation import PRIOR_S
+from ser_lib.inference import PRIOR_S
 from ser_lib.utils.files import UNFINISHED, atomic_path
 from ser_lib.utils.listing import first_few
 from ser_lib.utils.text_tables import markdown_table, plain_table

@@ -25,8 +25,8 @@ from ser_lib.utils.files import atomic_path
 
 logger = logging.getLogger(__name__)
 
-# Speech of the training part that is added to the recordings: ``adaptation_curve.py``
-# measures it.
+# Speech of the training part that is added to the recordings; the command
+# ``ser_lib.adaptation_curve`` measures what it is worth.
 PRIOR_S = 3.0
 # Longer recordings are cut into equal pieces.
 _MAX_PIECE_S = 30.0
