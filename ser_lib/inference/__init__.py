@@ -5,7 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "adaptation": ["Adaptation", "check_adaptable"],
+        "adaptation": ["PRIOR_S", "Adaptation", "check_adaptable"],
         "formats": ["FORMATS", "segment_rows", "write_timeline"],
         "interface": ["Classified", "Recognizer"],
         "parallel": ["classify_wavs", "run_in_parallel"],

@@ -1,0 +1,1 @@
+"""Measure what adaptation is worth: ``python -m ser_lib.adaptation_curve``."""
