@@ -25,16 +25,10 @@ from ser_lib.utils.files import atomic_path
 
 logger = logging.getLogger(__name__)
 
-<<<<<<< HEAD
 # Speech like that of the training part that is added to the recordings. Of 0, 1, 3, 10
 # and 30 s, this is best for new speakers of RAVDESS and nEMO: one recording does no
-# harm, and 20 are worth as much as without it.
+# harm, and 20 are worth as much as without it (``ser_lib.adaptation_curve``).
 PRIOR_S = 10.0
-=======
-# Speech of the training part that is added to the recordings; the command
-# ``ser_lib.adaptation_curve`` measures what it is worth.
-PRIOR_S = 3.0
->>>>>>> 13f1e27c07c1405651933c1a6b0dc21f6b63f16b
 # Longer recordings are cut into equal pieces.
 _MAX_PIECE_S = 30.0
 _BATCH_SIZE, _MAX_BATCH_S = 16, 160.0
