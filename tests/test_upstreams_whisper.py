@@ -233,6 +233,17 @@ def test_an_older_description_of_a_whole_network_keeps_its_layers(folder):
     torch.testing.assert_close(found, expected[..., : 2 * 16], atol=1e-6, rtol=0)
 
 
+def test_a_checkpoint_of_the_whole_encoder_is_loaded_and_a_foreign_weight_not(folder):
+    upstream = WhisperUpstream(str(folder), freeze=True, layer=1)
+    state = WhisperUpstream(str(folder)).state_dict()
+    state["network.encoder.conv1.bias"] += 1
+    upstream.load_state_dict(state)
+    found = upstream.state_dict()["network.encoder.conv1.bias"]
+    assert torch.equal(found, state["network.encoder.conv1.bias"])
+    with pytest.raises(RuntimeError, match="Unexpected.*other"):
+        upstream.load_state_dict({**state, "network.other": torch.ones(1)})
+
+
 def test_a_missing_weight_of_a_layer_that_is_not_used_is_named(folder, tmp_path):
     weights = changed_copy(folder, tmp_path)
     lost = "model.encoder.layers.1.fc1.bias"

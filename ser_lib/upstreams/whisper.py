@@ -8,6 +8,7 @@ utterances. The decoder is never loaded.
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -263,7 +264,11 @@ class WhisperUpstream(NativeUpstream):
 
     def _drop_above(self, state: int) -> None:
         if state < len(self.layer_stack):
+            whole = set(self.network.state_dict())
             self.network.keep_lower(state)
+            dropped = whole.difference(self.network.state_dict())
+            # Checkpoints of older runs have the whole encoder.
+            self.network.register_load_state_dict_pre_hook(partial(_discard, dropped))
             lower = {"encoder_layers": state, "final_norm": False}
             self._description = {**self._description, **lower}
             self.train()
@@ -285,6 +290,13 @@ class WhisperUpstream(NativeUpstream):
         }
         load_strictly(network.encoder, own, path)
         return network
+
+
+def _discard(
+    names: set[str], module: nn.Module, state: dict, prefix: str, *others: object
+) -> None:
+    for name in names:
+        state.pop(prefix + name, None)
 
 
 def _settings(folder: Path) -> dict:
