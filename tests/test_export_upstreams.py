@@ -187,3 +187,16 @@ def test_a_description_of_another_network_is_refused_by_name():
     message = r"description of the encoder does not fit Cpc \(TypeError: .*width"
     with pytest.raises(ValueError, match=message):
         CpcUpstream({"dim": 8, "width": 3})
+
+
+def test_an_adapted_run_of_an_older_version_is_refused(tmp_path):
+    run_folder = write_run(tmp_path / "run", family="fbank")
+    path = run_folder.parents[1] / "work" / "trained" / "fold_1" / "hyperparams.yaml"
+    text = path.read_text()
+    assert "standardise_by: null" in text and text.count("!ref <standardise_by>") == 1
+    text = text.replace("standardise_by: null", "standardise_by: speaker")
+    path.write_text(text.replace("!ref <standardise_by>", "null"))
+    with pytest.raises(
+        ValueError, match="standardise_by: speaker.* Run the experiment"
+    ):
+        load_trained(run_folder, 1)

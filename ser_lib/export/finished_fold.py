@@ -70,8 +70,8 @@ def load_trained(run_folder: str | Path, fold: int) -> tuple[EmotionModel, dict]
         If the fold is not finished, or its checkpoints are missing. The message has
         the command that creates them.
     ValueError
-        If the checkpoints are not those that were tested, or a file of the run is
-        damaged.
+        If the checkpoints are not those that were tested, a file of the run is damaged,
+        or an older version wrote it without what its model needs.
     """
     run_folder = Path(run_folder)
     fold_info = read_fold_info(run_folder, fold)
@@ -79,6 +79,12 @@ def load_trained(run_folder: str | Path, fold: int) -> tuple[EmotionModel, dict]
     folder = _trained_folder(run_folder, fold_info, fold_info["trained_in"])
     settings = _settings(folder, run_folder, recorded)
     model, block = settings["model"], _model_block(settings)
+    if model.standardise_by != settings["standardise_by"]:
+        raise ValueError(
+            f"{run_folder} cannot be exported: an older version trained it with "
+            f"standardise_by: {settings['standardise_by']}, and did not keep the "
+            f"statistics of its training part. Run the experiment again."
+        )
     modules = {
         "downstream": model.downstream,
         "upstreams": model.upstreams.without(settings["finetuned"]),
