@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -192,11 +193,9 @@ def test_a_description_of_another_network_is_refused_by_name():
 def test_an_adapted_run_of_an_older_version_is_refused(tmp_path):
     run_folder = write_run(tmp_path / "run", family="fbank")
     path = run_folder.parents[1] / "work" / "trained" / "fold_1" / "hyperparams.yaml"
-    text = path.read_text()
-    assert "standardise_by: null" in text and text.count("!ref <standardise_by>") == 1
-    text = text.replace("standardise_by: null", "standardise_by: speaker")
+    text = re.sub(
+        "(?m)^standardise_by:.*$", "standardise_by: speaker", path.read_text()
+    )
     path.write_text(text.replace("!ref <standardise_by>", "null"))
-    with pytest.raises(
-        ValueError, match="standardise_by: speaker.* Run the experiment"
-    ):
+    with pytest.raises(ValueError, match="standardise_by: speaker, and .* Run the exp"):
         load_trained(run_folder, 1)
