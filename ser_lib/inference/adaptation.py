@@ -25,9 +25,9 @@ from ser_lib.utils.files import atomic_path
 
 logger = logging.getLogger(__name__)
 
-# Speech like that of the training part that is added to the recordings. Of 0, 1, 3, 10
-# and 30 s, this is best for new speakers of RAVDESS and nEMO: one recording does no
-# harm, and 20 are worth as much as without it (``ser_lib.adaptation_curve``).
+# Speech like that of the training part that is added to the recordings. Chosen on the
+# test speakers of RAVDESS and nEMO, so that few recordings do no harm; many lose less
+# than a point by it (recipes/RAVDESS/adaptation).
 PRIOR_S = 10.0
 # Longer recordings are cut into equal pieces.
 _MAX_PIECE_S = 30.0
@@ -81,7 +81,7 @@ def measure(
     Raises
     ------
     ValueError
-        If there are none.
+        If no recording is given.
     """
     if not wavs:
         raise ValueError(
@@ -206,7 +206,9 @@ def read_adaptation(
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}. Save an adaptation first.")
+        raise FileNotFoundError(
+            f"There is no file {path}. Expected a file that --save_adaptation wrote."
+        )
     try:
         with safe_open(path, "pt") as file:
             info = json.loads((file.metadata() or {})["adaptation"])
