@@ -16,6 +16,8 @@ from ser_lib.evaluation import read_predictions
 from ser_lib.evaluation.calibration import at_temperature, temperature_of
 from ser_lib.export import export_run
 from ser_lib.export.__main__ import main
+from ser_lib.export.card import model_card
+from ser_lib.export.card_scores import Evidence
 from ser_lib.export.finished_fold import load_trained
 from ser_lib.inference import EmotionRecognizer
 from ser_lib.model import EmotionModel
@@ -211,17 +213,22 @@ def test_the_card_says_how_the_model_came_about_and_what_it_is_not(exported):
         assert text in card.text
 
 
+def card_of(run_folder, about, **options) -> str:
+    evidence = Evidence(run_folder, None, about["labels"], about["settings_key"])
+    return model_card(run_folder, about, evidence, **options)
+
+
 def test_a_creative_commons_licence_gets_its_name_on_the_hub(fbank_run, exported):
     about = read_model_info(exported)
     about["trained_on"]["licence"] = "CC BY-NC-SA 4.0"
-    card = ser_lib.export.run.model_card(fbank_run, about)
+    card = card_of(fbank_run, about)
     assert ModelCard(card).data.license == "cc-by-nc-sa-4.0"
 
 
 def test_the_card_names_the_repository_of_a_file_on_the_hub(fbank_run, exported):
     about = read_model_info(exported)
     about["encoders"] = {"a": "owner/name/deep/apc.ckpt", "b": "owner/b", "c": "local"}
-    card = ser_lib.export.run.model_card(fbank_run, about)
+    card = card_of(fbank_run, about)
     assert ModelCard(card).data.base_model == ["owner/b", "owner/name"]
     assert "Pre-trained encoder: local, owner/b, owner/name/deep/apc.ckpt." in card
 

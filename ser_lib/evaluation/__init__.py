@@ -21,7 +21,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "write_predictions",
         ],
         "report": ["format_table", "write_report"],
-        "report_sections": ["fold_table"],
+        "report_sections": ["corpus_table", "fold_table"],
         "results_csv": ["merge_results", "result_rows", "scores_by"],
         "step_table": ["STEPS_FILE", "STEP_COLUMNS", "epoch_accuracies"],
     },

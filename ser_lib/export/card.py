@@ -4,27 +4,29 @@ It is filled from the files of the run. Its metadata block is that of the Huggin
 hub, https://huggingface.co/docs/hub/model-cards.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import pandas as pd
 from huggingface_hub import EvalResult, ModelCardData
 
-from ser_lib.corpora import Utterance, read_manifest
-from ser_lib.evaluation import (
-    FoldResult,
-    calibrated_answers,
-    collect,
-    fold_table,
-    reliability,
-    result_rows,
+from ser_lib.evaluation import FoldResult, result_rows
+from ser_lib.export.card_scores import (
+    Evidence,
+    calibration_text,
+    protocol_section,
+    scores_section,
 )
-from ser_lib.inference import is_calibrated
 from ser_lib.model_folder import hub_licence
-from ser_lib.utils.text_tables import markdown_table, with_interval
 
 
-def model_card(run_folder: str | Path, info: Mapping, has_onnx: bool = False) -> str:
+def model_card(
+    run_folder: str | Path,
+    info: Mapping,
+    evidence: Evidence,
+    reports: Iterable[str] = (),
+    has_onnx: bool = False,
+) -> str:
     """Return the card of a model folder as Markdown.
 
     Arguments
@@ -33,15 +35,19 @@ def model_card(run_folder: str | Path, info: Mapping, has_onnx: bool = False) ->
         The output folder of the run.
     info : Mapping
         The content of the folder's ``model.json``.
+    evidence : Evidence
+        What its scores come from.
+    reports : Iterable[str]
+        Markdown to include, such as the text of a ``stress.md``.
     has_onnx : bool
         Whether the folder contains ``model.onnx``.
     """
-    results = collect(run_folder, info["labels"], info["settings_key"])
     folds = [member["fold"] for member in info["members"].values()]
-    own = result_rows([result for result in results if result.fold in folds])
+    is_tested = len(folds) == 1 and not evidence.is_of_other_run
+    tested = evidence.of(folds)
     corpus = info["trained_on"]["name"]
     sections = [
-        f"---\n{_front_matter(info, own, len(folds) > 1)}\n---",
+        f"---\n{_front_matter(info, tested if is_tested else [])}\n---",
         f"# {info['experiment']} on {corpus}",
         _summary(info, corpus),
         *_note(info["note"]),
@@ -49,22 +55,42 @@ def model_card(run_folder: str | Path, info: Mapping, has_onnx: bool = False) ->
         _use(has_onnx),
         *_adaptation(info["network"].get("standardise_by")),
         "## Scores",
-        *_scores(results, own, folds),
+        *scores_section(evidence, folds),
+        *map(_report, reports),
         "## Protocol",
-        _protocol(Path(run_folder), info, results),
+        protocol_section(Path(run_folder), info, evidence),
         "## Training data and licence",
         _training_data(info["trained_on"], info["encoders"].values()),
         "## Limits",
-        _limits(info, corpus, [r for r in results if r.fold in folds]),
+        _limits(info, corpus, tested),
         "## Made with",
         ", ".join(f"{name} {v}" for name, v in info["versions"].items())
         + f"; settings `{info['settings_key']}`. Labels, checksums and details of "
-        "the training are in `model.json`.",
+        "the training are in `model.json`." + _precision(info),
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def _front_matter(info: Mapping, own: pd.DataFrame, is_ensemble: bool) -> str:
+def _report(text: str) -> str:
+    """Return a report as a part of the card: smaller headings, no pictures."""
+    lines = [
+        f"##{line}" if line.startswith("#") else line
+        for line in text.strip().splitlines()
+        if not line.startswith("![")
+    ]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
+
+
+def _precision(info: Mapping) -> str:
+    if "encoder_weights" not in info:
+        return ""
+    return (
+        f" The weights of encoders are stored in {info['encoder_weights']}, half the "
+        f"size, and computed with in float32."
+    )
+
+
+def _front_matter(info: Mapping, tested: Sequence[FoldResult]) -> str:
     corpus = info["trained_on"]
     name = f"{info['experiment']} on {corpus['name']}"
     return ModelCardData(
@@ -74,7 +100,7 @@ def _front_matter(info: Mapping, own: pd.DataFrame, is_ensemble: bool) -> str:
         tags=["speech-emotion-recognition", "speechbrain", corpus["name"]],
         base_model=_hub_ids(info["encoders"].values()),
         model_name=name,
-        eval_results=None if is_ensemble else _eval_results(corpus["name"], own),
+        eval_results=_eval_results(corpus["name"], tested) if tested else None,
     ).to_yaml()
 
 
@@ -84,7 +110,8 @@ def _hub_ids(encoders: Iterable[str]) -> list[str] | None:
     return sorted(names) or None
 
 
-def _eval_results(corpus: str, own: pd.DataFrame) -> list[EvalResult]:
+def _eval_results(corpus: str, tested: Sequence[FoldResult]) -> list[EvalResult]:
+    own = result_rows(tested)
     pooled = own[own["fold"] == "pooled"].iloc[0]
     metrics = {
         "WA": ("accuracy", "weighted accuracy, percent"),
@@ -167,68 +194,6 @@ def _adaptation(standardise_by: str | None) -> list[str]:
     return [text]
 
 
-def _scores(
-    results: Sequence[FoldResult], own: pd.DataFrame, folds: list[int]
-) -> list[str]:
-    pooled = own[own["fold"] == "pooled"].iloc[0]
-    wa, ua = with_interval(pooled, "WA"), with_interval(pooled, "UA")
-    if len(folds) == 1:
-        text = f"On the test part of fold {folds[0]}: "
-    else:
-        text = (
-            "**The ensemble itself is not tested**, because every utterance of the "
-            "corpus was in the training data of some members. The pooled scores of the "
-            "members, each on the test part of its own fold: "
-        )
-    text += (
-        f"WA {wa}, UA {ua} (percent, with 95 % intervals from drawing test speakers "
-        f"with replacement; they do not reflect the seed of the training). WA is the "
-        f"share of correct utterances, UA the mean recall of the classes. All finished "
-        f"folds of the run:"
-    )
-    return [text, markdown_table(fold_table(result_rows(results)))]
-
-
-def _protocol(run_folder: Path, info: Mapping, results: Sequence[FoldResult]) -> str:
-    tested = ", ".join(str(result.fold) for result in results)
-    lines = [
-        f"Experiment {info['experiment']}, seed {info['seed']}; finished folds: "
-        f"{tested}. In each fold, the weights of the best epochs by validation "
-        f"accuracy were averaged; the result was tested once. To train it, run in the "
-        f"recipe of the corpus: `python train.py hparams/{info['experiment']}.yaml "
-        f"--data_folder DATA`."
-    ]
-    for member in info["members"].values():
-        folder = run_folder / f"fold_{member['fold']}"
-        parts = {
-            part: read_manifest(folder / f"{part}.csv")
-            for part in ("train", "valid", "test")
-        }
-        epochs = ", ".join(map(str, member["averaged_epochs"]))
-        speakers = ", ".join(sorted({u.speaker for u in parts["test"]}))
-        lines.append(
-            f"- Fold {member['fold']}: trained on {_size(parts['train'])}, validated "
-            f"on {_size(parts['valid'])}, tested on {_size(parts['test'])} "
-            f"({speakers}); {_overlap(**parts)}; averaged epochs: {epochs}."
-        )
-    return "\n".join([lines[0], "", *lines[1:]])
-
-
-def _overlap(
-    train: Sequence[Utterance], valid: Sequence[Utterance], test: Sequence[Utterance]
-) -> str:
-    seen = {u.speaker for u in (*train, *valid)}
-    shared = sorted({u.speaker for u in test} & seen)
-    if not shared:
-        return "no test speaker appears in training or validation"
-    return f"{len(shared)} test speakers also appear in training or validation"
-
-
-def _size(part: Sequence[Utterance]) -> str:
-    speakers = len({u.speaker for u in part})
-    return f"{len(part)} utterances of {speakers} speakers"
-
-
 def _training_data(corpus: Mapping, encoders: Iterable[str]) -> str:
     text = (
         f"{corpus['name']}, {corpus['source']}. {corpus['citation'].strip()}\n\n"
@@ -244,27 +209,6 @@ def _training_data(corpus: Mapping, encoders: Iterable[str]) -> str:
     return text
 
 
-def _calibration(info: Mapping, results: Sequence[FoldResult]) -> str:
-    """Say what its probabilities are worth, as a list item."""
-    if not is_calibrated(info):
-        return (
-            "- Its probabilities are not calibrated: 0.9 does not mean that it is "
-            "right nine times out of ten."
-        )
-    answers = calibrated_answers(results)
-    before, after = (
-        100 * reliability(answers[name], answers["is_correct"]).error
-        for name in ("before", "after")
-    )
-    ensemble = "; the average of members is less sure" * (len(results) > 1)
-    return (
-        f"- Its probabilities are calibrated on validation recordings (temperature "
-        f"scaling). On test recordings of {info['trained_on']['name']}, the expected "
-        f"calibration error is {after:.1f} percent, without it {before:.1f}"
-        f"{ensemble}. On other speech, and after adaptation, it may be larger."
-    )
-
-
 def _limits(info: Mapping, corpus: str, results: Sequence[FoldResult]) -> str:
     least_ms = 1000 * info["min_duration_s"]
     return "\n".join(
@@ -275,7 +219,7 @@ def _limits(info: Mapping, corpus: str, results: Sequence[FoldResult]) -> str:
             f"- It always chooses one of its {len(info['labels'])} labels, even for "
             f"noise, music or any other emotion. Silence and audio shorter than "
             f"{least_ms:.0f} ms are refused.",
-            _calibration(info, results),
+            calibration_text(info, results),
             "- It labels how an utterance sounds, not what the speaker feels. Do not "
             "use it for decisions about people.",
         ]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ser_lib.evaluation import finished_folds
 from ser_lib.export.card import model_card
+from ser_lib.export.card_scores import Evidence
 from ser_lib.export.finished_fold import load_trained, read_fold_info
 from ser_lib.export.onnx import check_installed, write_onnx
 from ser_lib.inference import EmotionRecognizer
@@ -39,6 +40,9 @@ def export_run(
     out: str | Path,
     folds: Sequence[int] | None = None,
     onnx: bool = False,
+    half: bool = False,
+    measured_by: str | Path | None = None,
+    reports: Sequence[str | Path] = (),
 ) -> Path:
     """Write the averaged model of one fold, or of several as an ensemble.
 
@@ -53,13 +57,22 @@ def export_run(
         One number, or several for an ensemble; None takes the first finished fold.
     onnx : bool
         Also write ``model.onnx``.
+    half : bool
+        Store the weights of encoders in float16.
+    measured_by : str | Path | None
+        The output folder of a run with the same settings on other folds, from which the
+        card has its scores and the model its calibration; for a model that was trained
+        on all speakers.
+    reports : Sequence[str | Path]
+        Markdown files that the card includes, such as a ``stress.md``.
 
     Raises
     ------
     FileNotFoundError
-        If a fold is not finished, or its checkpoints are missing.
+        If a fold is not finished, its checkpoints are missing, or a report is.
     ValueError
-        If the model reads transcripts, or has classes that are not in ``ser_lib``.
+        If the model reads transcripts, has classes that are not in ``ser_lib`` or
+        weights that are too large for float16, or the other run does not measure it.
     FileExistsError
         If ``out`` contains other files.
     """
@@ -68,22 +81,33 @@ def export_run(
     if onnx:
         check_installed()
     folds = folds or finished_folds(run_folder)[:1] or [1]
-    _check_one_run({fold: read_fold_info(run_folder, fold) for fold in folds})
+    key = _check_one_run({fold: read_fold_info(run_folder, fold) for fold in folds})
+    texts = [_read_report(path) for path in reports]
     with _complete_folder(out) as folder:
         members = {}
         for fold in folds:
             model, info = load_trained(run_folder, fold)
             _check_reads_speech(model, run_folder)
             check_exportable(model, run_folder)
-            members[f"fold_{fold}"] = write_member(folder, model, info)
-        model_info = write_model_info(folder, info, members)
-        card = model_card(run_folder, model_info, has_onnx=onnx)
+            evidence = Evidence(run_folder, measured_by, info["labels"], key)
+            if measured_by is not None:
+                info["calibration"] = evidence.calibration
+            members[f"fold_{fold}"] = write_member(folder, model, info, half)
+        model_info = write_model_info(folder, info, members, half)
+        card = model_card(run_folder, model_info, evidence, texts, has_onnx=onnx)
         (folder / CARD_FILE).write_text(card, encoding="utf-8")
         # Check that the folder can be loaded.
         recognizer = EmotionRecognizer.from_hparams(folder, run_opts={"device": "cpu"})
         if onnx:
             write_onnx(recognizer, folder / ONNX_FILE)
     return out
+
+
+def _read_report(path: str | Path) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text in UTF-8.") from error
 
 
 def _check_out(out: Path) -> None:
@@ -119,13 +143,15 @@ def _check_reads_speech(model: EmotionModel, run_folder: str | Path) -> None:
         )
 
 
-def _check_one_run(info: Mapping[int, Mapping]) -> None:
+def _check_one_run(info: Mapping[int, Mapping]) -> str:
+    """Return the settings key that all folds share."""
     keys = {fold: fold_info["settings_key"] for fold, fold_info in info.items()}
     if len(set(keys.values())) > 1:
         raise ValueError(
             f"The folds were run with different settings (settings_key {keys}), so "
             f"they cannot be an ensemble. Run the older ones again with --folds."
         )
+    return next(iter(keys.values()))
 
 
 @contextmanager

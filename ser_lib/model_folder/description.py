@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 
 from ser_lib import __version__
@@ -79,7 +80,9 @@ __all__ = ["EmotionRecognizer"]
 _MEMBER = re.compile(r"fold_[1-9][0-9]{0,8}")
 
 
-def write_member(folder: Path, model: EmotionModel, info: Mapping) -> dict:
+def write_member(
+    folder: Path, model: EmotionModel, info: Mapping, half: bool = False
+) -> dict:
     """Write the weights of one fold.
 
     Arguments
@@ -90,14 +93,23 @@ def write_member(folder: Path, model: EmotionModel, info: Mapping) -> dict:
         The averaged model.
     info : Mapping
         From ``export.load_trained``.
+    half : bool
+        Whether the weights of encoders are written in float16.
 
     Returns
     -------
     dict
         The entry of this member in ``model.json``.
+
+    Raises
+    ------
+    ValueError
+        If a weight is too large for float16.
     """
     path = folder / f"fold_{info['fold']}.safetensors"
     weights = {key: value.clone() for key, value in model.state_dict().items()}
+    if half:
+        weights |= _halved(weights)
     repeated = json.dumps({key: info[key] for key in REPEATED_IN_WEIGHTS})
     save_file(weights, path, metadata={"format": "pt", "model_info": repeated})
     path.chmod(folder.stat().st_mode & 0o666)  # safetensors denies access to others
@@ -105,7 +117,24 @@ def write_member(folder: Path, model: EmotionModel, info: Mapping) -> dict:
     return {**kept, "sha256": sha256(path)}
 
 
-def write_model_info(folder: Path, info: Mapping, members: Mapping[str, dict]) -> dict:
+def _halved(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the real weights of encoders in float16."""
+    found = {}
+    for key, value in weights.items():
+        if not key.startswith("upstreams.") or not value.is_floating_point():
+            continue
+        found[key] = value.to(torch.float16)
+        if not found[key].isfinite().all():
+            raise ValueError(
+                f"{key} has values up to {value.abs().max():.3g}, but float16 ends at "
+                f"{torch.finfo(torch.float16).max:.0f}. Export without --half."
+            )
+    return found
+
+
+def write_model_info(
+    folder: Path, info: Mapping, members: Mapping[str, dict], half: bool = False
+) -> dict:
     """Write all files of a model folder except weights and card.
 
     Arguments
@@ -116,6 +145,8 @@ def write_model_info(folder: Path, info: Mapping, members: Mapping[str, dict]) -
         From ``export.load_trained``, for any of the folds.
     members : Mapping[str, dict]
         fold_<k> -> its entry from :func:`write_member`.
+    half : bool
+        As given to :func:`write_member`.
 
     Returns
     -------
@@ -137,6 +168,7 @@ def write_model_info(folder: Path, info: Mapping, members: Mapping[str, dict]) -
         "network": network,
         "network_sha256": network_sha256(network),
         "members": dict(members),
+        **({"encoder_weights": "float16"} if half else {}),
         "versions": {"ser_lib": __version__, **{p: version(p) for p in PACKAGES}},
     }
     text = json.dumps(model_info, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -61,7 +61,9 @@ MODEL_INFO = {
 }
 
 
-def write_folder(folder: Path, network: dict = FBANK, folds=(1,), **info) -> Path:
+def write_folder(
+    folder: Path, network: dict = FBANK, folds=(1,), half: bool = False, **info
+) -> Path:
     """Write a model folder with untrained weights whose logits differ by fold."""
     folder.mkdir(parents=True, exist_ok=True)
     info = {**MODEL_INFO, "network": network, **info}
@@ -71,8 +73,9 @@ def write_folder(folder: Path, network: dict = FBANK, folds=(1,), **info) -> Pat
         model = build_model(network, LABELS, "this test")
         for parameter in model.downstream.classifier.parameters():
             torch.nn.init.normal_(parameter, std=3)  # spreads probabilities
-        members[f"fold_{fold}"] = write_member(folder, model, {**info, "fold": fold})
-    write_model_info(folder, info, members)
+        own = {**info, "fold": fold}
+        members[f"fold_{fold}"] = write_member(folder, model, own, half)
+    write_model_info(folder, info, members, half)
     return folder
 
 
