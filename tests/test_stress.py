@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from model_folders import write_folder
 
 from ser_lib.corpora import Utterance
 from ser_lib.evaluation import read_predictions
@@ -118,6 +119,48 @@ def test_all_conditions_run_on_a_table(speech, tmp_path, capsys):
 
 def test_conditions_have_names_of_their_own():
     assert len({c.name for c in CONDITIONS}) == len(CONDITIONS) == 19
+
+
+# ---- one member for each recording
+
+
+@pytest.fixture
+def by_fold(speech, few) -> Path:
+    """The table with a fold for each speaker."""
+    folds = {"speaker 1": "1", "speaker 2": "2", "speaker 3": "2", "speaker 4": "1"}
+    return changed(
+        speech,
+        "folds.csv",
+        lambda rows: [[*rows[0], "tested"], *([*r, folds[r[2]]] for r in rows[1:])],
+    )
+
+
+def test_each_recording_is_classified_by_the_member_of_its_fold(
+    speech, by_fold, tmp_path
+):
+    ensemble = write_folder(tmp_path / "model", folds=(1, 2))
+    labels = EmotionRecognizer.from_hparams(ensemble).labels
+    mapped = ["--label_map", "{angry: ang, happy: hap, sad: neu}"]
+    more = [*mapped, "--fold_column", "tested"]
+    assert stress(by_fold, tmp_path / "out", *more, model=ensemble) == 0
+    found = read_predictions(tmp_path / "out/predictions/clean.csv", labels)
+    single = {}
+    for fold in (1, 2):
+        alone = write_folder(tmp_path / f"{fold}", folds=(fold,))
+        assert stress(speech, tmp_path / f"out_{fold}", *mapped, model=alone) == 0
+        path = tmp_path / f"out_{fold}" / "predictions" / "clean.csv"
+        single[fold] = read_predictions(path, labels)
+    is_first = found["speaker"].isin(["speaker 1", "speaker 4"])
+    expected = single[1].where(is_first, single[2])
+    assert not single[1].equals(single[2])
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_a_fold_that_the_model_does_not_have_is_named(by_fold, tmp_path, capsys):
+    assert stress(by_fold, tmp_path / "out", "--fold_column", "tested") == 2
+    message = capsys.readouterr().err
+    assert "fold_2, but the model has fold_1" in message
+    assert not (tmp_path / "out").exists()
 
 
 # ---- resuming

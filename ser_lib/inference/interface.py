@@ -46,6 +46,10 @@ class Recognizer(Protocol):
         """Classify a padded batch of shape (batch, samples)."""
         ...
 
+    def member(self, name: str) -> "Recognizer":
+        """Return one member of an ensemble."""
+        ...
+
     def parameters(self) -> Iterator[torch.nn.Parameter]:
         """Iterate over the weights."""
         ...

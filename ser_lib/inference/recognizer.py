@@ -8,6 +8,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -43,6 +44,20 @@ class EmotionRecognizer(BatchRecognizer):
     def unadapted(self) -> Mapping[str, EmotionModel]:
         """The members of the model, standardising by its training part."""
         return self._unadapted or dict(self.mods.items())
+
+    def member(self, name: str) -> "EmotionRecognizer":
+        """Return one member of an ensemble, such as ``fold_3``; it shares its weights.
+
+        Raises
+        ------
+        KeyError
+            If there is no such member.
+        """
+        members = {name: self.model_info["members"][name]}
+        info = {**self.model_info, "members": members}
+        pretrainer = SimpleNamespace(model_info=info)
+        options = {"pretrainer": pretrainer}, {"device": self.device}
+        return EmotionRecognizer({name: self.unadapted[name]}, *options)
 
     # ---- files and arrays
 

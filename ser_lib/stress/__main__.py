@@ -8,6 +8,10 @@ as in recipes/Custom/README.md, of recordings that the model was not trained on.
 classified as it is and with noise, reverberation, codecs and other degradations.
 FOLDER gets ``stress.md``, ``stress.csv``, ``stress.png`` and the predictions. An
 interrupted command resumes: conditions that are finished are not computed again.
+
+``--fold_column`` names a column of the table with the fold that tests each recording.
+MODEL is then an ensemble, and each recording is classified by the member of that fold
+alone, so that no speaker is heard by a model that was trained on them.
 """
 
 from collections.abc import Sequence
@@ -25,7 +29,7 @@ def main(arguments: Sequence[str]) -> None:
     # These take seconds to import; report wrong usage first.
     from ser_lib.settings import Settings
     from ser_lib.stress.report import write_report
-    from ser_lib.stress.run import LOCK_FILE, check_folder, predict_all
+    from ser_lib.stress.run import LOCK_FILE, check_folder, check_members, predict_all
     from ser_lib.stress.table import read_table
 
     check_folder(options.out)
@@ -39,7 +43,9 @@ def main(arguments: Sequence[str]) -> None:
         label_map,
         labels,
         recognizer.sample_rate_hz,
+        options.fold_column,
     )
+    check_members(table, recognizer, options.csv)
     if table.label_map:
         print(table.label_map)
     folder: Path = options.out
@@ -69,6 +75,12 @@ def _parser() -> CommandParser:
         default=[],
         metavar="COLUMN",
         help="compare the groups that a column of the table names",
+    )
+    parser.add_argument(
+        "--fold_column",
+        type=text_argument,
+        metavar="COLUMN",
+        help="the member of an ensemble that classifies each recording: 1 for fold_1",
     )
     parser.add_argument(
         "--label_map",

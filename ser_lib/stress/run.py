@@ -1,7 +1,7 @@
 """Predictions of a model in each condition, kept in the output folder."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,23 @@ def check_folder(folder: Path) -> None:
             f"{folder} holds other files ({first_few(others)}) and no {STATE_FILE}: it "
             f"is not the folder of a stress report. Choose another --out."
         )
+
+
+def check_members(table: Table, recognizer: Recognizer, path: Path) -> None:
+    """Refuse a table that names a fold which the model does not have.
+
+    Raises
+    ------
+    ValueError
+        With the first utterance of such a fold.
+    """
+    known = recognizer.model_info["members"]
+    for name, member in table.members.items():
+        if member not in known:
+            raise ValueError(
+                f"{path}: {name} is to be classified by {member}, but the model has "
+                f"{', '.join(known)}. Export the run with --ensemble."
+            )
 
 
 class Finished:
@@ -164,7 +181,8 @@ def _audio_key(table: Table) -> list:
     for u in table.utterances:
         status = file_status(table.data_folder / u.path)
         stamp = [status.st_size, status.st_mtime_ns]
-        rows.append([u.id, u.path, u.label, u.speaker, *stamp])
+        own = [table.members[u.id]] if table.members else []
+        rows.append([u.id, u.path, u.label, u.speaker, *stamp, *own])
     return rows
 
 
@@ -173,6 +191,26 @@ def _predict(
 ) -> pd.DataFrame:
     utterances = table.utterances
     probabilities = np.zeros((len(utterances), len(recognizer.labels)))
+    members = np.array([table.members.get(u.id, "") for u in utterances])
+    for member in np.unique(members):
+        chosen = recognizer.member(member) if member else recognizer
+        own = np.flatnonzero(members == member)
+        for batch, rows in _classify(chosen, table, own, condition):
+            probabilities[own[list(batch)]] = rows.cpu().numpy()
+            bar.update(len(batch))
+    predictions = prediction_table(
+        [u.id for u in utterances], probabilities, recognizer.labels
+    )
+    predictions.insert(1, "speaker", [u.speaker for u in utterances])
+    predictions.insert(2, "label", [u.label for u in utterances])
+    return predictions
+
+
+def _classify(
+    recognizer: Recognizer, table: Table, chosen: Sequence[int], condition: Condition
+) -> Iterator[tuple[Sequence[int], torch.Tensor]]:
+    """Yield batches of positions among the chosen utterances with their rows."""
+    utterances = [table.utterances[i] for i in chosen]
 
     def work(batch: Sequence[int]) -> torch.Tensor:
         own = [utterances[i] for i in batch]
@@ -184,14 +222,7 @@ def _predict(
     limits = _BATCH_FILES, _BATCH_S
     for batch, rows in run_in_parallel(recognizer, durations_s, work, *limits):
         raise_if_interrupted()
-        probabilities[list(batch)] = rows.cpu().numpy()
-        bar.update(len(batch))
-    predictions = prediction_table(
-        [u.id for u in utterances], probabilities, recognizer.labels
-    )
-    predictions.insert(1, "speaker", [u.speaker for u in utterances])
-    predictions.insert(2, "label", [u.label for u in utterances])
-    return predictions
+        yield batch, rows
 
 
 def degraded(

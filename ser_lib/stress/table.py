@@ -30,12 +30,15 @@ class Table(NamedTuple):
         A row for each utterance, indexed by its id; a column for each kind of group.
     label_map : str
         What the label map did, in words; empty if nothing.
+    members : dict[str, str]
+        Id -> the member of an ensemble that classifies it; empty for the whole model.
     """
 
     utterances: list[Utterance]
     data_folder: Path
     groups: pd.DataFrame
     label_map: str
+    members: dict[str, str]
 
 
 def read_table(
@@ -45,6 +48,7 @@ def read_table(
     label_map: LabelMap,
     model_labels: Sequence[str],
     sample_rate_hz: int,
+    fold_column: str | None = None,
 ) -> Table:
     """Read a table, check its audio files and map its labels to those of a model.
 
@@ -62,6 +66,8 @@ def read_table(
         The labels of the model.
     sample_rate_hz : int
         Sampling rate of the model.
+    fold_column : str | None
+        Column with the fold whose model classifies the recording.
 
     Raises
     ------
@@ -69,7 +75,8 @@ def read_table(
         If the table or a file cannot be used, a column does not name two groups, or the
         model does not know a label.
     """
-    rows = read_csv_table(path, groups)
+    more = [] if fold_column is None else [fold_column]
+    rows = read_csv_table(path, list(dict.fromkeys([*groups, *more])))
     folder = data_folder or Path(folder_of(path))
     read = read_recordings(rows, folder, sample_rate_hz, path)
     labels = sorted({u.label for u in read})
@@ -83,7 +90,8 @@ def read_table(
         )
     known = {row.id: row.groups for row in rows}
     ids = [u.id for u in utterances]
-    table = pd.DataFrame([known[i] for i in ids], index=ids, columns=list(groups))
+    columns = list(groups)
+    table = pd.DataFrame([known[i] for i in ids], index=ids)[columns]
     for column in table:
         found = sorted(set(table[column]))
         if len(found) < 2:
@@ -91,4 +99,6 @@ def read_table(
                 f"{path}: expected at least two groups in the column {column}, found "
                 f"{', '.join(found)} in all {len(ids)} rows."
             )
-    return Table(utterances, folder, table, describe_map(read, labels, label_map))
+    members = {i: f"fold_{known[i][name]}" for i in ids for name in more}
+    label_text = describe_map(read, labels, label_map)
+    return Table(utterances, folder, table, label_text, members)
