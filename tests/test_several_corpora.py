@@ -16,6 +16,7 @@ from ser_lib.cross_corpus import run_cross_corpus
 from ser_lib.cross_corpus.__main__ import main, with_table
 from ser_lib.cross_corpus.figure import heat_maps
 from ser_lib.cross_corpus.rows import COLUMNS, matrix_rows, merge_rows, read_rows
+from ser_lib.dataio import with_degraded_copies
 from ser_lib.dataio.loaders import balanced_weights
 from ser_lib.dataio.samplers import LengthBucketSampler
 from ser_lib.evaluation import FoldResult, compute_scores
@@ -198,6 +199,20 @@ def test_balanced_weights_give_each_group_the_same_share():
     shares = {group: weights[groups == group].sum() for group in set(groups)}
     assert shares == pytest.approx({"A angry": 1 / 3, "A sad": 1 / 3, "B sad": 1 / 3})
     assert balanced_weights(rows, []) is None
+
+
+@pytest.mark.parametrize("balance_by", [[], ["corpus", "label"]])
+def test_a_fifth_of_all_draws_are_degraded_copies(balance_by):
+    rows = [
+        Utterance(f"u{i}", "", label, "A", 1.0, corpus="C")
+        for i, label in enumerate("aaab")
+    ]
+    weights = np.array(balanced_weights(with_degraded_copies(rows, 3), balance_by))
+    assert weights[:4].sum() == pytest.approx(0.8)
+    assert weights[4:].sum() == pytest.approx(0.2)
+    share_of_b = 0.5 if balance_by else 0.25
+    assert weights[3] == pytest.approx(0.8 * share_of_b)
+    assert weights[7::4] == pytest.approx(0.2 / 3 * share_of_b)
 
 
 def test_a_balanced_epoch_draws_groups_equally_often_and_anew():

@@ -7,6 +7,7 @@ workers cannot change a result.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataloader import make_dataloader
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from ser_lib.corpora import Utterance
 from ser_lib.dataio.audio_reader import AudioReader
+from ser_lib.dataio.degraded_copies import DEGRADED_SHARE, DegradedCopy
 from ser_lib.dataio.frame_store import FrameStore
 from ser_lib.dataio.samplers import LengthBucketSampler
 from ser_lib.folds import Fold
@@ -78,16 +80,18 @@ def balanced_weights(
 ) -> list[float] | None:
     """Return how often to draw each utterance, so that groups are drawn equally often.
 
+    Degraded copies, if there are any, are drawn in ``DEGRADED_SHARE`` of all draws.
+
     Arguments
     ---------
     balance_by : Sequence[str]
-        The fields whose combinations are the groups, such as ``corpus`` and ``label``;
-        without fields, the result is None.
+        The fields whose combinations are the groups, such as ``corpus`` and ``label``.
 
     Returns
     -------
     list[float] | None
-        Probabilities; they sum to 1.
+        Probabilities, which sum to 1; None to take each utterance once, without fields
+        and copies.
 
     Example
     -------
@@ -95,11 +99,16 @@ def balanced_weights(
     >>> balanced_weights(rows, ["label"])
     [0.25, 0.25, 0.5]
     """
-    if not balance_by:
+    is_copy = np.array([isinstance(u, DegradedCopy) for u in utterances])
+    if not balance_by and not is_copy.any():
         return None
     groups = [tuple(getattr(u, field) for field in balance_by) for u in utterances]
     sizes = Counter(groups)
-    return [1 / (len(sizes) * sizes[group]) for group in groups]
+    weights = np.array([1 / (len(sizes) * sizes[group]) for group in groups])
+    if is_copy.any():
+        weights[is_copy] *= DEGRADED_SHARE / weights[is_copy].sum()
+        weights[~is_copy] *= (1 - DEGRADED_SHARE) / weights[~is_copy].sum()
+    return weights.tolist()
 
 
 def evaluation_sampler(
