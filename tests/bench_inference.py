@@ -31,7 +31,7 @@ from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 
 ROOT = Path(__file__).resolve().parents[1]
-SHIPPED = ROOT / "pretrained" / "ravdess_fbank_ecapa"
+SHIPPED = ROOT / "pretrained" / "ser_whisper_tiny"
 EXAMPLES = ROOT / "pretrained" / "examples"
 ONNX_FILE = "model.onnx"
 Classify = Callable[[list[str]], list[str]]  # from files to labels

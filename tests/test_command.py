@@ -20,7 +20,7 @@ from ser_lib.utils.command_line import CommandParser, path_argument
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = ROOT / "recipes"
-MODEL = ROOT / "pretrained" / "ravdess_fbank_ecapa"
+MODEL = ROOT / "pretrained" / "ser_whisper_tiny"
 
 
 def end_of(main, *arguments, again=RESUMES) -> int:

@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -16,7 +17,11 @@ from model_folders import (
 from safetensors.torch import load_file
 
 from ser_lib.evaluation import read_predictions
-from ser_lib.evaluation.calibration import temperature_of
+from ser_lib.evaluation.calibration import (
+    at_temperature,
+    reliability,
+    temperature_of,
+)
 from ser_lib.export import export_run
 from ser_lib.export.__main__ import main
 from ser_lib.inference import EmotionRecognizer
@@ -32,13 +37,15 @@ SETTINGS = {"n_mels": 20, "embedding_size": 6, "number_of_epochs": 2}
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A run of fold 1, and one of the same settings that has only fold 2."""
+    """A run, and another of the same settings and folds."""
     corpus = write_corpus(tmp_path_factory.mktemp("corpus"))
     run = run_experiment(corpus, "fbank_ecapa", folds=(1, 2), **SETTINGS)
-    other = run.parent / "seed_other"
-    shutil.copytree(run, other)
-    shutil.rmtree(other / "fold_1")
-    return run, other
+    return run, shutil.copytree(run, run.parent / "seed_other")
+
+
+def predictions_of(run) -> pd.DataFrame:
+    paths = [run / f"fold_{fold}" / "predictions.csv" for fold in (1, 2)]
+    return pd.concat([read_predictions(path, LABELS) for path in paths])
 
 
 def text_of(path) -> str:
@@ -52,21 +59,42 @@ def test_the_card_has_the_scores_of_the_run_that_measured_and_says_so(runs, tmp_
     run, other = runs
     out = export_run(run, tmp_path / "model", measured_by=other)
     card = text_of(out / "README.md")
-    tested = read_predictions(other / "fold_2" / "predictions.csv", LABELS)
-    wa = 100 * (tested["label"] == tested["prediction"]).mean()
+    table = predictions_of(other)
+    wa = 100 * (table["label"] == table["prediction"]).mean()
     assert "**These weights themselves are not tested.**" in card
     assert f"WA {wa:.2f} [" in card
     assert "model-index" not in card  # the hub shows these as scores of the weights
     assert "- This model: trained on 51 utterances of 8 speakers" in card
-    assert "- Fold 2: trained on" in card and "- Fold 1:" not in card
+    assert "- Fold 1: trained on" in card and "- Fold 2: trained on" in card
 
 
-def test_it_is_calibrated_on_the_validation_parts_of_that_run(runs, tmp_path):
+def test_it_is_calibrated_on_the_test_parts_of_that_run(runs, tmp_path):
     run, other = runs
     out = export_run(run, tmp_path / "model", measured_by=other)
-    valid = read_predictions(other / "fold_2" / "valid_predictions.csv", LABELS)
     found = read_model_info(out)["members"]["fold_1"]["temperature"]
-    assert found == pytest.approx(temperature_of(valid, LABELS), abs=1e-3)
+    assert found == pytest.approx(
+        temperature_of(predictions_of(other), LABELS), abs=1e-3
+    )
+
+
+def test_the_error_of_the_card_is_that_of_temperatures_of_the_other_fold(
+    runs, tmp_path
+):
+    run, other = runs
+    out = export_run(run, tmp_path / "model", measured_by=other)
+    answers = []
+    parts = [
+        read_predictions(other / f"fold_{fold}" / "predictions.csv", LABELS)
+        for fold in (1, 2)
+    ]
+    for own, others in (parts, parts[::-1]):
+        probabilities = own[[f"p_{label}" for label in LABELS]].to_numpy()
+        scaled = at_temperature(probabilities, temperature_of(others, LABELS))
+        right = own["label"] == own["prediction"]
+        answers.append(np.stack([scaled.max(axis=1), right]))
+    confidence, right = np.concatenate(answers, axis=1)
+    error = 100 * reliability(confidence, right).error
+    assert f"calibration error is {error:.1f} percent" in text_of(out / "README.md")
 
 
 def test_a_run_of_other_settings_measures_nothing(runs, tmp_path):
@@ -74,8 +102,8 @@ def test_a_run_of_other_settings_measures_nothing(runs, tmp_path):
     info = other / "fold_2" / "fold.json"
     changed = shutil.copytree(other, tmp_path / "changed")
     key = read_key(info)
-    text = info.read_text().replace(key, "0" * len(key))
-    (changed / "fold_2" / "fold.json").write_text(text)
+    for path in changed.glob("fold_*/fold.json"):
+        path.write_text(path.read_text().replace(key, "0" * len(key)))
     with pytest.raises(ValueError, match=f"no finished fold .*settings_key {key}"):
         export_run(run, tmp_path / "model", measured_by=changed)
     assert not (tmp_path / "model").exists()
@@ -85,12 +113,12 @@ def read_key(path) -> str:
     return pd.read_json(path, typ="series")["settings_key"]
 
 
-def test_a_run_without_validation_calibrates_nothing(runs, tmp_path):
+def test_a_run_of_one_fold_measures_no_calibration(runs, tmp_path):
     run, other = runs
-    without = shutil.copytree(other, tmp_path / "without")
-    (without / "fold_2" / "valid_predictions.csv").unlink()
-    with pytest.raises(ValueError, match="no validation parts"):
-        export_run(run, tmp_path / "model", measured_by=without)
+    single = shutil.copytree(other, tmp_path / "single")
+    shutil.rmtree(single / "fold_1")
+    with pytest.raises(ValueError, match="Only fold 2 .*at least two"):
+        export_run(run, tmp_path / "model", measured_by=single)
 
 
 # ---- reports in the card

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from model_folders import write_folder
 from stub_recognizer import write_wave
 from torch import nn
 
@@ -14,7 +15,6 @@ from ser_lib.upstreams.families import FAMILIES
 
 pytestmark = pytest.mark.slow
 
-MODEL = Path(__file__).resolve().parents[1] / "pretrained" / "ravdess_fbank_ecapa"
 # Each takes longer to import than the model takes to classify a file.
 # PyTorch's compiler, which arithmetic on the device "meta" imports, brings sympy.
 NOT_NEEDED = {"matplotlib", "pandas", "sklearn", "sympy", "transformers"}
@@ -33,8 +33,9 @@ def test_predicting_with_a_filter_bank_imports_nothing_that_it_does_not_need(
     tmp_path, options
 ):
     wav = write_wave(tmp_path / "speech.wav", (2, 0.5))
+    model = write_folder(tmp_path / "model")
     code = "import sys; from ser_lib.predict.__main__ import main; main(sys.argv[1:])"
-    imported = modules_after(code, MODEL, wav, *options)
+    imported = modules_after(code, model, wav, *options)
     assert {"torch", "speechbrain"} <= imported
     assert not imported & NOT_NEEDED
 

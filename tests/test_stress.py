@@ -22,7 +22,7 @@ from ser_lib.stress.table import read_table
 from ser_lib.synthetic.corpora import write_table
 from ser_lib.utils.command import run_command
 
-MODEL = Path(__file__).resolve().parents[1] / "pretrained" / "ravdess_fbank_ecapa"
+MODEL = Path(__file__).resolve().parents[1] / "pretrained" / "ser_whisper_tiny"
 FEW = [c for c in CONDITIONS if c.name in ("clean", "white_noise_0_db", "babble_0_db")]
 
 
@@ -104,7 +104,7 @@ def test_the_report_names_the_conditions_the_groups_and_what_the_table_lacks(don
     assert "12 utterances of 4 speakers" in text
     assert "| Babble, 0 dB |" in text
     assert "## UA by gender" in text
-    assert "no utterance of neutral, calm, fearful, disgust, surprised" in text
+    assert "no utterance of neutral, fearful" in text
     assert (done / "stress.png").read_bytes()[1:4] == b"PNG"
 
 

@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "bootstrap": ["Difference", "group_difference", "paired_difference"],
         "calibration": ["calibration_of", "calibration_rows", "reliability"],
-        "calibration_sections": ["calibrated_answers"],
+        "calibration_sections": ["calibrated_answers", "cross_fitted"],
         "errors": ["list_errors"],
         "fold_results": ["FoldResult", "collect", "pool"],
         "fold_status": ["finished_folds", "fold_fault", "left_out_folds", "remedy"],

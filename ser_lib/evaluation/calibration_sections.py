@@ -1,6 +1,6 @@
 """The section of a report about calibration, and its figure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -15,7 +15,7 @@ from ser_lib.evaluation.calibration import (
     reliability,
     temperature_of,
 )
-from ser_lib.evaluation.fold_results import FoldResult
+from ser_lib.evaluation.fold_results import FoldResult, pool
 from ser_lib.utils.text_tables import markdown_table
 
 FIGURE = "calibration.png"
@@ -29,8 +29,36 @@ def temperatures(results: Sequence[FoldResult]) -> dict[int, float]:
     return {fold: temperature_of(own, labels) for fold, own in rows.items()}
 
 
-def calibrated_answers(results: Sequence[FoldResult]) -> pd.DataFrame:
+def cross_fitted(results: Sequence[FoldResult]) -> dict[int, float]:
+    """Return a temperature for each fold, fitted to the test parts of the others.
+
+    Raises
+    ------
+    ValueError
+        If there is only one fold.
+    """
+    if len(results) < 2:
+        raise ValueError(
+            f"Only fold {results[0].fold} is finished; expected at least two folds."
+        )
+    labels = list(results[0].scores.recalls)
+    return {
+        result.fold: temperature_of(
+            pool([other for other in results if other is not result]), labels
+        )
+        for result in results
+    }
+
+
+def calibrated_answers(
+    results: Sequence[FoldResult], found: Mapping[int, float] | None = None
+) -> pd.DataFrame:
     """Return the answers on the test parts of the folds that have a temperature.
+
+    Arguments
+    ---------
+    found : Mapping[int, float] | None
+        The temperatures; None for those of :func:`temperatures`.
 
     Returns
     -------
@@ -39,7 +67,7 @@ def calibrated_answers(results: Sequence[FoldResult]) -> pd.DataFrame:
         the temperature of its fold, and ``is_correct``.
     """
     tables = []
-    found = temperatures(results)
+    found = temperatures(results) if found is None else found
     for result in results:
         if result.fold not in found:
             continue

@@ -62,7 +62,7 @@ def model_card(
         "## Training data and licence",
         _training_data(info["trained_on"], info["encoders"].values()),
         "## Limits",
-        _limits(info, corpus, tested),
+        _limits(info, corpus, evidence, tested),
         "## Made with",
         ", ".join(f"{name} {v}" for name, v in info["versions"].items())
         + f"; settings `{info['settings_key']}`. Labels, checksums and details of "
@@ -209,7 +209,9 @@ def _training_data(corpus: Mapping, encoders: Iterable[str]) -> str:
     return text
 
 
-def _limits(info: Mapping, corpus: str, results: Sequence[FoldResult]) -> str:
+def _limits(
+    info: Mapping, corpus: str, evidence: Evidence, results: Sequence[FoldResult]
+) -> str:
     least_ms = 1000 * info["min_duration_s"]
     return "\n".join(
         [
@@ -219,7 +221,7 @@ def _limits(info: Mapping, corpus: str, results: Sequence[FoldResult]) -> str:
             f"- It always chooses one of its {len(info['labels'])} labels, even for "
             f"noise, music or any other emotion. Silence and audio shorter than "
             f"{least_ms:.0f} ms are refused.",
-            calibration_text(info, results),
+            calibration_text(info, evidence, results),
             "- It labels how an utterance sounds, not what the speaker feels. Do not "
             "use it for decisions about people.",
         ]

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from ser_lib.corpora import Utterance, read_manifest
 from ser_lib.evaluation import (
     FoldResult,
@@ -12,6 +10,7 @@ from ser_lib.evaluation import (
     calibration_of,
     collect,
     corpus_table,
+    cross_fitted,
     fold_table,
     pool,
     reliability,
@@ -36,7 +35,7 @@ class Evidence:
     Raises
     ------
     ValueError
-        If the other run has no finished fold with these settings, or validated none.
+        If the other run has no finished folds with these settings, or only one.
     """
 
     def __init__(
@@ -59,11 +58,7 @@ class Evidence:
                 f"with the same settings (settings_key {settings_key}). Only the folds "
                 f"may differ."
             )
-        if all(result.valid is None for result in self.results):
-            raise ValueError(
-                f"{self.folder} has no validation parts, on which {run_folder} could "
-                f"be calibrated."
-            )
+        cross_fitted(self.results)
 
     def of(self, folds: Sequence[int]) -> list[FoldResult]:
         """Return the results of a model: of its own folds, or of another run."""
@@ -73,9 +68,12 @@ class Evidence:
 
     @property
     def calibration(self) -> dict:
-        """Temperature and accuracies from all validation parts of another run."""
-        parts = [result.valid for result in self.results if result.valid is not None]
-        return calibration_of(pd.concat(parts, ignore_index=True), self.labels)
+        """Temperature and accuracies from the test parts of another run.
+
+        Each prediction is by a model that was not trained on the recording, as in
+        scikit-learn's ``CalibratedClassifierCV`` with ``ensemble=False``.
+        """
+        return calibration_of(pool(self.results), self.labels)
 
 
 def scores_section(evidence: Evidence, folds: Sequence[int]) -> list[str]:
@@ -181,22 +179,31 @@ def _size(part: Sequence[Utterance]) -> str:
     return f"{len(part)} utterances of {speakers} speakers"
 
 
-def calibration_text(info: Mapping, results: Sequence[FoldResult]) -> str:
+def calibration_text(
+    info: Mapping, evidence: Evidence, results: Sequence[FoldResult]
+) -> str:
     """Say what the probabilities are worth, as a list item."""
     if not is_calibrated(info):
         return (
             "- Its probabilities are not calibrated: 0.9 does not mean that it is "
             "right nine times out of ten."
         )
-    answers = calibrated_answers(results)
+    found = cross_fitted(results) if evidence.is_of_other_run else None
+    answers = calibrated_answers(results, found)
     before, after = (
         100 * reliability(answers[name], answers["is_correct"]).error
         for name in ("before", "after")
     )
     ensemble = "; the average of members is less sure" * (len(info["members"]) > 1)
+    how = (
+        "the predictions of the tested models, by a temperature (for this error, that "
+        "of each fold was fitted to the other folds)"
+        if evidence.is_of_other_run
+        else "validation recordings, by a temperature"
+    )
     return (
-        f"- Its probabilities are calibrated on validation recordings (temperature "
-        f"scaling). On test recordings of {info['trained_on']['name']}, the expected "
-        f"calibration error is {after:.1f} percent, without it {before:.1f}"
-        f"{ensemble}. On other speech, and after adaptation, it may be larger."
+        f"- Its probabilities are calibrated on {how}. On test recordings of "
+        f"{info['trained_on']['name']}, the expected calibration error is {after:.1f} "
+        f"percent, without it {before:.1f}{ensemble}. On other speech, and after "
+        f"adaptation, it may be larger."
     )

@@ -1,6 +1,6 @@
 """Recognise emotions in audio files, arrays or batches with an exported model:
 
-    recognizer = EmotionRecognizer.from_hparams(source="pretrained/ravdess_fbank_ecapa")
+    recognizer = EmotionRecognizer.from_hparams(source="pretrained/ser_whisper_tiny")
     out_prob, score, index, label = recognizer.classify_file("speech.wav")
 
 ``python -m ser_lib.export`` writes model folders.

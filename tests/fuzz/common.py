@@ -36,7 +36,7 @@ def make(common: Common, root: Path) -> None:
     RuntimeError
         If the training fails, since nothing else makes sense then.
     """
-    shutil.copytree(REPOSITORY / "pretrained" / "ravdess_fbank_ecapa", common.model)
+    shutil.copytree(REPOSITORY / "pretrained" / "ser_whisper_tiny", common.model)
     shutil.copytree(REPOSITORY / "recipes", common.recipes)
     _write_corpus(common.table)
     results = common.run.parents[1]
