@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from speechbrain.utils.distributed import if_main_process
 
+from ser_lib.corpora.attributes import asked_attributes, keep_attributes
 from ser_lib.corpora.label_map import (
     LabelMap,
     describe_map,
@@ -21,7 +22,8 @@ def read_utterances(settings: Settings) -> list[Utterance]:
     Arguments
     ---------
     settings : Settings
-        ``read_corpus``, ``corpus``, ``data_folder``, ``label_map`` and ``labels``.
+        ``read_corpus``, ``corpus``, ``data_folder``, ``label_map``, ``labels``, and
+        ``tasks``, which names the attributes to keep.
 
     Raises
     ------
@@ -29,6 +31,13 @@ def read_utterances(settings: Settings) -> list[Utterance]:
         If the corpus does not match ``corpus.yaml``, or ``label_map`` or ``labels`` do
         not match its labels.
     """
+    utterances = with_all_attributes(settings)
+    names = asked_attributes(settings["tasks"], settings["labels"])
+    return keep_attributes(utterances, names)
+
+
+def with_all_attributes(settings: Settings) -> list[Utterance]:
+    """Read a corpus as :func:`read_utterances` does, and keep all attributes."""
     corpus, label_map = settings["corpus"], settings["label_map"]
     expected = protocol(settings)  # first: it finds a wrong label map
     utterances = settings["read_corpus"]()

@@ -87,6 +87,8 @@ def settings_key(settings: Settings, run_opts: RunOptions) -> str:
 def _settings_key(settings: Settings, options: tuple[tuple[str, Any], ...]) -> str:
     tree = _without_modules(settings.unresolved())
     kept = {key: value for key, value in tree.items() if key not in WITHOUT_EFFECT}
+    if not kept.get("tasks"):  # as before there were tasks
+        kept.pop("tasks", None)
     for key in kept:
         if key.endswith("_source"):
             kept[key] = encoder_digest(settings[key])
