@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 
+import pytest
+
 from ser_lib.corpora import (
     Utterance,
     asked_attributes,
     keep_attributes,
+    map_labels,
     read_manifest,
     write_manifest,
 )
@@ -75,3 +78,31 @@ def test_degraded_copies_have_the_attributes_of_their_utterances():
     assert [u.id for u in copies] == ["a01~1", "b~1"]
     assert [u.attributes for u in copies] == [u.attributes for u in RICH]
     assert len({*copies, *RICH}) == 4  # hashable, as before
+
+
+def voted(**votes):
+    attributes = {f"votes_{label}": n for label, n in votes.items()}
+    return Utterance("a", "", "happy", "1", 1.5, attributes=attributes)
+
+
+def test_votes_are_merged_and_left_out_as_labels_are():
+    rows = [voted(happy="1", excited="0.5", bored="1.5"), voted(bored="2"), PLAIN[0]]
+    labels = ["happy", "excited", "bored", "anger"]
+    new = {"excited": "happy", "bored": None}
+    mapped = keep_attributes(
+        map_labels(rows, labels, new), ["votes_happy", "votes_anger"]
+    )
+    assert [u.attributes for u in mapped] == [
+        {"votes_happy": "1.5", "votes_anger": "0"},
+        {},  # all its votes are for a label that is left out
+        {},
+    ]
+
+
+@pytest.mark.parametrize("value", ["many", "-1", "nan", "inf"])
+def test_votes_that_are_no_numbers_are_named(value):
+    rows = [voted(happy="1", excited=value)]
+    with pytest.raises(ValueError, match=f"a has votes_excited = '{value}'; expected"):
+        map_labels(rows, ["happy", "excited", "sad"], {"excited": "happy"})
+    with pytest.raises(ValueError, match="a has votes_excited"):
+        keep_attributes(rows, ["votes_excited"])

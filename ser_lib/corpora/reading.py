@@ -4,7 +4,11 @@ from collections.abc import Mapping
 
 from speechbrain.utils.distributed import if_main_process
 
-from ser_lib.corpora.attributes import asked_attributes, keep_attributes
+from ser_lib.corpora.attributes import (
+    asked_attributes,
+    describe_votes,
+    keep_attributes,
+)
 from ser_lib.corpora.label_map import (
     LabelMap,
     describe_map,
@@ -33,6 +37,9 @@ def read_utterances(settings: Settings) -> list[Utterance]:
     """
     utterances = with_all_attributes(settings)
     names = asked_attributes(settings["tasks"], settings["labels"])
+    summary = describe_votes(utterances, names)
+    if summary and if_main_process():
+        print(summary)
     return keep_attributes(utterances, names)
 
 
