@@ -23,6 +23,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "validate",
             "write_manifest",
         ],
+        "without_majority": ["WithoutMajority"],
         "reading": ["mapped_corpus", "protocol", "read_utterances"],
     },
 )

@@ -84,7 +84,10 @@ class _Turn(NamedTuple):
 
 
 def read_corpus(
-    data_folder: str | Path, corpus: Mapping, label_map: LabelMap
+    data_folder: str | Path,
+    corpus: Mapping,
+    label_map: LabelMap,
+    utterances: str = "labelled",
 ) -> list[Utterance]:
     """Read the utterances of the official IEMOCAP release.
 
@@ -96,8 +99,10 @@ def read_corpus(
         The ``corpus`` block of ``recipes/IEMOCAP/corpus.yaml``: ``labels``,
         ``dialog_order`` (dialogs of each session) and ``sample_rate_hz``.
     label_map : LabelMap
-        The label map of the experiment. The audio of utterances that it leaves out is
-        not read, and their duration is 0.
+        The label map of the experiment.
+    utterances : str
+        ``labelled``: the audio of utterances that the label map leaves out is not read,
+        and their duration is 0. ``all``: it is read.
 
     Returns
     -------
@@ -116,14 +121,16 @@ def read_corpus(
     data_folder = Path(data_folder)
     labels = new_labels(corpus["labels"], label_map)
     left_out = {label for label, new in labels.items() if new is None}
+    if utterances == "all":
+        left_out = set()
     _check_sessions(data_folder, corpus)
-    utterances = []
+    found: list[Utterance] = []
     for session, dialog_order in corpus["dialog_order"].items():
         session_folder = data_folder / f"Session{session}"
         for dialog in _dialogs(session_folder, dialog_order):
             turns = _read_turns(session_folder, dialog, corpus)
-            utterances += _utterances(session_folder, dialog, turns, corpus, left_out)
-    return utterances
+            found += _utterances(session_folder, dialog, turns, corpus, left_out)
+    return found
 
 
 def _check_sessions(data_folder: Path, corpus: Mapping) -> None:

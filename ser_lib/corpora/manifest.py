@@ -149,7 +149,7 @@ def validate(
     _check_ids(utterances)
     check_labels(utterances, list(corpus["labels"]))
     _check_durations(utterances, corpus["min_duration_s"])
-    _check_counts(utterances, dict(corpus["counts"]), data_folder)
+    check_counts(utterances, dict(corpus["counts"]), data_folder)
 
 
 def _check_ids(utterances: Sequence[Utterance]) -> None:
@@ -182,9 +182,12 @@ def _check_durations(utterances: Sequence[Utterance], min_duration_s: float) -> 
         )
 
 
-def _check_counts(
-    utterances: Sequence[Utterance], expected: dict[str, int], data_folder: str | Path
+def check_counts(
+    utterances: Sequence[Utterance],
+    expected: Mapping[str, int],
+    data_folder: str | Path,
 ) -> None:
+    """Raise a ValueError if a label has another number of utterances than expected."""
     found = Counter(u.label for u in utterances)
     wrong = [
         f"{label}: expected {n}, found {found[label]}"

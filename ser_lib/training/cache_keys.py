@@ -55,6 +55,7 @@ WITHOUT_EFFECT = {
     "corpus",
     "corpora",
     "label_map",
+    "utterances",
     "read_corpus",
     "make_folds",
     "csv",
