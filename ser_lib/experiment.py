@@ -24,6 +24,7 @@ from ser_lib.folds import (
     audit_folds,
     chosen_folds,
     describe,
+    with_training_only,
     write_folds,
 )
 from ser_lib.settings import Settings
@@ -114,7 +115,7 @@ def prepare(settings: Settings) -> list[Fold]:
     utterances = read_utterances(settings)
     hashes = Path(settings["cache_folder"]) / "audio_hashes.csv"
     utterances = with_audio_hashes(utterances, settings["data_folder"], hashes)
-    folds = settings["make_folds"](utterances)
+    folds = with_training_only(utterances, settings["make_folds"])
     corpus = protocol(settings)
     if if_main_process():
         print(describe(utterances, folds))

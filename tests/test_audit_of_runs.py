@@ -103,6 +103,8 @@ def _settings(fold: Fold, folder: Path) -> dict:
         "label_map": {},
         "labels": list(counts),
         "read_corpus": lambda: rows,
+        "tasks": {},
+        "utterances": "labelled",
         "make_folds": lambda hashed: [
             Fold(1, hashed[:2], hashed[2 : len(rows) - 2], hashed[-2:])
         ],

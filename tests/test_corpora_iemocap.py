@@ -109,6 +109,53 @@ def test_an_utterance_has_all_its_fields(release):
     assert first.text == "Say F000."
 
 
+ANNOTATED = """\
+[6.2901 - 8.2357]\tSes03F_impro01_F003\tang\t[1.5000, 4.0000, 4.5000]
+C-E1:\tAnger;\t()
+C-E3:\tAnger; Frustration;\t(sarcastic; annoyed)
+C-E4:\tExcited;\t()
+C-F1:\tFear;\t()
+A-E3:\tval 2; act 4; dom  4;\t()
+"""
+
+
+def test_means_and_votes_are_read_from_the_lines_of_a_turn(release):
+    _replace(release / EVALUATION, _turn("Ses03F_impro01_F003", "ang"), ANNOTATED)
+    by_id = {u.id: u for u in read_corpus(release, CORPUS, LABEL_MAP)}
+    angry = by_id["Ses03F_impro01_F003"].attributes
+    assert {k: v for k, v in angry.items() if v != "0"} == {
+        "gender": "female",
+        "valence": "1.5000",
+        "arousal": "4.0000",
+        "dominance": "4.5000",
+        # Each of the three annotators has one vote; the actor (C-F1) has none.
+        "votes_ang": "1.5",
+        "votes_fru": "0.5",
+        "votes_exc": "1",
+    }
+    mapped = {u.id: u for u in kept(by_id.values())}["Ses03F_impro01_F003"].attributes
+    assert (mapped["votes_hap"], mapped["votes_ang"]) == ("1", "1.5")
+    assert "votes_exc" not in mapped
+    assert mapped["votes_"] == "0.5"  # for frustrated, which is left out
+    assert by_id["Ses01M_impro04_M000"].attributes["gender"] == "male"
+
+
+def test_an_unknown_category_counts_as_a_vote_that_is_left_out(release):
+    _replace(release / EVALUATION, "C-E2:\tNeutral;", "C-E2:\tNeutral; Bliss;")
+    by_id = {u.id: u for u in read_corpus(release, CORPUS, LABEL_MAP)}
+    attributes = by_id["Ses03F_impro01_F003"].attributes
+    assert (attributes["votes_neu"], attributes["votes_"]) == ("0.5", "0.5")
+
+
+@pytest.mark.parametrize("numbers", ["2.5, x, 2.5", "2.5, 2.5", "2.5, 2.5, -1", ""])
+def test_means_that_are_no_numbers_are_an_error_with_the_line(release, numbers):
+    turn = _turn("Ses03F_impro01_F003", "ang")
+    damaged = turn.replace("2.5000, 2.5000, 2.5000", numbers)
+    _replace(release / EVALUATION, turn, damaged)
+    with pytest.raises(ValueError, match=r"F_impro01\.txt, line 23: .*\[valence, act"):
+        read_corpus(release, CORPUS, LABEL_MAP)
+
+
 def test_sessions_and_dialogs_follow_the_list_and_turns_their_names(release):
     ids = [u.id for u in read_corpus(release, CORPUS, LABEL_MAP)]
     turns = ("F000", "F001", "F002", "F003", "M000")

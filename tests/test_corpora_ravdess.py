@@ -99,7 +99,10 @@ def test_a_recording_is_described_by_its_name(whole_corpus):
     validate(utterances, CORPUS, whole_corpus)
     one = next(u for u in utterances if u.path == ONE)
     text = "Dogs are sitting by the door"
-    assert one == Utterance(Path(ONE).stem, ONE, "angry", "07", 0.25, text=text)
+    attributes = {"intensity": "strong", "gender": "male", "statement": "dogs"}
+    assert one == Utterance(
+        Path(ONE).stem, ONE, "angry", "07", 0.25, text=text, attributes=attributes
+    )
 
 
 def test_the_order_is_by_actor_then_by_name(whole_corpus):

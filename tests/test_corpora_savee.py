@@ -90,7 +90,12 @@ def test_a_recording_is_described_by_its_name(released):
     by_id = {u.id: u for u in utterances}
     for name, label in (("sa03", "sadness"), ("su03", "surprise"), ("a03", "anger")):
         assert by_id[f"JK_{name}"] == Utterance(
-            f"JK_{name}", f"AudioData/JK/{name}.wav", label, "JK", 0.25
+            f"JK_{name}",
+            f"AudioData/JK/{name}.wav",
+            label,
+            "JK",
+            0.25,
+            attributes={"gender": "male"},
         )
 
 

@@ -5,6 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "attributes": ["asked_attributes", "keep_attributes"],
         "audio_hashes": ["with_audio_hashes"],
         "csv_rows": ["Row", "SPLITS", "read_csv_table"],
         "csv_table": ["folder_of", "read_recordings"],
@@ -15,7 +16,14 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "mapped_labels",
             "new_labels",
         ],
-        "manifest": ["Utterance", "read_manifest", "validate", "write_manifest"],
+        "manifest": [
+            "Utterance",
+            "as_row",
+            "read_manifest",
+            "validate",
+            "write_manifest",
+        ],
+        "without_majority": ["WithoutMajority"],
         "reading": ["mapped_corpus", "protocol", "read_utterances"],
     },
 )

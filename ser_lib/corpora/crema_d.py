@@ -10,6 +10,13 @@ and its intensity (LO, MD, HI, or XX: not specified). What listeners heard is in
 
 ``VoiceVote`` is the emotion with most votes for the sound alone. Emotions with equally
 many votes are separated by colons (``A:D``); such a recording has the label ``tie``.
+
+Two files add attributes if they are there. ``processedResults/tabulatedVotes.csv`` has
+the number of votes for each emotion; rows whose number starts with 1 are of the sound
+alone. ``VideoDemographics.csv`` describes the actors. Some columns::
+
+    "","A","D","F","H","N","S","fileName"       "ActorID","Age","Sex"
+    "100001",0,0,0,1,10,0,"1001_IEO_NEU_XX"     1001,51,"Male"
 """
 
 import re
@@ -56,6 +63,8 @@ _NAME = re.compile(
 )
 _VOTES = {emotion[0]: label for emotion, label in EMOTIONS.items()}
 _SUMMARY = Path("processedResults") / "summaryTable.csv"
+_ALL_VOTES = Path("processedResults") / "tabulatedVotes.csv"
+_ACTORS = Path("VideoDemographics.csv")
 
 
 def read_corpus(
@@ -101,8 +110,15 @@ def read_corpus(
         expected = "actor, sentence, emotion, intensity: 1001_DFA_ANG_XX"
         raise wrong_names(wrong, expected, corpus)
     votes = _read_votes(folder, files, corpus) if label_by == "vote" else {}
+    counted, described = _count_votes(folder), _describe_actors(folder)
     utterances = [
-        _utterance(path, folder, corpus, votes.get(_official(name)))
+        _utterance(
+            path,
+            folder,
+            corpus,
+            votes.get(_official(name)),
+            described.get(name[:4], {}) | counted.get(_official(name), {}),
+        )
         for name, path in files.items()
     ]
     check_speakers(utterances, corpus)
@@ -120,7 +136,11 @@ def _official(name: str) -> str:
 
 
 def _utterance(
-    path: Path, folder: Path, corpus: Mapping, vote: str | None
+    path: Path,
+    folder: Path,
+    corpus: Mapping,
+    vote: str | None,
+    attributes: Mapping[str, str],
 ) -> Utterance:
     name = _NAME.fullmatch(path.stem)
     return Utterance(
@@ -130,7 +150,40 @@ def _utterance(
         speaker=name["actor"],
         duration_s=audio_duration_s(path, corpus["sample_rate_hz"]),
         text=SENTENCES[name["sentence"]],
+        attributes=attributes,
     )
+
+
+def _count_votes(folder: Path) -> dict[str, dict[str, str]]:
+    """Return the votes for the sound of each clip, if the release has them."""
+    path = folder / _ALL_VOTES
+    if not path.is_file():
+        return {}
+    counted = {}
+    for line, row in read_index(path, ("", *_VOTES, "fileName")):
+        if not row[""].startswith("1"):  # the face, or both
+            continue
+        wrong = [letter for letter in _VOTES if not row[letter].isdecimal()]
+        if wrong:
+            raise ValueError(
+                f"{path}, line {line}, column {wrong[0]}: expected a number of votes, "
+                f"found {row[wrong[0]]!r}. Download it again."
+            )
+        votes = {f"votes_{label}": row[letter] for letter, label in _VOTES.items()}
+        counted[row["fileName"]] = votes
+    return counted
+
+
+def _describe_actors(folder: Path) -> dict[str, dict[str, str]]:
+    """Return gender and age of each actor, if the release has them."""
+    path = folder / _ACTORS
+    if not path.is_file():
+        return {}
+    rows = [row for _, row in read_index(path, ("ActorID", "Age", "Sex"))]
+    return {
+        row["ActorID"]: {"gender": row["Sex"].lower(), "age": row["Age"]}
+        for row in rows
+    }
 
 
 def _read_votes(

@@ -15,7 +15,7 @@ from pathlib import Path
 from speechbrain.utils.logger import get_logger
 
 from ser_lib.corpora.audformat_table import audformat_records
-from ser_lib.corpora.manifest import Utterance
+from ser_lib.corpora.manifest import COLUMNS, Utterance
 
 logger = get_logger(__name__)
 
@@ -39,6 +39,8 @@ class Row:
         Empty if the table has no such column; the id is then the path.
     groups : Mapping[str, str]
         The columns that were asked for by name.
+    attributes : Mapping[str, str]
+        All further columns, by name.
     """
 
     line: int
@@ -51,6 +53,7 @@ class Row:
     split: str = ""
     fold: str = ""
     groups: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
     def utterance(self, duration_s: float = 0.0) -> Utterance:
         """Convert the row to a manifest row, whose path has no leading ``./``.
@@ -68,6 +71,7 @@ class Row:
             duration_s=duration_s,
             session=self.session,
             text=self.text,
+            attributes=self.attributes,
         )
 
 
@@ -167,8 +171,8 @@ def _check_columns(names: Sequence[str], path: Path, groups: Sequence[str]) -> N
     unused = [name for name in names if name not in (*_COLUMNS, *groups)]
     if unused:
         _warn_once(
-            f"{path}: the columns {unused} are not used; expected some of "
-            f"{list(_COLUMNS)}."
+            f"{path}: the columns {unused} are not used, unless a task names them; "
+            f"expected some of {list(_COLUMNS)}."
         )
 
 
@@ -211,7 +215,14 @@ def _row(
         cells["fold"] = str(int(cells["fold"]))
     used = {name: cell for name, cell in cells.items() if name in _COLUMNS}
     grouped = {name: cells[name] for name in groups}
-    return Row(line, **{"id": cells["path"], **used}, groups=grouped)
+    further = {
+        name: cell
+        for name, cell in cells.items()
+        # Not those of a manifest (duration_s ...), nor one that occurs twice
+        if name not in (*_COLUMNS, *COLUMNS) and names.count(name) == 1
+    }
+    own = {"id": cells["path"], **used}
+    return Row(line, **own, groups=grouped, attributes=further)
 
 
 def bad_value(

@@ -40,6 +40,7 @@ SENTENCES = {
     "b09": "Ich will das eben wegbringen und dann mit Karl was trinken gehen.",
     "b10": "Die wird auf dem Platz sein, wo wir sie immer hinlegen.",
 }
+WOMEN = ("08", "09", "13", "14", "16")  # the other five speakers are men
 _NAME = re.compile(
     rf"(?P<speaker>\d\d)(?P<sentence>{'|'.join(SENTENCES)})"
     rf"(?P<emotion>[{''.join(EMOTIONS)}])(?P<take>[a-z])"
@@ -95,4 +96,5 @@ def _utterance(path: Path, data_folder: str | Path, corpus: Mapping) -> Utteranc
         speaker=name["speaker"],
         duration_s=audio_duration_s(path, corpus["sample_rate_hz"]),
         text=SENTENCES[name["sentence"]],
+        attributes={"gender": "female" if name["speaker"] in WOMEN else "male"},
     )

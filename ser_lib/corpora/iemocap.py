@@ -6,17 +6,25 @@ Files that are read for each session, with example lines::
         % [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]
         [6.2901 - 8.2357]<TAB>Ses01F_impro01_F000<TAB>neu<TAB>[2.5000, 2.5000, 2.5000]
         C-E2:<TAB>Neutral;<TAB>()
+        C-E4:<TAB>Neutral; Sadness;<TAB>(a sigh)
+        C-F1:<TAB>Neutral;<TAB>()
         A-E3:<TAB>val 3; act 2; dom  2;<TAB>()
     Session1/dialog/transcriptions/Ses01F_impro01.txt
         Ses01F_impro01_F000 [006.2901-008.2357]: Excuse me.
     Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav
 
-The line that starts with a square bracket is the turn; the lines below it, one per
-annotator, are not used. ``Ses01F`` names the session and the speaker who wears the
-motion capture markers; the letter before the last number (``F000``) is the speaker.
+The line that starts with a square bracket is the turn, with the mean of the annotators'
+valence, activation (here ``arousal``) and dominance. The lines ``C-E`` below it are the
+categories that each annotator chose. An annotator has one vote, which several
+categories share. The actors' own evaluations (``C-F``, ``C-M``) are not used: the
+official label is that of the annotators.
+
+``Ses01F`` names the session and the speaker who wears the motion capture markers; the
+letter before the last number (``F000``) is the speaker.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -25,10 +33,28 @@ from ser_lib.audio import audio_duration_s
 from ser_lib.corpora.label_map import LabelMap, new_labels
 from ser_lib.corpora.manifest import Utterance
 
+_MEAN = r"\d+(?:\.\d+)?"
 _TURN = re.compile(
     r"\[[\d.]+ - [\d.]+\]\s+"
-    r"(?P<id>Ses\d\d[FM]_\w+_(?P<gender>[FM])\d+)\s+(?P<label>\w+)\s+\["
+    r"(?P<id>Ses\d\d[FM]_\w+_(?P<gender>[FM])\d+)\s+(?P<label>\w+)\s+"
+    rf"\[(?P<valence>{_MEAN}), *(?P<arousal>{_MEAN}), *(?P<dominance>{_MEAN})\]"
 )
+_CHOICE = re.compile(r"C-E\d+:(?P<categories>[^(]*)")
+# The categories of the annotators; any other counts as a vote that is left out.
+CATEGORIES = {
+    "Neutral": "neu",
+    "Neutral state": "neu",
+    "Happiness": "hap",
+    "Excited": "exc",
+    "Anger": "ang",
+    "Sadness": "sad",
+    "Frustration": "fru",
+    "Surprise": "sur",
+    "Fear": "fea",
+    "Disgust": "dis",
+    "Other": "oth",
+}
+_GENDERS = {"F": "female", "M": "male"}
 _TRANSCRIPT = re.compile(r"(?P<id>Ses\w+)\s*\[[^\]]*\]\s*:(?P<text>.*)")
 
 
@@ -36,10 +62,32 @@ class _Turn(NamedTuple):
     id: str
     gender: str
     label: str
+    valence: str
+    arousal: str
+    dominance: str
+    choices: list[list[str]]  # the labels that each annotator chose
+
+    def attributes(self) -> dict[str, str]:
+        """Return gender, valence, arousal, dominance, and the votes for each label."""
+        names = ("valence", "arousal", "dominance")
+        votes: Counter[str] = Counter()
+        for choice in self.choices:
+            for label in choice:
+                votes[f"votes_{label}"] += 1 / len(choice)
+        known = [f"votes_{label}" for label in dict.fromkeys(CATEGORIES.values())]
+        counted = {name: votes[name] for name in (*known, *votes)} if votes else {}
+        return {
+            "gender": _GENDERS[self.gender],
+            **{name: getattr(self, name) for name in names},
+            **{name: f"{number:g}" for name, number in counted.items()},
+        }
 
 
 def read_corpus(
-    data_folder: str | Path, corpus: Mapping, label_map: LabelMap
+    data_folder: str | Path,
+    corpus: Mapping,
+    label_map: LabelMap,
+    utterances: str = "labelled",
 ) -> list[Utterance]:
     """Read the utterances of the official IEMOCAP release.
 
@@ -51,8 +99,10 @@ def read_corpus(
         The ``corpus`` block of ``recipes/IEMOCAP/corpus.yaml``: ``labels``,
         ``dialog_order`` (dialogs of each session) and ``sample_rate_hz``.
     label_map : LabelMap
-        The label map of the experiment. The audio of utterances that it leaves out is
-        not read, and their duration is 0.
+        The label map of the experiment.
+    utterances : str
+        ``labelled``: the audio of utterances that the label map leaves out is not read,
+        and their duration is 0. ``all``: it is read.
 
     Returns
     -------
@@ -71,14 +121,16 @@ def read_corpus(
     data_folder = Path(data_folder)
     labels = new_labels(corpus["labels"], label_map)
     left_out = {label for label, new in labels.items() if new is None}
+    if utterances == "all":
+        left_out = set()
     _check_sessions(data_folder, corpus)
-    utterances = []
+    found: list[Utterance] = []
     for session, dialog_order in corpus["dialog_order"].items():
         session_folder = data_folder / f"Session{session}"
         for dialog in _dialogs(session_folder, dialog_order):
             turns = _read_turns(session_folder, dialog, corpus)
-            utterances += _utterances(session_folder, dialog, turns, corpus, left_out)
-    return utterances
+            found += _utterances(session_folder, dialog, turns, corpus, left_out)
+    return found
 
 
 def _check_sessions(data_folder: Path, corpus: Mapping) -> None:
@@ -128,6 +180,11 @@ def _read_turns(session_folder: Path, dialog: str, corpus: Mapping) -> list[_Tur
     expected = list(corpus["labels"])
     turns = []
     for number, line in _numbered_lines(path):
+        choice = _CHOICE.match(line)
+        if choice and turns:
+            names = [name.strip() for name in choice["categories"].split(";")]
+            labels = [CATEGORIES.get(name, "") for name in names if name]
+            turns[-1].choices.append(labels)
         if not line.startswith("["):
             continue
         match = _TURN.match(line)
@@ -136,13 +193,13 @@ def _read_turns(session_folder: Path, dialog: str, corpus: Mapping) -> list[_Tur
                 f"{path}, line {number}: expected '[start - end] name label "
                 f"[valence, activation, dominance]', found {line!r}."
             )
-        turns.append(_Turn(**match.groupdict()))
+        turns.append(_Turn(**match.groupdict(), choices=[]))
         if turns[-1].label not in expected:
             raise ValueError(
                 f"{path}, line {number}: {turns[-1].id} has the label "
                 f"{turns[-1].label!r}, expected one of {expected}."
             )
-    return sorted(turns)
+    return sorted(turns, key=lambda turn: turn.id)
 
 
 def _utterances(
@@ -173,6 +230,7 @@ def _utterances(
             session=session_folder.name.removeprefix("Session"),
             dialog=dialog,
             text=transcripts[turn.id],
+            attributes=turn.attributes(),
         )
 
 

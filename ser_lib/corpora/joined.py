@@ -25,7 +25,7 @@ from ser_lib.corpora.label_map import (
     shared_vocabulary,
 )
 from ser_lib.corpora.manifest import Utterance
-from ser_lib.corpora.reading import read_utterances
+from ser_lib.corpora.reading import with_all_attributes
 from ser_lib.settings import RECIPES, Settings
 
 FOLDS_BY = ("speaker", "corpus", "matrix", "all")
@@ -57,7 +57,7 @@ def read_corpora(corpora: Mapping[str, str], folds_by: str) -> list[Utterance]:
         settings = _settings_of(name, source)
         if if_main_process():
             print(f"Reading {name} from {source}")
-        own = read_utterances(settings)
+        own = with_all_attributes(settings)
         mapped = map_labels(own, settings["labels"], "shared")
         kept = [u for u in mapped if u.label in labels]
         if if_main_process():

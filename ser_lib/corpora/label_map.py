@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
+from ser_lib.corpora.attributes import mapped_votes
 from ser_lib.corpora.manifest import Utterance
 from ser_lib.settings import RECIPES, Settings
 
@@ -74,6 +75,7 @@ def map_labels(
 ) -> list[Utterance]:
     """Replace the labels of utterances; those whose label is left out are dropped.
 
+    Votes of annotators are mapped as the labels are, see ``attributes.mapped_votes``.
     Arguments are those of :func:`mapped_labels`.
 
     Example
@@ -85,7 +87,9 @@ def map_labels(
     """
     new = new_labels(labels, label_map)
     return [
-        replace(u, label=new[u.label]) for u in utterances if new[u.label] is not None
+        replace(u, label=new[u.label], attributes=mapped_votes(u, new))
+        for u in utterances
+        if new[u.label] is not None
     ]
 
 

@@ -8,7 +8,7 @@ their own.
 import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from ser_lib.utils.files import atomic_path
@@ -36,6 +36,9 @@ class Utterance:
         Hash of the samples (see ``audio_hashes.py``); empty if it was not computed.
     corpus : str
         The corpus, if several are joined; else empty.
+    attributes : Mapping[str, str]
+        What else the corpus says of the utterance, by name: ``gender``, ``arousal``,
+        ``votes_angry`` ... An unknown value is absent or empty.
 
     Example
     -------
@@ -53,10 +56,27 @@ class Utterance:
     text: str = ""
     audio_hash: str = ""
     corpus: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+# The columns of every manifest; attributes are further columns.
+COLUMNS = tuple(f.name for f in fields(Utterance) if f.name != "attributes")
+
+
+def as_row(utterance: Utterance) -> dict[str, str | float]:
+    """Return the columns of an utterance: its fields, then the attributes it has.
+
+    Example
+    -------
+    >>> list(as_row(Utterance("a", "", "sad", "1", 1.5, attributes={"age": "23"})))[-2:]
+    ['corpus', 'age']
+    """
+    known = {name: value for name, value in utterance.attributes.items() if value}
+    return {name: getattr(utterance, name) for name in COLUMNS} | known
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
-    """Write utterances to a CSV file with one column for each field.
+    """Write utterances to a CSV file, a column for each field and each attribute.
 
     Example
     -------
@@ -68,12 +88,13 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
     >>> read_manifest(path)[0].text
     'Hm, $'
     """
+    rows = [as_row(utterance) for utterance in utterances]
+    names = dict.fromkeys((*COLUMNS, *(name for row in rows for name in row)))
     with atomic_path(path) as unfinished:
         with open(unfinished, "w", newline="", encoding="utf-8") as f:
-            names = [field.name for field in fields(Utterance)]
             writer = csv.DictWriter(f, names, lineterminator="\n")
             writer.writeheader()
-            writer.writerows(asdict(utterance) for utterance in utterances)
+            writer.writerows(rows)
 
 
 def read_manifest(path: str | Path) -> list[Utterance]:
@@ -89,15 +110,21 @@ def read_manifest(path: str | Path) -> list[Utterance]:
             reader = csv.DictReader(f, strict=True)
             if "id" not in (reader.fieldnames or []):
                 raise KeyError("id")
-            return [
-                Utterance(**{**row, "duration_s": float(row["duration_s"])})
-                for row in reader
-            ]
+            return [_utterance(row) for row in reader]
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise ValueError(
             f"{path} is not a part of a fold as written by a run (train.csv, "
             f"valid.csv, test.csv): {type(error).__name__}: {error}."
         ) from error
+
+
+def _utterance(row: dict[str, str]) -> Utterance:
+    if None in row:
+        raise ValueError(f"the row of {row['id']} has more values than columns")
+    known = {name: row[name] for name in row if name in COLUMNS}
+    further = {name: row[name] for name in row if name not in COLUMNS and row[name]}
+    known["duration_s"] = float(row["duration_s"])
+    return Utterance(**known, attributes=further)
 
 
 def validate(
@@ -122,7 +149,7 @@ def validate(
     _check_ids(utterances)
     check_labels(utterances, list(corpus["labels"]))
     _check_durations(utterances, corpus["min_duration_s"])
-    _check_counts(utterances, dict(corpus["counts"]), data_folder)
+    check_counts(utterances, dict(corpus["counts"]), data_folder)
 
 
 def _check_ids(utterances: Sequence[Utterance]) -> None:
@@ -155,9 +182,12 @@ def _check_durations(utterances: Sequence[Utterance], min_duration_s: float) -> 
         )
 
 
-def _check_counts(
-    utterances: Sequence[Utterance], expected: dict[str, int], data_folder: str | Path
+def check_counts(
+    utterances: Sequence[Utterance],
+    expected: Mapping[str, int],
+    data_folder: str | Path,
 ) -> None:
+    """Raise a ValueError if a label has another number of utterances than expected."""
     found = Counter(u.label for u in utterances)
     wrong = [
         f"{label}: expected {n}, found {found[label]}"

@@ -24,6 +24,7 @@ from ser_lib.corpora.release import (
 )
 
 _COLUMNS = ("file_id", "emotion", "raw_text", "speaker_id")
+_ATTRIBUTES = ("gender", "age")
 
 
 def read_corpus(data_folder: str | Path, corpus: Mapping) -> list[Utterance]:
@@ -67,6 +68,7 @@ def read_corpus(data_folder: str | Path, corpus: Mapping) -> list[Utterance]:
             speaker=row["speaker_id"],
             duration_s=audio_duration_s(files[name], corpus["sample_rate_hz"]),
             text=row["raw_text"],
+            attributes={name: row[name] for name in _ATTRIBUTES},
         )
         for name, row in sorted(rows.items())
     ]
@@ -77,7 +79,9 @@ def read_corpus(data_folder: str | Path, corpus: Mapping) -> list[Utterance]:
 def _read_index(path: Path) -> dict[str, dict[str, str]]:
     """Return the rows of ``data.tsv`` by recording."""
     rows: dict[str, dict[str, str]] = {}
-    index = read_index(path, _COLUMNS, delimiter="\t", quoting=csv.QUOTE_NONE)
+    index = read_index(
+        path, _COLUMNS, _ATTRIBUTES, delimiter="\t", quoting=csv.QUOTE_NONE
+    )
     for line, row in index:
         add_once(rows, Path(row["file_id"]).stem, row, f"{path}, line {line}")
     return rows

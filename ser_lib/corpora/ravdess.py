@@ -37,6 +37,7 @@ STATEMENTS = {
     "01": "Kids are talking by the door",
     "02": "Dogs are sitting by the door",
 }
+INTENSITIES = {"01": "normal", "02": "strong"}
 ACTORS = [f"{actor:02}" for actor in range(1, 25)]  # odd: male, even: female
 
 _AUDIO_SUFFIXES = (".wav", ".flac")
@@ -214,7 +215,7 @@ def _check_complete(files: list[Path], actors_folder: Path) -> None:
 
 
 def _utterance(path: Path, data_folder: str | Path, corpus: Mapping) -> Utterance:
-    _, _, emotion, _, statement, _, actor = path.stem.split("-")
+    _, _, emotion, intensity, statement, _, actor = path.stem.split("-")
     return Utterance(
         id=path.stem,
         path=path.relative_to(data_folder).as_posix(),
@@ -222,4 +223,9 @@ def _utterance(path: Path, data_folder: str | Path, corpus: Mapping) -> Utteranc
         speaker=actor,
         duration_s=audio_duration_s(path, corpus["sample_rate_hz"]),
         text=STATEMENTS[statement],
+        attributes={
+            "intensity": INTENSITIES[intensity],
+            "gender": "male" if int(actor) % 2 else "female",
+            "statement": STATEMENTS[statement].split()[0].lower(),  # kids, dogs
+        },
     )

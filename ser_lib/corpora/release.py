@@ -105,7 +105,7 @@ def check_names(
 
 
 def read_index(
-    path: Path, columns: Sequence[str], **options: Any
+    path: Path, columns: Sequence[str], optional: Sequence[str] = (), **options: Any
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the line number and some columns of each row of an index of a release.
 
@@ -114,6 +114,8 @@ def read_index(
     columns : Sequence[str]
         The columns to read; each must have a value in every row. Spaces around values
         are removed.
+    optional : Sequence[str]
+        Further columns; empty where there is no value.
     **options : Any
         Passed to ``csv.DictReader``.
 
@@ -137,7 +139,8 @@ def read_index(
                     f"{path}, line {reader.line_num}: expected a value for each of "
                     f"{', '.join(columns)}, found {values}. Download it again."
                 )
-            yield reader.line_num, values
+            further = {name: (row.get(name) or "").strip() for name in optional}
+            yield reader.line_num, values | further
 
 
 def add_once(rows: dict, name: str, row: object, where: str) -> None:

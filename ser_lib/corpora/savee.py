@@ -66,6 +66,7 @@ def read_corpus(data_folder: str | Path, corpus: Mapping) -> list[Utterance]:
             label=label,
             speaker=name.split("_")[0],
             duration_s=audio_duration_s(paths[name], corpus["sample_rate_hz"]),
+            attributes={"gender": "male"},  # all four speakers are men
         )
         for name, label in names.items()
     ]

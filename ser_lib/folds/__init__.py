@@ -19,5 +19,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "official": ["official_split"],
         "summary": ["describe"],
+        "training_only": ["with_training_only"],
     },
 )

@@ -3,11 +3,11 @@
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 
-from ser_lib.corpora import Utterance
+from ser_lib.corpora import Utterance, as_row
 from ser_lib.utils.digests import digest
 
 
@@ -175,7 +175,7 @@ def _check_speaker_lists(speakers: set[str], folds: Sequence[Mapping]) -> None:
 def fold_digest(fold: Fold) -> str:
     """Hash the rows of a fold's three parts, as 12 hexadecimal digits."""
     parts = (fold.train, fold.valid, fold.test)
-    return digest([[asdict(u) for u in part] for part in parts])
+    return digest([[as_row(u) for u in part] for part in parts])
 
 
 def chosen_folds(folds: Sequence[Fold], choice: str | int | list) -> list[Fold]:

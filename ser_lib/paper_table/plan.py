@@ -145,7 +145,8 @@ def _read_corpora(rows: Sequence[Settings]) -> list[list[Fold]]:
     for settings in rows:
         as_written = settings.unresolved()
         recipe = [as_written["read_corpus"], as_written["make_folds"]]
-        key = str([settings["data_folder"], settings["corpus"], recipe])
+        chosen = [settings["tasks"], settings["utterances"]]
+        key = str([settings["data_folder"], settings["corpus"], recipe, chosen])
         if key not in read:
             read[key] = prepare(settings)
         corpora.append(read[key])

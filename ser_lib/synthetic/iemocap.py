@@ -13,6 +13,7 @@ import numpy as np
 import soundfile
 from numpy.random import Generator
 
+from ser_lib.corpora import iemocap
 from ser_lib.synthetic.speech import (
     SAMPLE_RATE_HZ,
     make_speaker,
@@ -40,6 +41,15 @@ _SPOKEN_LIKE = {
 }
 _LEFT_OUT_PER_SESSION = 2  # of each label
 
+# Mean valence, activation and dominance of a voice, from 1 to 5
+_MEANS = {
+    "neu": (3.0, 2.5, 3.0),
+    "hap": (4.0, 3.5, 3.0),
+    "ang": (2.0, 4.0, 4.0),
+    "sad": (2.0, 2.0, 2.5),
+}
+_CATEGORIES = {label: name for name, label in reversed(iemocap.CATEGORIES.items())}
+
 # The first words hint at the emotion in about six utterances of ten.
 _OPENERS = {
     "neu": ("So", "Okay", "Well"),
@@ -58,6 +68,8 @@ class _Turn(NamedTuple):
     label: str
     text: str
     wav: np.ndarray
+    evaluations: list[str]  # the lines below the turn
+    means: tuple[float, float, float]  # valence, activation and dominance
 
 
 def write_miniature_iemocap(
@@ -86,7 +98,11 @@ def write_miniature_iemocap(
         for turn in _turns(session, utterances_per_class_and_session, seed):
             dialogs.setdefault(turn.id.rsplit("_", 1)[0], []).append(turn)
         for dialog, turns in dialogs.items():
-            _write_dialog(Path(folder) / f"Session{session}", dialog, sorted(turns))
+            _write_dialog(
+                Path(folder) / f"Session{session}",
+                dialog,
+                sorted(turns, key=lambda turn: turn.id),
+            )
     return Path(folder)
 
 
@@ -127,12 +143,43 @@ def _turns(session: int, n_per_class: int, seed: int) -> Iterator[_Turn]:
         numbers[dialog, gender] += 1
         rng = random_numbers(seed, session, f"utterance {index}")
         emotion = _SPOKEN_LIKE.get(label, label)
+        annotators = random_numbers(seed, session, f"annotators {index}")
+        scores = _scores(emotion, annotators)
         yield _Turn(
             id=f"Ses{session:02d}{dialog}_{gender}{number:03d}",
             label=label,
             text=_sentence(emotion, rng),
             wav=speak(_VOICES[emotion], speakers[gender], rng),
+            evaluations=[
+                *_categories(label, dialog[0], annotators),
+                *(
+                    f"A-E{k}:\tval {v}; act {a};\tdom  {d};\t()"
+                    for k, (v, a, d) in enumerate(scores, start=3)
+                ),
+            ],
+            means=tuple(scores.mean(axis=0)),
         )
+
+
+def _categories(label: str, actor: str, rng: Generator) -> Iterator[str]:
+    """Yield what three annotators, and then the actor with the markers, chose.
+
+    Two annotators agree on the label and the third has a doubt; for ``xxx`` all differ.
+    """
+    others = [name for name in dict.fromkeys(_CATEGORIES) if name != label]
+    first, second, third = (_CATEGORIES[x] for x in rng.permutation(others)[:3])
+    if label != "xxx":
+        first = second = _CATEGORIES[label]
+        third = first if rng.random() < 0.4 else f"{first}; {third}"
+    for annotator, chosen in zip((1, 2, 4), (first, second, third), strict=True):
+        yield f"C-E{annotator}:\t{chosen};\t()"
+    yield f"C-{actor}1:\t{first};\t(not sure)"
+
+
+def _scores(emotion: str, rng: Generator) -> np.ndarray:
+    """Return valence, activation and dominance by two annotators, (2, 3), 1 to 5."""
+    scores = np.array(_MEANS[emotion]) + rng.normal(0, 0.6, (2, 3))
+    return scores.round().clip(1, 5).astype(int)
 
 
 def _sentence(emotion: str, rng: Generator) -> str:
@@ -154,11 +201,11 @@ def _write_dialog(session_folder: Path, dialog: str, turns: list[_Turn]) -> None
     start_s = 6.0
     for turn in turns:
         end_s = start_s + len(turn.wav) / SAMPLE_RATE_HZ
+        means = ", ".join(f"{mean:.4f}" for mean in turn.means)
         label_lines += [
-            f"[{start_s:.4f} - {end_s:.4f}]\t{turn.id}\t{turn.label}\t"
-            "[2.5000, 2.5000, 2.5000]",
-            f"C-E2:\t{turn.label};\t()",
-            "A-E3:\tval 3; act 2;\tdom  2;\t()\n",
+            f"[{start_s:.4f} - {end_s:.4f}]\t{turn.id}\t{turn.label}\t[{means}]",
+            *turn.evaluations,
+            "",
         ]
         span = f"[{start_s:08.4f}-{end_s:08.4f}]"
         transcript_lines.append(f"{turn.id} {span}: {turn.text}")

@@ -54,14 +54,17 @@ def write_nemo(folder: str | Path, takes: int = 2, seed: int = 0) -> dict[str, i
     dict[str, int]
         Label -> number of recordings.
     """
-    rows = [("file_id", "emotion", "raw_text", "normalized_text", "speaker_id")]
+    columns = ("file_id", "emotion", "raw_text", "normalized_text", "speaker_id")
+    rows = [(*columns, "gender", "age")]
     counts: Counter[str] = Counter()
     for speaker, label, k in product(_NEMO_SPEAKERS, _NEMO_LABELS, range(1, takes + 1)):
         if (speaker, label) == ("MK0", "surprised"):
             continue
         name = f"{speaker}_{label}_{k}.wav"
         _write(Path(folder, "samples", name), speaker, label, k, seed)
-        rows.append((name, label, f"Zdanie {k}.", f"zdanie {k}", f"        {speaker}"))
+        texts = f"Zdanie {k}.", f"zdanie {k}"
+        person = {"F": "female", "M": "male"}[_sex(speaker)], "23"
+        rows.append((name, label, *texts, f"        {speaker}", *person))
         counts[label] += 1
     _write_rows(Path(folder, "data.tsv"), rows, delimiter="\t")
     return dict(counts)
@@ -88,18 +91,30 @@ def write_emodb(folder: str | Path, takes: int = 2, seed: int = 0) -> dict[str, 
 def write_crema_d(folder: str | Path, takes: int = 1, seed: int = 0) -> dict[str, int]:
     """Write a stand-in for CREMA-D with all 91 actors; see :func:`write_nemo`.
 
-    In the votes, every seventh recording is a tie.
+    In the votes, every seventh recording is a tie; the others have a vote of ten for
+    neutral and nine for their emotion.
     """
     counts: Counter[str] = Counter()
     rows = [("", "FileName", "VoiceVote", "VoiceLevel")]
+    letters = [code[0] for code in crema_d.EMOTIONS]
+    counted = [("", *letters, "fileName")]
     for actor in crema_d.actors():
         for (code, label), k in product(crema_d.EMOTIONS.items(), range(takes)):
             name = f"{actor}_{list(crema_d.SENTENCES)[k]}_{code}_XX"
             _write(Path(folder, "AudioWAV", f"{name}.wav"), actor, label, k, seed)
-            vote = ("A:D", "50:50") if len(rows) % 7 == 0 else (code[0], "50")
+            is_tie = len(rows) % 7 == 0
+            vote = ("A:D", "50:50") if is_tie else (code[0], "50")
+            votes = {"A": 5, "D": 5} if is_tie else Counter({code[0]: 9}) + Counter("N")
+            shares = [votes.get(letter, 0) for letter in letters]
+            counted.append((str(100000 + len(rows)), *shares, name))
+            counted.append((str(200000 + len(rows)), *[0] * 5, 10, name))  # the face
             rows.append((str(len(rows)), name, *vote))
             counts[label] += 1
     _write_rows(Path(folder, "processedResults", "summaryTable.csv"), rows)
+    _write_rows(Path(folder, "processedResults", "tabulatedVotes.csv"), counted)
+    people = [(a, 30, {"F": "Female", "M": "Male"}[_sex(a)]) for a in crema_d.actors()]
+    header = ("ActorID", "Age", "Sex")
+    _write_rows(Path(folder, "VideoDemographics.csv"), [header, *people])
     return dict(counts)
 
 
@@ -129,10 +144,16 @@ def voice_of(label: str) -> str:
     return _VOICES.get(label, label)
 
 
+def _sex(speaker: str) -> str:
+    """Return F or M, which alternate with the name."""
+    return "FM"[sum(speaker.encode()) % 2]
+
+
 def _write(path: Path, speaker: str, label: str, take: int, seed: int) -> None:
-    """Write one recording of a speaker, whose sex alternates with the name."""
+    """Write one recording of a speaker."""
     key = sum(speaker.encode())
-    voice = make_speaker("FM"[key % 2], random_numbers(seed, key, f"speaker {speaker}"))
+    rng = random_numbers(seed, key, f"speaker {speaker}")
+    voice = make_speaker(_sex(speaker), rng)
     rng = random_numbers(seed, key, f"{speaker} {label} {take}")
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, speak(voice_of(label), voice, rng), SAMPLE_RATE_HZ)

@@ -55,6 +55,7 @@ WITHOUT_EFFECT = {
     "corpus",
     "corpora",
     "label_map",
+    "utterances",
     "read_corpus",
     "make_folds",
     "csv",
@@ -87,6 +88,8 @@ def settings_key(settings: Settings, run_opts: RunOptions) -> str:
 def _settings_key(settings: Settings, options: tuple[tuple[str, Any], ...]) -> str:
     tree = _without_modules(settings.unresolved())
     kept = {key: value for key, value in tree.items() if key not in WITHOUT_EFFECT}
+    if not kept.get("tasks"):  # as before there were tasks
+        kept.pop("tasks", None)
     for key in kept:
         if key.endswith("_source"):
             kept[key] = encoder_digest(settings[key])
