@@ -108,6 +108,7 @@ RANGES = {
     "lr_layer_decay": Range(0, 1, open_low=True),
     "lr_upstream": _NOT_NEGATIVE,
     "max_batch_s": Range(0, open_low=True),
+    "modality_dropout": _SHARE,
     "n_folds": Range(2, whole=True),
     "n_mels": _COUNT,
     "num_workers": _COUNT_OR_NONE,

@@ -62,6 +62,8 @@ WITHOUT_EFFECT = {
     "fold_by",
     "n_folds",
 }
+# Settings added since keys are in use, and the value with which nothing changes.
+ADDED = {"modality_dropout": 0}
 RUN_OPTIONS_WITH_EFFECT = (
     "debug",
     "debug_batches",
@@ -87,6 +89,7 @@ def settings_key(settings: Settings, run_opts: RunOptions) -> str:
 def _settings_key(settings: Settings, options: tuple[tuple[str, Any], ...]) -> str:
     tree = _without_modules(settings.unresolved())
     kept = {key: value for key, value in tree.items() if key not in WITHOUT_EFFECT}
+    kept = {k: v for k, v in kept.items() if k not in ADDED or v != ADDED[k]}
     for key in kept:
         if key.endswith("_source"):
             kept[key] = encoder_digest(settings[key])
