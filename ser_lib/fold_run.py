@@ -8,8 +8,7 @@ The two stages of Morais et al. (2022), section 2, in the order in which they ru
         run.train(stores)       #   train on the frames
                                 #   average, read the test part once, write the results
 
-An experiment without fine-tuned upstreams, such as the fine-tuning itself, has no
-frames and is trained on audio or text.
+An experiment without fine-tuned upstreams has no frames; it reads audio or text.
 """
 
 import gc
@@ -69,8 +68,8 @@ class FoldRun:
     known : dict | None
         Fixed frames that the folds of a run share.
     text_is_optional : bool
-        Whether utterances may lack a transcript because of ``modality_dropout`` in the
-        experiment that this run fine-tunes for. The key does not depend on it.
+        Whether utterances may lack a transcript: ``modality_dropout`` of the experiment
+        that this one fine-tunes for allows it. The key does not depend on it.
     """
 
     def __init__(
@@ -217,7 +216,7 @@ class FoldRun:
         EmotionBrain
             Its checkpointer holds the checkpoints of the training.
         dict[str, DataLoader]
-            Loaders of the parts: train, valid, test.
+            Loaders of the parts.
 
         Raises
         ------
@@ -240,8 +239,7 @@ class FoldRun:
             key = digest([encoders, [u.id for u in utterances]])
             loader = self._loader(brain, inputs, utterances)
             if brain.prepare_frames(loader, utterances, self._known, key):
-                # Frames are not needed any more; transcripts tell who has text.
-                inputs = {k: v for k, v in inputs.items() if k == "text"}
+                inputs = {k: v for k, v in inputs.items() if k == "text"}  # no frames
             n_copies = self.settings["degraded_copies"]
             train = with_degraded_copies(self.fold.train, n_copies)
             loaders = make_loaders(hparams, replace(self.fold, train=train), inputs)
@@ -268,8 +266,8 @@ class FoldRun:
         return with_degraded_copies(self._utterances, n_copies)
 
     def _inputs(self, brain: EmotionBrain) -> dict:
-        optional = self._text_is_optional
-        return fold_inputs(self.settings, brain.inputs, self.fold, optional)
+        settings, optional = self.settings, self._text_is_optional
+        return fold_inputs(settings, brain.inputs, self.fold, optional)
 
     def _loader(
         self, brain: EmotionBrain, inputs: Mapping, utterances: Sequence[Utterance]

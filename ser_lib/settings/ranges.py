@@ -86,6 +86,7 @@ _COUNTS = Range(1, whole=True, listed=True)
 # A colon separates a block from its keys; a star matches any name.
 RANGES = {
     "attention_channels": _COUNT,
+    "attention_size": _COUNT,
     "averaged_checkpoints": _COUNT,
     "batch_size": _COUNT,
     "degraded_copies": _COUNT_OR_NONE,

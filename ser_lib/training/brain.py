@@ -40,8 +40,9 @@ class EmotionBrain(FixedFramesBrain):
     crop_s, wav_augment, frame_augment, modality_dropout, label_smoothing,
     class_weights, focal_gamma, optimizer, lr_upstream, lr_downstream, lr_layer_decay,
     warmup_fraction, final_lr_fraction, number_of_epochs, epoch_counter, average_after,
-    kept_checkpoints and history. Its modules are ``downstream`` and, if frames are computed during
-    training, ``upstreams``, and ``standardisers`` if they are standardised.
+    kept_checkpoints and history. Its modules are ``downstream`` and, if frames are
+    computed during training, ``upstreams``, and ``standardisers`` if they are
+    standardised.
     """
 
     class_weights: torch.Tensor | None = None
