@@ -80,14 +80,8 @@ def test_the_table_comes_last(quickstart):
     assert calls[-1].startswith("table1.py --changes miniature.yaml ")
     written = [call.split()[2:4] for call in calls if "ser_lib.synthetic.enc" in call]
     folder = "results/quickstart"
-    assert written == [
-        [kind, f"{folder}/{name}_tiny"]
-        for kind, name in (
-            ("wav2vec2", "w2v2"),
-            ("whisper", "whisper"),
-            ("bert", "bert"),
-        )
-    ]
+    kinds = {"wav2vec2": "w2v2", "whisper": "whisper", "bert": "bert"}
+    assert written == [[k, f"{folder}/{name}_tiny"] for k, name in kinds.items()]
     for name in ("w2v2", "bert", "whisper"):
         assert f" --{name}_source {folder}/{name}_tiny " in calls[-1]
     assert calls[-1].endswith(" --seed 2 ")
