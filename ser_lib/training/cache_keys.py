@@ -62,7 +62,7 @@ WITHOUT_EFFECT = {
     "fold_by",
     "n_folds",
 }
-# Settings added since keys are in use, and the value with which nothing changes.
+# Settings that came later: with this value, nothing changes and the key has none.
 ADDED = {"modality_dropout": 0}
 RUN_OPTIONS_WITH_EFFECT = (
     "debug",

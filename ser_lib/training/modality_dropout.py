@@ -35,9 +35,9 @@ def drop_modalities(
 ) -> dict[str, torch.Tensor]:
     """Drop, with a probability, one modality of each of n utterances.
 
-    All modalities that an utterance has are equally likely; its last one stays. Two
-    numbers are drawn from PyTorch's generator on the CPU, so a seed gives the same
-    choice on every device.
+    All modalities that an utterance has are equally likely; its last one stays.
+    PyTorch's generator on the CPU draws, so a seed gives the same choice on every
+    device.
 
     Arguments
     ---------
