@@ -2,9 +2,9 @@
 # The whole method on a miniature corpus of made-up speech, in a few minutes on a CPU:
 # sets up the environment, writes the corpus, and runs IEMOCAP's recipe on it (both
 # stages, five folds) with the tiny HuBERT of the tree. Needs no data and no GPU. For
-# Table 1, tiny untrained wav2vec 2.0 and BERT are written, too.
+# Table 1, tiny untrained wav2vec 2.0, Whisper and BERT are written, too.
 #     bash recipes/quickstart.sh             one experiment: hubert_ecapa
-#     bash recipes/quickstart.sh --table1    all eleven of Morais et al., Table 1
+#     bash recipes/quickstart.sh --table1    all eleven of Morais et al., Table 1, and three more
 #     bash recipes/quickstart.sh --real      one fold of RAVDESS on a frozen Whisper
 # The last one downloads RAVDESS (208 MB) and openai/whisper-tiny.en (151 MB), or uses the
 # folders given with --data_folder and --whisper_source. It also exports the model and
@@ -70,7 +70,8 @@ fi
 python train.py hparams/quickstart.yaml "${data[@]}" --prepare_only True \
     --results_folder "$folder" --output_folder "$folder/prepared"
 python -m ser_lib.synthetic.encoders wav2vec2 "$folder/w2v2_tiny"
+python -m ser_lib.synthetic.encoders whisper "$folder/whisper_tiny"
 python -m ser_lib.synthetic.encoders bert "$folder/bert_tiny" "$folder/prepared/fold_1/train.csv"
 python table1.py --changes miniature.yaml "${data[@]}" \
     --w2v2_source "$folder/w2v2_tiny" --bert_source "$folder/bert_tiny" \
-    --results_folder "$folder" "${options[@]}"
+    --whisper_source "$folder/whisper_tiny" --results_folder "$folder" "${options[@]}"

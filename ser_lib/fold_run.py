@@ -8,8 +8,7 @@ The two stages of Morais et al. (2022), section 2, in the order in which they ru
         run.train(stores)       #   train on the frames
                                 #   average, read the test part once, write the results
 
-An experiment without fine-tuned upstreams, such as the fine-tuning itself, has no
-frames and is trained on audio or text.
+An experiment without fine-tuned upstreams has no frames; it reads audio or text.
 """
 
 import gc
@@ -68,6 +67,9 @@ class FoldRun:
         SpeechBrain's run options (device, precision ...).
     known : dict | None
         Fixed frames that the folds of a run share.
+    text_is_optional : bool
+        Whether utterances may lack a transcript: ``modality_dropout`` of the experiment
+        that this one fine-tunes for allows it. The key does not depend on it.
     """
 
     def __init__(
@@ -76,11 +78,13 @@ class FoldRun:
         fold: Fold,
         run_opts: RunOptions,
         known: dict | None = None,
+        text_is_optional: bool = False,
     ) -> None:
         self.settings = settings
         self.fold = fold
         self.run_opts = run_opts
         self._known = {} if known is None else known
+        self._text_is_optional = text_is_optional
 
     # ---- where it is stored, what is finished
 
@@ -128,7 +132,8 @@ class FoldRun:
         Experiments that fine-tune with the same settings share it.
         """
         settings = finetuning_settings(self.settings, upstream)
-        return FoldRun(settings, self.fold, self.run_opts)
+        is_optional = self.settings["modality_dropout"] > 0
+        return FoldRun(settings, self.fold, self.run_opts, text_is_optional=is_optional)
 
     def frames_folder(self, upstream: str) -> Path:
         """Return the folder of the frames of a fine-tuned upstream."""
@@ -211,7 +216,7 @@ class FoldRun:
         EmotionBrain
             Its checkpointer holds the checkpoints of the training.
         dict[str, DataLoader]
-            Loaders of the parts: train, valid, test.
+            Loaders of the parts.
 
         Raises
         ------
@@ -227,14 +232,14 @@ class FoldRun:
                 fold=self.fold.number, save_folder=str(self.folder)
             )
             brain = make_brain(hparams, stores, self.run_opts, self.folder)
-            inputs = fold_inputs(self.settings, brain.reads, self.fold) | stores
+            inputs = self._inputs(brain) | stores
             utterances = self._utterances if self.is_trained else self._with_copies
             utterances = sorted(utterances, key=lambda u: u.id)
             encoders = [str(self.frames_folder(name)) for name in stores]
             key = digest([encoders, [u.id for u in utterances]])
             loader = self._loader(brain, inputs, utterances)
             if brain.prepare_frames(loader, utterances, self._known, key):
-                inputs = {}  # frames are not needed any more
+                inputs = {k: v for k, v in inputs.items() if k == "text"}  # no frames
             n_copies = self.settings["degraded_copies"]
             train = with_degraded_copies(self.fold.train, n_copies)
             loaders = make_loaders(hparams, replace(self.fold, train=train), inputs)
@@ -259,6 +264,10 @@ class FoldRun:
         """All utterances with degraded copies, so that folds can share frames."""
         n_copies = self.settings["degraded_copies"]
         return with_degraded_copies(self._utterances, n_copies)
+
+    def _inputs(self, brain: EmotionBrain) -> dict:
+        settings, optional = self.settings, self._text_is_optional
+        return fold_inputs(settings, brain.inputs, self.fold, optional)
 
     def _loader(
         self, brain: EmotionBrain, inputs: Mapping, utterances: Sequence[Utterance]
@@ -301,7 +310,7 @@ class FoldRun:
     def _write_frames(self, brain: EmotionBrain, folder: Path) -> None:
         """Write the frames of the fine-tuned upstream."""
         ((_, encoder),) = brain.upstreams.items()
-        inputs = fold_inputs(self.settings, brain.reads, self.fold)
+        inputs = self._inputs(brain)
         utterances = self._with_copies
         loader = self._loader(brain, inputs, utterances)
         check_space(folder, utterances, encoder, self.settings["sample_rate_hz"])

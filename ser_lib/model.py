@@ -3,7 +3,11 @@
 Morais et al. (2022), section 2: an upstream computes frames, an aggregator turns them
 into one embedding, a linear layer classifies it. A **branch** concatenates the frames
 of its upstreams (early fusion) and aggregates them; the embeddings of all branches are
-concatenated (late fusion) and classified.
+concatenated (late fusion) and classified. A branch can also leave all its frames to a
+fusion, which reads each stream by itself (attentive fusion).
+
+An utterance may lack a modality (what upstreams read: ``wav``, ``text``): the
+embeddings of the branches that read it are then zero.
 """
 
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -11,68 +15,10 @@ from collections.abc import Callable, Container, Mapping, Sequence
 import torch
 from torch import nn
 
-from ser_lib.upstreams import (
-    Frames,
-    FrameStandardiser,
-    align_frames,
-    frame_ratios,
-)
+from ser_lib.branches import Branch, FusionBranch, have_text
+from ser_lib.upstreams import Frames, FrameStandardiser
 
 SPEAKER, CORPUS, MIXED = STANDARDISE_BY = "speaker", "corpus", "mixed"
-
-
-class Branch(nn.Module):
-    """Frames of one or more upstreams, concatenated and aggregated to one embedding.
-
-    Arguments
-    ---------
-    upstreams : Mapping[str, nn.Module]
-        The upstreams whose frames are concatenated, in this order.
-    aggregator : Callable
-        Called with ``input_size``, returns the aggregator module.
-
-    Raises
-    ------
-    ValueError
-        If the frames of several upstreams cannot be aligned in time.
-    """
-
-    def __init__(
-        self,
-        upstreams: Mapping[str, nn.Module],
-        aggregator: Callable[..., nn.Module],
-    ) -> None:
-        super().__init__()
-        self.upstreams = list(upstreams)
-        self.ratios = frame_ratios({n: u.hop_samples for n, u in upstreams.items()})
-        self.aggregator = aggregator(input_size=sum(u.dim for u in upstreams.values()))
-        self.output_size = self.aggregator.output_size
-
-    def forward(self, frames: Mapping[str, Frames]) -> torch.Tensor:
-        """Return (batch, output_size) embeddings from the frames of each upstream."""
-        return self.aggregator(self.fuse(frames))
-
-    def fuse(self, frames: Mapping[str, Frames]) -> Frames:
-        """Return what the aggregator reads: the frames of its upstreams, joined."""
-        streams = {name: frames[name] for name in self.upstreams}
-        if len(streams) == 1:
-            return next(iter(streams.values()))
-        return align_frames(streams, self.ratios)
-
-    def standardise(
-        self, pooled: torch.Tensor, statistics: Mapping[str, torch.Tensor]
-    ) -> torch.Tensor:
-        """Turn what was pooled into what standardised frames would give.
-
-        Arguments
-        ---------
-        pooled : (batch, dim) torch.Tensor
-            What the aggregator pooled.
-        statistics : Mapping[str, (batch, 2, upstream_dim) torch.Tensor]
-            Mean and standard deviation of the frames of each upstream.
-        """
-        own = torch.cat([statistics[name] for name in self.upstreams], dim=-1)
-        return self.aggregator.standardise(pooled, *own.to(pooled).unbind(1))
 
 
 class Downstream(nn.Module):
@@ -80,12 +26,15 @@ class Downstream(nn.Module):
 
     Arguments
     ---------
-    branches : Sequence[Branch]
+    branches : Sequence[Branch | FusionBranch]
         The branches; their embeddings are concatenated in this order.
     """
 
     def __init__(
-        self, branches: Sequence[Branch], n_labels: int, dropout: float = 0.0
+        self,
+        branches: Sequence[Branch | FusionBranch],
+        n_labels: int,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.branches = nn.ModuleList(branches)
@@ -93,12 +42,23 @@ class Downstream(nn.Module):
         embedding_size = sum(branch.output_size for branch in branches)
         self.classifier = nn.Linear(embedding_size, n_labels)
 
-    def embed(self, frames: Mapping[str, Frames]) -> torch.Tensor:
+    @property
+    def modalities(self) -> list[str]:
+        """What its upstreams read: ``text``, ``wav`` or both."""
+        return sorted(set().union(*(branch.modalities for branch in self.branches)))
+
+    def embed(
+        self,
+        frames: Mapping[str, Frames],
+        present: Mapping[str, torch.Tensor] | None = None,
+    ) -> torch.Tensor:
         """Return the (batch, embedding_size) embeddings that the classifier reads."""
-        return torch.cat([branch(frames) for branch in self.branches], dim=-1)
+        return torch.cat([branch(frames, present) for branch in self.branches], dim=-1)
 
     def forward(
-        self, inputs: Mapping[str, Frames] | Sequence[torch.Tensor]
+        self,
+        inputs: Mapping[str, Frames] | Sequence[torch.Tensor],
+        present: Mapping[str, torch.Tensor] | None = None,
     ) -> torch.Tensor:
         """Return (batch, n_labels) logits.
 
@@ -106,10 +66,11 @@ class Downstream(nn.Module):
         ---------
         inputs : Mapping[str, Frames] | Sequence[torch.Tensor]
             The frames of each upstream, or what :meth:`pool` made of them.
+        present : Mapping[str, (batch,) torch.BoolTensor] | None
+            Which utterances have a modality; one that is not named is in all.
         """
-        is_frames = isinstance(inputs, Mapping)
-        embedded = self.embed(inputs) if is_frames else self._embed_pooled(inputs)
-        return self.classifier(self.dropout(embedded))
+        embed = self.embed if isinstance(inputs, Mapping) else self._embed_pooled
+        return self.classifier(self.dropout(embed(inputs, present)))
 
     @property
     def has_pooling(self) -> bool:
@@ -120,9 +81,13 @@ class Downstream(nn.Module):
         """Return what each branch pools, one (batch, dim) tensor for each."""
         return [branch.aggregator.pool(branch.fuse(frames)) for branch in self.branches]
 
-    def _embed_pooled(self, pooled: Sequence[torch.Tensor]) -> torch.Tensor:
+    def _embed_pooled(
+        self,
+        pooled: Sequence[torch.Tensor],
+        present: Mapping[str, torch.Tensor] | None,
+    ) -> torch.Tensor:
         embedded = [
-            branch.aggregator.embed(values)
+            branch.hide(branch.aggregator.embed(values), present or {})
             for branch, values in zip(self.branches, pooled, strict=True)
         ]
         return torch.cat(embedded, dim=-1)
@@ -184,7 +149,7 @@ class EmotionModel(nn.Module):
         Upstreams by name.
     branches : Sequence[Mapping]
         For each branch, ``upstreams`` (names) and ``aggregator`` (called with
-        ``input_size``).
+        ``input_size``) or ``fusion`` (called with ``input_sizes``).
     dropout : float
         Dropout before the classifier.
     standardise_by : str | None
@@ -233,9 +198,19 @@ class EmotionModel(nn.Module):
             source = self.upstreams[classifier_from]
             source.initialise_classifier(self.downstream.classifier, self.labels)
 
-    def _branch(self, upstreams: list[str], aggregator: Callable) -> Branch:
+    def _branch(
+        self,
+        upstreams: list[str],
+        aggregator: Callable | None = None,
+        fusion: Callable | None = None,
+    ) -> Branch | FusionBranch:
         self._check_upstreams(upstreams, "A branch")
-        return Branch({name: self.upstreams[name] for name in upstreams}, aggregator)
+        if (aggregator is None) == (fusion is None):
+            raise ValueError(
+                f"The branch of {upstreams} needs either an aggregator or a fusion."
+            )
+        own = {name: self.upstreams[name] for name in upstreams}
+        return Branch(own, aggregator) if aggregator else FusionBranch(own, fusion)
 
     def _check_upstreams(self, names: Sequence[str], user: str) -> None:
         unknown = [name for name in names if name not in self.upstreams]
@@ -251,8 +226,12 @@ class EmotionModel(nn.Module):
         wav_lens: torch.Tensor | None,
         texts: list[str] | None = None,
     ) -> torch.Tensor:
-        """Return (batch, n_labels) logits in the order of ``labels``; see Upstreams."""
-        return self.downstream(self.frames(wavs, wav_lens, texts))
+        """Return (batch, n_labels) logits in the order of ``labels``; see Upstreams.
+
+        An utterance whose transcript is empty is classified without text.
+        """
+        present = None if texts is None else {"text": have_text(texts)}
+        return self.downstream(self.frames(wavs, wav_lens, texts), present)
 
     def frames(
         self,

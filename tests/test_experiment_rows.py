@@ -8,7 +8,7 @@ from toy_table import OPTIONS, RECIPES, read_settings_once
 
 from ser_lib.paper_table.rows import read_rows
 from ser_lib.settings import Settings
-from ser_lib.synthetic.encoders import write_tiny_hubert
+from ser_lib.synthetic.encoders import write_tiny_bert, write_tiny_hubert
 from ser_lib.training import finetuning_settings, settings_key
 
 pytestmark = pytest.mark.slow
@@ -25,11 +25,39 @@ def _settings_read_once():
 
 def test_the_rows_are_those_of_the_paper_and_the_claims_are_about_them():
     table, rows = read_rows(TABLE1, "")
-    assert [row.number for row in rows] == list(range(1, 12))
-    for row in rows:
+    assert [row.number for row in rows] == list(range(1, 15))
+    papers = rows[:11]
+    for row in papers:
         assert row.settings["paper"]["source"].endswith(f"Table 1, row {row.number}")
     named = {name for c in table["claims"] for pair in c["pairs"] for name in pair}
-    assert named <= {row.experiment for row in rows}
+    assert named <= {row.experiment for row in papers}
+
+
+def test_our_own_rows_are_speech_and_text_and_have_no_score_of_the_paper():
+    _, rows = read_rows(TABLE1, "")
+    own = {row.experiment: row for row in rows[11:]}
+    assert list(own) == [
+        *["hubert_bert_late", "whisper_bert_late", "hubert_bert_attentive"]
+    ]
+    for row in own.values():
+        assert row.settings["paper"] is None
+        assert row.columns["modality"] == "speech + text"
+
+
+def test_our_own_rows_share_the_fine_tuned_encoders_of_the_papers_rows(tmp_path):
+    hubert = write_tiny_hubert(tmp_path / "hubert")
+    bert = write_tiny_bert(tmp_path / "bert", ["so it is"])
+    only = "only: hubert_ecapa,bert_ecapa,hubert_bert_late,hubert_bert_attentive"
+    sources = f"data_folder: d\nhubert_source: {hubert}\nbert_source: {bert}"
+    _, rows = read_rows(TABLE1, f"{only}\n{sources}")
+    keys = {"hubert": set(), "bert": set()}
+    for row in rows:
+        for upstream in row.settings["finetuned"]:
+            name = row.experiment.split("_")[0] if upstream == "upstream" else upstream
+            stage = finetuning_settings(row.settings, upstream)
+            keys[name].add(settings_key(stage, OPTIONS))
+    assert len(rows) == 4
+    assert [len(found) for found in keys.values()] == [1, 1]
 
 
 def test_some_experiments_are_chosen_by_name_in_the_order_of_the_table():

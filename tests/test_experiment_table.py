@@ -276,6 +276,29 @@ def test_a_table_without_any_finished_fold_is_written_all_the_same(
     assert table["folds"].tolist() == [0]
 
 
+def test_rows_without_a_score_of_the_paper_are_shown_below_as_our_own(
+    tmp_path, corpora_read, capsys
+):
+    table = write_half_finished(tmp_path)
+    own = tmp_path / "hparams" / "part.yaml"
+    text = own.read_text().splitlines()
+    own.write_text("\n".join(line for line in text if not line.startswith("paper:")))
+    run_table(table, given(tmp_path, "plan_only: True"), OPTIONS)
+    shown = (tmp_path / "results" / "toy" / "toy.md").read_text(encoding="utf-8")
+    papers, ours = shown.split("## Rows of our own, which the paper does not have")
+    assert "| 1 | whole |" in papers and "| 3 | absent |" in papers
+    assert "| 2 | part |" not in papers
+    ours = ours.split("## ")[0]
+    assert "| 2 | part | Fbank | no | 2 of 3 folds | 25.00 ± 35.36 |" in ours
+    assert "paper" not in ours and "| 1 |" not in ours
+    console = capsys.readouterr().out
+    heading = console.index("Rows of our own, which the paper does not have\n")
+    assert console.index("paper WA") < heading < console.index("pooled WA")
+    scores = pd.read_csv(tmp_path / "results" / "toy" / "toy.csv")
+    assert scores["experiment"].tolist() == ["whole", "part", "absent"]
+    assert scores["paper_UA"].isna().tolist() == [False, True, False]
+
+
 # ---- running what is missing
 
 
@@ -325,6 +348,9 @@ def test_the_figure_has_a_line_for_each_row_and_nothing_is_cut_off():
     assert labels[0] == "(missing)  hubert_w2v2_early  0"
     assert labels[4] == "(4 of 5 folds)  hubert_w2v2_early  4"
     assert labels[10] == "hubert_w2v2_early  10"
+    figures.loc[10, "paper_UA"] = float("nan")
+    ours = table_figure(figures, "A title").axes[0].get_yticklabels()[10].get_text()
+    assert ours == "(ours alone)  hubert_w2v2_early  10"
     intervals = [x for x in figure.axes[0].lines if len(x.get_xdata()) == 2]
     assert [list(x.get_xdata()) for x in intervals] == [[73.0, 77.0]] * 10
     figure.draw_without_rendering()

@@ -78,6 +78,12 @@ def test_the_default_stays_offline_and_passes_options_on(quickstart):
 def test_the_table_comes_last(quickstart):
     _, calls = quickstart("--table1", "--seed", "2")
     assert calls[-1].startswith("table1.py --changes miniature.yaml ")
+    written = [call.split()[2:4] for call in calls if "ser_lib.synthetic.enc" in call]
+    folder = "results/quickstart"
+    kinds = {"wav2vec2": "w2v2", "whisper": "whisper", "bert": "bert"}
+    assert written == [[k, f"{folder}/{name}_tiny"] for k, name in kinds.items()]
+    for name in ("w2v2", "bert", "whisper"):
+        assert f" --{name}_source {folder}/{name}_tiny " in calls[-1]
     assert calls[-1].endswith(" --seed 2 ")
 
 

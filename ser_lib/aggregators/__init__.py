@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "attentive": ["AttentivePooling"],
+        "cross_attention": ["CrossAttention"],
         "ecapa_tdnn": ["EcapaTdnn"],
         "pooling": ["MeanPooling", "ProjectedMean", "StatisticsPooling"],
     },

@@ -258,9 +258,10 @@ def _describe(model: EmotionModel, block: CommentedMap) -> tuple[dict, dict]:
     branches = zip(block["branches"], model.downstream.branches, strict=True)
     for written, branch in branches:
         aggregator = {"class": type(branch.aggregator).__name__}
-        aggregator |= _arguments(written["aggregator"], branch.aggregator)
+        kind = "fusion" if "fusion" in written else "aggregator"
+        aggregator |= _arguments(written[kind], branch.aggregator)
         network["branches"].append(
-            {"upstreams": list(branch.upstreams), "aggregator": aggregator}
+            {"upstreams": list(branch.upstreams), kind: aggregator}
         )
     if model.standardise_by is not None:
         network["standardise_by"] = model.standardise_by

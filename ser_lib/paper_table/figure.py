@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ser_lib.paper_table.text import has_paper
+from ser_lib.paper_table.text import has_paper, is_own
 
 _DPI = 150
 _OURS, _PAPER = "tab:blue", "tab:orange"
@@ -29,7 +29,10 @@ def table_figure(scores: pd.DataFrame, title: str, note: str = "") -> Figure:
     figure = Figure((8, height_inches), dpi=_DPI, layout="constrained")
     axes = figure.add_subplot()
     heights = range(len(scores))
-    axes.set_yticks(heights, [_label(row) for _, row in scores.iterrows()], fontsize=8)
+    labels = [_label(row) for _, row in scores.iterrows()]
+    pairs = zip(labels, is_own(scores), strict=True)
+    labels = [f"(ours alone)  {label}" if own else label for label, own in pairs]
+    axes.set_yticks(heights, labels, fontsize=8)
     axes.set_ylim(len(scores) - 0.5, -0.5)  # the first row on top
     axes.scatter(
         scores["paper_UA"],

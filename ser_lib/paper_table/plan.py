@@ -18,6 +18,7 @@ from ser_lib.folds import Fold, chosen_folds
 from ser_lib.model import EmotionModel
 from ser_lib.paper_table.rows import Row
 from ser_lib.settings import Settings
+from ser_lib.training import check_modality_dropout
 from ser_lib.utils.disk import check_disk_space, free_bytes
 
 
@@ -157,7 +158,11 @@ def _add_work(plan: RowPlan, runs: Sequence[FoldRun], seen: set[Path]) -> None:
     """Add to a plan what its folds need and no earlier row has planned."""
     settings = plan.row.settings
     model = settings["model"]
-    fold_inputs(settings, model.upstreams.reads, runs[0].fold)  # checks transcripts
+    modalities = model.downstream.modalities
+    check_modality_dropout(
+        settings["modality_dropout"], modalities, settings["experiment"]
+    )
+    fold_inputs(settings, set(modalities), runs[0].fold)  # checks transcripts
     own_size, stage_sizes = _training_bytes(settings, model), {}
     for run in runs:
         if run.folder not in seen and not run.is_trained:

@@ -1,7 +1,8 @@
 """A table of experiments as text, in Markdown and for the console.
 
-Both show three tables: our scores next to the paper's, pooled scores with their
-intervals, and the claims. Experiments without a finished fold are shown as missing.
+Both show our scores next to the paper's, below them the rows that the paper does not
+have, pooled scores with their intervals, and the claims. Experiments without a finished
+fold are shown as missing.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from ser_lib.paper_table.claims import CAVEAT
 from ser_lib.utils.text_tables import markdown_table, plain_table, with_interval
 
 METRICS = ("WA", "UA")
+OWN = "Rows of our own, which the paper does not have"
 EXPLANATION = (
     "In percent. Mean and sd are over folds. Pooled scores are computed from the "
     "predictions of all folds together."
@@ -25,12 +27,16 @@ def console_text(
 
     The notes are what a reader must know, for example that the speech is synthetic.
     """
-    tables = [_main_part(scores), _pooled_part(scores), _claims_part(claims, scores)]
+    published, own = _published_and_own(scores)
+    tables = [_main_part(published), _pooled_part(scores), _claims_part(claims, scores)]
+    parts = [plain_table(table) for table in tables if len(table)]
+    if len(own):
+        parts.insert(1, f"{OWN}\n{plain_table(_main_part(own))}")
     return "\n\n".join(
         [
             title,
             *(f"Note: {note}" for note in notes),
-            *(plain_table(table) for table in tables if len(table)),
+            *parts,
             f"{_explanation(scores)} {CAVEAT}",
         ]
     )
@@ -42,8 +48,10 @@ def markdown_text(
     """Format the same in Markdown, with the paper's description of each row."""
     names = list(scores.columns)
     described_by = names[names.index("experiment") + 1 : names.index("folds")]
+    published, own = _published_and_own(scores)
     tables = {
-        _heading(scores): _main_part(scores, described_by),
+        _heading(scores): _main_part(published, described_by),
+        f"## {OWN}": _main_part(own, described_by) if len(own) else own,
         "## Pooled over folds": _pooled_part(scores),
         "## Claims": _claims_part(claims, scores),
     }
@@ -52,6 +60,15 @@ def markdown_text(
         if len(table):
             parts += [heading, markdown_table(table)]
     return "\n\n".join([*parts, f"{_explanation(scores)} {CAVEAT}"])
+
+
+def is_own(scores: pd.DataFrame) -> pd.Series:
+    """Return which rows are our own: the paper has scores, but not for them."""
+    return scores["paper_UA"].isna() & has_paper(scores)
+
+
+def _published_and_own(scores: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return scores[~is_own(scores)], scores[is_own(scores)]
 
 
 def _main_part(scores: pd.DataFrame, described_by: Sequence[str] = ()) -> pd.DataFrame:

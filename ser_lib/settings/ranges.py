@@ -86,6 +86,7 @@ _COUNTS = Range(1, whole=True, listed=True)
 # A colon separates a block from its keys; a star matches any name.
 RANGES = {
     "attention_channels": _COUNT,
+    "attention_size": _COUNT,
     "averaged_checkpoints": _COUNT,
     "batch_size": _COUNT,
     "degraded_copies": _COUNT_OR_NONE,
@@ -108,6 +109,7 @@ RANGES = {
     "lr_layer_decay": Range(0, 1, open_low=True),
     "lr_upstream": _NOT_NEGATIVE,
     "max_batch_s": Range(0, open_low=True),
+    "modality_dropout": _SHARE,
     "n_folds": Range(2, whole=True),
     "n_mels": _COUNT,
     "num_workers": _COUNT_OR_NONE,

@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "finetuning": ["PASSED_ON", "finetuning_settings"],
         "fold_files": ["discard_results", "write_results"],
         "history": ["History"],
+        "modality_dropout": ["check_modality_dropout"],
         "partial_finetuning": ["Group", "choose_weights"],
         "resumable_brain": ["ResumableBrain"],
         "step_log": ["copy_steps"],

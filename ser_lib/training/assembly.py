@@ -9,6 +9,7 @@ from ser_lib.dataio import FrameStore
 from ser_lib.model import Upstreams
 from ser_lib.training.brain import EmotionBrain
 from ser_lib.training.checkpoints import AtomicCheckpointer, saved_modules
+from ser_lib.training.modality_dropout import check_modality_dropout
 from ser_lib.training.partial_finetuning import choose_weights
 from ser_lib.upstreams import SpeechEncoder
 from ser_lib.utils.distributed import n_processes
@@ -38,6 +39,9 @@ def make_brain(
         Parent folder of the checkpoints.
     """
     model = hparams["model"]
+    check_modality_dropout(
+        hparams["modality_dropout"], model.downstream.modalities, hparams["experiment"]
+    )
     modules = {"downstream": model.downstream}
     running = model.upstreams.without(stores)
     choose_weights(running, hparams)

@@ -12,6 +12,7 @@ from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.logger import get_logger
 from torch.utils.data import DataLoader
 
+from ser_lib.branches import have_text
 from ser_lib.dataio import augment_frames, augment_wavs, frames_of_batch
 from ser_lib.evaluation import prediction_table
 from ser_lib.model_outputs import check_outputs
@@ -22,6 +23,7 @@ from ser_lib.training.checkpoints import (
 )
 from ser_lib.training.fixed_frames import FixedFramesBrain
 from ser_lib.training.loss import emotion_loss, weights_of_classes
+from ser_lib.training.modality_dropout import drop_modalities
 from ser_lib.training.partial_finetuning import Group, upstream_groups
 from ser_lib.training.step_log import STEPS_FILE, Step, log_steps
 from ser_lib.upstreams import Frames
@@ -35,11 +37,12 @@ class EmotionBrain(FixedFramesBrain):
     """Trains an ``EmotionModel`` on one fold.
 
     It reads these settings from ``hparams``: labels, seed, fold, sample_rate_hz,
-    crop_s, wav_augment, frame_augment, label_smoothing, class_weights, focal_gamma,
-    optimizer, lr_upstream, lr_downstream, lr_layer_decay, warmup_fraction,
-    final_lr_fraction, number_of_epochs, epoch_counter, average_after, kept_checkpoints
-    and history. Its modules are ``downstream`` and, if frames are computed during
-    training, ``upstreams``, and ``standardisers`` if they are standardised.
+    crop_s, wav_augment, frame_augment, modality_dropout, label_smoothing,
+    class_weights, focal_gamma, optimizer, lr_upstream, lr_downstream, lr_layer_decay,
+    warmup_fraction, final_lr_fraction, number_of_epochs, epoch_counter, average_after,
+    kept_checkpoints and history. Its modules are ``downstream`` and, if frames are
+    computed during training, ``upstreams``, and ``standardisers`` if they are
+    standardised.
     """
 
     class_weights: torch.Tensor | None = None
@@ -54,6 +57,16 @@ class EmotionBrain(FixedFramesBrain):
     def reads(self) -> set[str]:
         """What these upstreams read: ``wav``, ``text``, both or neither."""
         return {upstream.reads for upstream in self.upstreams.values()}
+
+    @property
+    def modalities(self) -> list[str]:
+        """What all upstreams read, also those whose frames are stored."""
+        return unwrapped(self.modules.downstream).modalities
+
+    @property
+    def inputs(self) -> set[str]:
+        """What a batch holds besides frames: text also tells who has a transcript."""
+        return self.reads | ({"text"} & set(self.modalities))
 
     @property
     def groups(self) -> dict[str, Group]:
@@ -71,13 +84,22 @@ class EmotionBrain(FixedFramesBrain):
         or the frames of each stored upstream under its name, or neither if everything
         is pooled.
         """
+        present = self._present(batch, stage)
         if self.pooled:
             pooled = self.pooled_batch(batch.id, stage)
-            return self._module("downstream", stage)(pooled)
+            return self._module("downstream", stage)(pooled, present)
         frames = self._frames(batch.to(self.device), stage)
         if self.group_statistics is not None:
             frames = self.standardise(frames, batch.id, stage)
-        return self._module("downstream", stage)(frames)
+        return self._module("downstream", stage)(frames, present)
+
+    def _present(self, batch: PaddedBatch, stage: Stage) -> dict[str, torch.Tensor]:
+        """Return which utterances have a transcript, and what dropout leaves them."""
+        modalities, probability = self.modalities, self.hparams.modality_dropout
+        present = {"text": have_text(batch.text)} if "text" in modalities else {}
+        if stage == Stage.TRAIN and probability:
+            return drop_modalities(present, modalities, len(batch.id), probability)
+        return present
 
     def _frames(self, batch: PaddedBatch, stage: Stage) -> dict[str, Frames]:
         """Return the frames of each upstream, stored or computed now."""

@@ -63,6 +63,8 @@ WITHOUT_EFFECT = {
     "fold_by",
     "n_folds",
 }
+# Settings that came later: with this value, nothing changes and the key has none.
+ADDED = {"modality_dropout": 0}
 RUN_OPTIONS_WITH_EFFECT = (
     "debug",
     "debug_batches",
@@ -88,8 +90,7 @@ def settings_key(settings: Settings, run_opts: RunOptions) -> str:
 def _settings_key(settings: Settings, options: tuple[tuple[str, Any], ...]) -> str:
     tree = _without_modules(settings.unresolved())
     kept = {key: value for key, value in tree.items() if key not in WITHOUT_EFFECT}
-    if not kept.get("tasks"):  # as before there were tasks
-        kept.pop("tasks", None)
+    kept = {k: v for k, v in kept.items() if k not in ADDED or v != ADDED[k]}
     for key in kept:
         if key.endswith("_source"):
             kept[key] = encoder_digest(settings[key])

@@ -12,8 +12,9 @@ from speechbrain import Stage
 from speechbrain.dataio.batch import PaddedBatch
 from torch.utils.data import DataLoader
 
+from ser_lib.branches import Branch
 from ser_lib.corpora import Utterance
-from ser_lib.model import CORPUS, MIXED, SPEAKER, Branch
+from ser_lib.model import CORPUS, MIXED, SPEAKER
 from ser_lib.training.group_statistics import GroupStatistics
 from ser_lib.training.resumable_brain import ResumableBrain
 from ser_lib.upstreams import Frames, frame_moments
