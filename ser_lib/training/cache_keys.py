@@ -64,7 +64,7 @@ WITHOUT_EFFECT = {
     "n_folds",
 }
 # Settings that came later: with this value, nothing changes and the key has none.
-ADDED = {"modality_dropout": 0}
+ADDED = {"modality_dropout": 0, "tasks": {}}
 RUN_OPTIONS_WITH_EFFECT = (
     "debug",
     "debug_batches",
