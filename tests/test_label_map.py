@@ -44,6 +44,14 @@ def test_expected_counts_are_added_up():
     assert mapped_counts({}, LABELS, MAP) == {}
 
 
+def test_a_label_of_the_shared_vocabulary_may_be_left_out_of_a_corpus_without_it():
+    assert mapped_labels(LABELS, {"disgust": None}) == LABELS
+    with pytest.raises(ValueError, match="names disgust"):
+        mapped_labels(LABELS, {"disgust": "happy"})
+    with pytest.raises(ValueError, match="names glad"):
+        mapped_labels(LABELS, {"glad": None})
+
+
 @pytest.mark.parametrize(
     ("label_map", "message"),
     [

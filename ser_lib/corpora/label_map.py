@@ -33,8 +33,8 @@ def mapped_labels(labels: Sequence[str], label_map: LabelMap) -> list[str]:
     Raises
     ------
     ValueError
-        If the map names a label that the corpus does not have, or fewer than two
-        labels remain.
+        If the map names a label that the corpus does not have (unless it leaves out one
+        of the shared vocabulary), or fewer than two labels remain.
 
     Example
     -------
@@ -62,6 +62,8 @@ def new_labels(labels: Sequence[str], label_map: LabelMap) -> dict[str, str | No
             f"leave a label out."
         )
     unknown = [label for label in label_map if label not in labels]
+    # Joined corpora may lack a label of the shared vocabulary that is left out anyway.
+    unknown = [x for x in unknown if label_map[x] or x not in shared_vocabulary()]
     if unknown:
         raise ValueError(
             f"label_map names {', '.join(map(str, unknown))}, which the corpus does "

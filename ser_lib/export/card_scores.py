@@ -121,7 +121,7 @@ def protocol_section(run_folder: Path, info: Mapping, evidence: Evidence) -> str
         f"Experiment {experiment}, seed {info['seed']}; finished folds: {tested}. In "
         f"each fold, the weights of the best epochs by validation accuracy were "
         f"averaged; the result was tested once. To train it, run in the recipe of the "
-        f"corpus: `python train.py hparams/{experiment}.yaml --data_folder DATA`."
+        f"corpus: `python train.py hparams/{experiment}.yaml {_data(info)}`."
     )
     if not evidence.is_of_other_run:
         return "\n".join([text, "", *_fold_lines(run_folder, members)])
@@ -130,8 +130,20 @@ def protocol_section(run_folder: Path, info: Mapping, evidence: Evidence) -> str
         f"{_listed(epochs)}."
         for fold, epochs in members.items()
     ]
+    text += (
+        " This model was trained on another split of the data; where it has no "
+        "validation part, the last epochs were averaged."
+    )
     measured = {result.fold: result.averaged_epochs for result in evidence.results}
     return "\n".join([text, "", *lines, *_fold_lines(evidence.folder, measured)])
+
+
+def _data(info: Mapping) -> str:
+    """Return the option that names the data."""
+    names = info["trained_on"]["name"].split(" + ")
+    if len(names) == 1:
+        return "--data_folder DATA"
+    return '--corpora "{' + ", ".join(f"{name}: DIR" for name in names) + '}"'
 
 
 def _fold_lines(run_folder: Path, epochs: Mapping[int, Sequence[int]]) -> list[str]:
