@@ -3,12 +3,13 @@
 import csv
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from ser_lib.evaluation.results_csv import read_results
-from ser_lib.inference import EmotionRecognizer
+from ser_lib.inference import PRIOR_S, EmotionRecognizer
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "pretrained" / "ser_whisper_tiny"
@@ -65,6 +66,27 @@ def test_the_scores_of_the_card_are_those_of_the_results_file():
         cells = f"| {fold} | {row['n']} | {row['WA']:.2f} | {row['UA']:.2f} |"
         assert cells in card()
     assert "These weights themselves are not tested" in card()
+
+
+def test_the_readme_has_the_scores_of_the_adaptation_and_the_stress_report():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    path = ROOT / "recipes" / "Multi" / "adaptation" / "adaptation.csv"
+    rows = pd.read_csv(path, dtype={"adapted_to": str})
+    rows = rows[rows["prior_s"].isna() | (rows["prior_s"] == PRIOR_S)]
+    for corpus, name in (
+        ("RAVDESS", "RAVDESS"),
+        ("nEMO", "nEMO"),
+        ("all corpora", "both"),
+    ):
+        own = rows[rows["corpus"] == corpus].set_index("adapted_to")
+        cells = [
+            f"{own['UA'][n]:.1f} [{own['low'][n]:.1f}, {own['high'][n]:.1f}]"
+            for n in ("0", "1", "10", "all", "corpus")
+        ]
+        assert f"| {name} | {' | '.join(cells)} |" in readme
+    report = (ROOT / "recipes/Multi/stress/stress.md").read_text(encoding="utf-8")
+    sentences = report.split("## It fails where\n\n")[1].split("\n\n")[0]
+    assert sentences in readme and "\n- " in sentences
 
 
 def test_its_encoder_is_the_published_one_in_half_precision(shared_data):

@@ -14,6 +14,7 @@ MODEL is then an ensemble, and each recording is classified by the member of tha
 alone, so that no speaker is heard by a model that was trained on them.
 """
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,7 +54,8 @@ def main(arguments: Sequence[str]) -> None:
     with one_at_a_time(folder / LOCK_FILE, folder):
         predictions = predict_all(recognizer, table, folder)
         title = f"{Path(options.model).resolve().name} on {options.csv.name}"
-        print(write_report(folder, title, table, predictions, labels))
+        command = shlex.join(["python", "-m", "ser_lib.stress", *arguments])
+        print(write_report(folder, title, table, predictions, labels, command))
     print(f"The report is in {folder / 'stress.md'}")
 
 

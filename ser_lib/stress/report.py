@@ -199,6 +199,11 @@ def group_table(rows: pd.DataFrame) -> pd.DataFrame:
 def notes(table: Table, rows: pd.DataFrame, labels: Sequence[str]) -> list[str]:
     """Say what a reader must know about a table: what it lacks, what is left out."""
     utterances, found = table.utterances, [table.label_map] if table.label_map else []
+    if table.members:
+        found.append(
+            "Each recording was classified by one member of the ensemble: that of the "
+            "fold which the table names."
+        )
     absent = [x for x in labels if x not in {u.label for u in utterances}]
     if absent:
         found.append(
@@ -241,6 +246,7 @@ def write_report(
     table: Table,
     predictions: Mapping[str, pd.DataFrame],
     labels: Sequence[str],
+    command: str,
 ) -> str:
     """Write ``stress.csv``, ``stress.png`` and ``stress.md``.
 
@@ -252,6 +258,8 @@ def write_report(
         What was tested on what.
     table, predictions, labels
         See :func:`score_rows`.
+    command : str
+        The command line.
 
     Returns
     -------
@@ -270,6 +278,7 @@ def write_report(
     noted = notes(table, rows, labels)
     sections = [
         f"# {title}",
+        f"```bash\n{command}\n```",
         f"{len(clean)} utterances of {clean['speaker'].nunique()} speakers. {_HOW}",
         *noted,
         "![UA in each condition with its 95 % interval](stress.png)",
