@@ -283,7 +283,8 @@ def test_rows_without_a_score_of_the_paper_are_shown_below_as_our_own(
     own = tmp_path / "hparams" / "part.yaml"
     text = own.read_text().splitlines()
     own.write_text("\n".join(line for line in text if not line.startswith("paper:")))
-    run_table(table, given(tmp_path, "plan_only: True"), OPTIONS)
+    # Another note, so that the changed file is read.
+    run_table(table, given(tmp_path, "plan_only: True\nnote: changed"), OPTIONS)
     shown = (tmp_path / "results" / "toy" / "toy.md").read_text(encoding="utf-8")
     papers, ours = shown.split("## Rows of our own, which the paper does not have")
     assert "| 1 | whole |" in papers and "| 3 | absent |" in papers
