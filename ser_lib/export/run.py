@@ -84,12 +84,13 @@ def export_run(
     key = _check_one_run({fold: read_fold_info(run_folder, fold) for fold in folds})
     texts = [_read_report(path) for path in reports]
     with _complete_folder(out) as folder:
-        members = {}
+        members, evidence = {}, None
         for fold in folds:
             model, info = load_trained(run_folder, fold)
             _check_reads_speech(model, run_folder)
             check_exportable(model, run_folder)
-            evidence = Evidence(run_folder, measured_by, info["labels"], key)
+            if evidence is None:
+                evidence = Evidence(run_folder, measured_by, info["labels"], key)
             if measured_by is not None:
                 info["calibration"] = evidence.calibration
             members[f"fold_{fold}"] = write_member(folder, model, info, half)
