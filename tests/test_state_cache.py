@@ -14,6 +14,7 @@ from ser_lib.upstreams import HuggingFaceUpstream
 LENGTHS = torch.tensor([8000, 5000, 3000])
 
 WHOLE = {"frozen_layers": 0, "lr_layer_decay": 1.0, "lora": None}
+WHOLE |= {"experiment": "toy", "modality_dropout": 0.0}
 
 
 @pytest.fixture
@@ -141,8 +142,11 @@ def test_the_setting_holds_for_an_encoder_whose_transformer_is_trained(tmp_path)
 
 @pytest.mark.parametrize("changing", ["crop_s", "wav_augment"])
 def test_audio_that_changes_in_every_epoch_is_refused(changing, tmp_path):
+    class Downstream(torch.nn.Linear):
+        modalities = ["wav"]
+
     class Model:
-        downstream = torch.nn.Linear(1, 1)
+        downstream = Downstream(1, 1)
         upstreams = type("", (dict,), {"without": lambda self, names: self})()
 
     hparams = {"model": Model(), "frozen_cache_gb": 1, **WHOLE}
