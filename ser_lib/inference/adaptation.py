@@ -207,7 +207,7 @@ def read_adaptation(
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
-            f"There is no file {path}. Expected a file that --save_adaptation wrote."
+            f"There is no file {path}. Write one with --save_adaptation first."
         )
     try:
         with safe_open(path, "pt") as file:
