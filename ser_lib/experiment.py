@@ -68,18 +68,7 @@ def run_folds(
         All folds of the corpus, as returned by :func:`prepare`.
     progress : str
         Prefix of the line that announces a fold.
-
-    Raises
-    ------
-    ValueError
-        If the settings have tasks, which are not trained yet.
     """
-    if settings["tasks"]:
-        raise ValueError(
-            f"tasks are {settings['tasks']}, but only the emotion label is trained so "
-            f"far. Leave out tasks, or only write their columns into the folds "
-            f"(--prepare_only True)."
-        )
     output_folder = Path(settings["output_folder"])
     create_experiment_directory(output_folder)
     if if_main_process():

@@ -231,10 +231,10 @@ class FoldRun:
             hparams = self.settings.build(
                 fold=self.fold.number, save_folder=str(self.folder)
             )
-            brain = make_brain(hparams, stores, self.run_opts, self.folder)
-            inputs = self._inputs(brain) | stores
             utterances = self._utterances if self.is_trained else self._with_copies
             utterances = sorted(utterances, key=lambda u: u.id)
+            brain = make_brain(hparams, stores, self.run_opts, self.folder, utterances)
+            inputs = self._inputs(brain) | stores
             encoders = [str(self.frames_folder(name)) for name in stores]
             key = digest([encoders, [u.id for u in utterances]])
             loader = self._loader(brain, inputs, utterances)
@@ -249,7 +249,7 @@ class FoldRun:
                 logger.info("Training fold %d of %s.", self.fold.number, name)
                 loader = self._loader(brain, inputs, train)
                 brain.fit_standardisation([u.id for u in train], loader)
-                brain.weigh_classes([u.label for u in self.fold.train])
+                brain.targets.fit(self.fold.train)
                 valid = loaders.get("valid")  # None if the fold has no such part
                 brain.fit(hparams["epoch_counter"], loaders["train"], valid)
                 (self.folder / "finished").touch()

@@ -4,7 +4,8 @@ Morais et al. (2022), section 2: an upstream computes frames, an aggregator turn
 into one embedding, a linear layer classifies it. A **branch** concatenates the frames
 of its upstreams (early fusion) and aggregates them; the embeddings of all branches are
 concatenated (late fusion) and classified. A branch can also leave all its frames to a
-fusion, which reads each stream by itself (attentive fusion).
+fusion, which reads each stream by itself (attentive fusion). Each further task (setting
+``tasks``) has a linear layer of its own on the same embeddings.
 
 An utterance may lack a modality (what upstreams read: ``wav``, ``text``): the
 embeddings of the branches that read it are then zero.
@@ -16,6 +17,7 @@ import torch
 from torch import nn
 
 from ser_lib.branches import Branch, FusionBranch, have_text
+from ser_lib.settings import EMOTION
 from ser_lib.upstreams import Frames, FrameStandardiser
 
 SPEAKER, CORPUS, MIXED = STANDARDISE_BY = "speaker", "corpus", "mixed"
@@ -41,6 +43,18 @@ class Downstream(nn.Module):
         self.dropout = nn.Dropout(dropout)
         embedding_size = sum(branch.output_size for branch in branches)
         self.classifier = nn.Linear(embedding_size, n_labels)
+        self.heads = nn.ModuleDict()  # of the tasks besides the emotion
+
+    def add_heads(self, sizes: Mapping[str, int]) -> None:
+        """Add a linear layer for each further task (name -> number of outputs)."""
+        for name, size in sizes.items():
+            self.heads[name] = nn.Linear(self.classifier.in_features, size)
+
+    def split(self, outputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Split (..., n_outputs) outputs into those of each task, the emotion first."""
+        layers = {EMOTION: self.classifier, **self.heads}
+        sizes = [layer.out_features for layer in layers.values()]
+        return dict(zip(layers, outputs.split(sizes, dim=-1), strict=True))
 
     @property
     def modalities(self) -> list[str]:
@@ -60,7 +74,7 @@ class Downstream(nn.Module):
         inputs: Mapping[str, Frames] | Sequence[torch.Tensor],
         present: Mapping[str, torch.Tensor] | None = None,
     ) -> torch.Tensor:
-        """Return (batch, n_labels) logits.
+        """Return (batch, n_outputs): logits, then the outputs of each further task.
 
         Arguments
         ---------
@@ -70,7 +84,10 @@ class Downstream(nn.Module):
             Which utterances have a modality; one that is not named is in all.
         """
         embed = self.embed if isinstance(inputs, Mapping) else self._embed_pooled
-        return self.classifier(self.dropout(embed(inputs, present)))
+        embeddings = self.dropout(embed(inputs, present))
+        outputs = [self.classifier(embeddings)]
+        outputs += [head(embeddings) for head in self.heads.values()]
+        return torch.cat(outputs, dim=-1) if self.heads else outputs[0]
 
     @property
     def has_pooling(self) -> bool:
@@ -226,9 +243,11 @@ class EmotionModel(nn.Module):
         wav_lens: torch.Tensor | None,
         texts: list[str] | None = None,
     ) -> torch.Tensor:
-        """Return (batch, n_labels) logits in the order of ``labels``; see Upstreams.
+        """Return (batch, n_outputs): logits in the order of ``labels``, then others.
 
-        An utterance whose transcript is empty is classified without text.
+        The outputs of further tasks follow the logits, see :meth:`Downstream.split`;
+        see Upstreams for the arguments. An utterance whose transcript is empty is
+        classified without text.
         """
         present = None if texts is None else {"text": have_text(texts)}
         return self.downstream(self.frames(wavs, wav_lens, texts), present)

@@ -1,8 +1,10 @@
-"""Check that the outputs of a model are finite."""
+"""What the outputs of a model mean, and a check that they are finite."""
 
 from collections.abc import Sequence
 
 import torch
+
+from ser_lib.settings import VALUE, Task
 
 
 def check_outputs(values: torch.Tensor, names: Sequence[str], what: str) -> None:
@@ -41,3 +43,23 @@ def check_outputs(values: torch.Tensor, names: Sequence[str], what: str) -> None
         f"samples are finite, so a weight is not, training diverged (lower the "
         f"learning rates), or values overflow the precision."
     )
+
+
+def answers(task: Task, outputs: torch.Tensor) -> torch.Tensor:
+    """Turn the outputs of a task into probabilities, or into values in its range.
+
+    Arguments
+    ---------
+    outputs : (..., task.size) torch.Tensor
+        Logits, or values of which -1 ... 1 is the range of the task.
+
+    Example
+    -------
+    >>> arousal = Task("arousal", "value", range=(1, 5))
+    >>> answers(arousal, torch.tensor([[0.0], [0.5], [2.0]])).flatten()
+    tensor([3., 4., 5.])
+    """
+    if task.kind != VALUE:
+        return outputs.softmax(-1)
+    low, high = task.range
+    return low + (high - low) * (outputs.clamp(-1, 1) + 1) / 2

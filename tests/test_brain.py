@@ -8,8 +8,12 @@ import torch
 from speechbrain import Stage
 from torch import nn
 
+from ser_lib.aggregators import MeanPooling
+from ser_lib.branches import Branch
+from ser_lib.model import Downstream
 from ser_lib.training import AtomicCheckpointer, History
 from ser_lib.training.brain import EmotionBrain
+from ser_lib.upstreams import FbankUpstream
 
 
 def test_a_history_goes_on_from_what_a_checkpoint_held(tmp_path):
@@ -90,7 +94,9 @@ def test_arguments_that_the_optimizer_does_not_take_are_told(argument, message):
 
 
 def test_logits_that_are_not_finite_end_validation_and_name_the_utterances():
-    brain = EmotionBrain({"downstream": nn.Linear(4, 2)}, run_opts={"device": "cpu"})
+    upstreams = {"fbank": FbankUpstream(n_mels=4)}
+    downstream = Downstream([Branch(upstreams, MeanPooling)], n_labels=2)
+    brain = EmotionBrain({"downstream": downstream}, run_opts={"device": "cpu"})
     logits = torch.tensor([[0.5, 0.5], [torch.nan, 0.5]])
     batch = SimpleNamespace(id=["good", "bad"], label=torch.tensor([0, 1]))
     for stage in (Stage.VALID, Stage.TEST):

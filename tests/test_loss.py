@@ -10,7 +10,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional as F
 
 from ser_lib.settings import Settings
-from ser_lib.training.loss import emotion_loss, weights_of_classes
+from ser_lib.training.loss import class_loss, weights_of_classes
 
 FBANK = Path(__file__).resolve().parents[1] / "recipes/Custom/hparams/fbank_ecapa.yaml"
 
@@ -25,7 +25,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 def test_the_default_is_the_cross_entropy(batch, smoothing):
     logits, targets = batch
     expected = F.cross_entropy(logits, targets, label_smoothing=smoothing)
-    assert emotion_loss(logits, targets, smoothing).equal(expected)
+    assert class_loss(logits, targets, smoothing).equal(expected)
 
 
 def test_class_weights_weigh_the_mean(batch):
@@ -34,13 +34,13 @@ def test_class_weights_weigh_the_mean(batch):
     own = F.cross_entropy(logits, targets, reduction="none") * weights[targets]
     expected = own.sum() / (1 + 1 + 2 + 0.5 + 0.5 + 0.5)
     for gamma in (0.0, 1e-9):  # both ways of computing it
-        found = emotion_loss(logits, targets, 0.0, weights, gamma)
+        found = class_loss(logits, targets, 0.0, weights, gamma)
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
 
 
 def test_the_focal_loss_is_that_of_the_paper():
     p = torch.tensor([[0.9, 0.1], [0.4, 0.6]])
-    found = emotion_loss(p.log(), torch.tensor([0, 0]), focal_gamma=2.0)
+    found = class_loss(p.log(), torch.tensor([0, 0]), focal_gamma=2.0)
     # -(1 - p) ** 2 ln p, for p = 0.9 and 0.4
     expected = -(0.1**2 * math.log(0.9) + 0.6**2 * math.log(0.4)) / 2
     assert found.item() == pytest.approx(expected, abs=1e-6)

@@ -121,7 +121,8 @@ def test_two_steps_change_exactly_the_weights_to_be_trained(
     hparams = settings.build(fold=1, save_folder=str(tmp_path))
     fold = small_fold(list(settings["labels"]))
     # Nothing is stored: frozen encoders run along, so that one fold needs one stage.
-    brain = make_brain(hparams, {}, RunOptions(noprogressbar=True), tmp_path)
+    options = RunOptions(noprogressbar=True)
+    brain = make_brain(hparams, {}, options, tmp_path, fold.train)
     loaders = make_loaders(hparams, fold, fold_inputs(settings, brain.reads, fold))
     brain.train_sampler = loaders["train"].batch_sampler
     brain.hparams.epoch_counter.current = 1

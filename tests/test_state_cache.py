@@ -14,7 +14,12 @@ from ser_lib.upstreams import HuggingFaceUpstream
 LENGTHS = torch.tensor([8000, 5000, 3000])
 
 WHOLE = {"frozen_layers": 0, "lr_layer_decay": 1.0, "lora": None}
-WHOLE |= {"experiment": "toy", "modality_dropout": 0.0}
+WHOLE |= {
+    "experiment": "toy",
+    "modality_dropout": 0.0,
+    "tasks": {},
+    "labels": ["neu", "hap"],
+}
 
 
 @pytest.fixture
@@ -130,7 +135,7 @@ def test_the_setting_holds_for_an_encoder_whose_transformer_is_trained(tmp_path)
         "epoch_counter": EpochCounter(1),
         "history": History(tmp_path / "history.csv", tensorboard="no"),
     }
-    make_brain(hparams, {}, {"device": "cpu"}, tmp_path)
+    make_brain(hparams, {}, {"device": "cpu"}, tmp_path, [])
     convolved = []
     upstream.model.feature_extractor.conv_layers[0].conv.register_forward_hook(
         lambda module, inputs, output: convolved.append(len(output))
@@ -145,6 +150,9 @@ def test_audio_that_changes_in_every_epoch_is_refused(changing, tmp_path):
     class Downstream(torch.nn.Linear):
         modalities = ["wav"]
 
+        def add_heads(self, sizes):
+            assert not sizes
+
     class Model:
         downstream = Downstream(1, 1)
         upstreams = type("", (dict,), {"without": lambda self, names: self})()
@@ -152,4 +160,4 @@ def test_audio_that_changes_in_every_epoch_is_refused(changing, tmp_path):
     hparams = {"model": Model(), "frozen_cache_gb": 1, **WHOLE}
     hparams |= {"crop_s": None, "wav_augment": None, changing: 1.5}
     with pytest.raises(ValueError, match="frozen_cache_gb .* crop_s or wav_augment"):
-        make_brain(hparams, {}, {}, tmp_path)
+        make_brain(hparams, {}, {}, tmp_path, [])

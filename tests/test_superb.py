@@ -97,7 +97,8 @@ def test_an_upstream_takes_two_steps_and_gives_equal_logits_alone_and_padded(
     (tmp_path / "encoder").mkdir()
     settings = settings_of(family, write(tmp_path / "encoder"), data)
     hparams = settings.build(fold=1, save_folder=str(tmp_path / "fold"))
-    brain = make_brain(hparams, {}, RunOptions(noprogressbar=True), tmp_path / "fold")
+    options, rows = RunOptions(noprogressbar=True), fold_of(list(settings["labels"]))
+    brain = make_brain(hparams, {}, options, tmp_path / "fold", rows.train)
     before = states_of(brain)
     train_two_steps(brain, settings, hparams)
     changed = {k for k, v in states_of(brain).items() if not torch.equal(v, before[k])}

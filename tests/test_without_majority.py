@@ -1,11 +1,10 @@
 """IEMOCAP with all utterances: those without a majority label are for training."""
 
 import pytest
-from speechbrain.utils.run_opts import RunOptions
 
 from ser_lib.corpora import Utterance, protocol, read_utterances
 from ser_lib.corpora.without_majority import most_voted
-from ser_lib.experiment import prepare, run_folds
+from ser_lib.experiment import prepare
 from ser_lib.folds import audit_folds, with_training_only
 from ser_lib.settings import RECIPES, Settings
 from ser_lib.synthetic.iemocap import miniature_counts, write_miniature_iemocap
@@ -98,10 +97,3 @@ def test_hard_labels_cannot_use_all_utterances(folder):
         read_utterances(settings_of(folder, utterances="all"))
     with pytest.raises(ValueError, match="'some'; expected one of labelled, all"):
         read_utterances(settings_of(folder, utterances="some"))
-
-
-def test_training_refuses_tasks_which_nothing_trains_yet(folder, tmp_path):
-    settings = settings_of(folder, tmp_path, tasks=SOFT, utterances="all")
-    with pytest.raises(ValueError, match="tasks are .*distribution.*--prepare_only"):
-        run_folds(settings, [], RunOptions())
-    assert not list(tmp_path.iterdir())

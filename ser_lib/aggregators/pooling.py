@@ -61,6 +61,11 @@ class StatisticsPooling(nn.Module):
     frozen encoder this is the usual linear probe. Batches cannot take the place of the
     training part, since utterances of a batch have similar lengths.
 
+    Arguments
+    ---------
+    hidden_size : int
+        Size of a layer with ReLU after it, which tasks share; 0 for none.
+
     Example
     -------
     >>> pooling = StatisticsPooling(input_size=1)
@@ -71,12 +76,17 @@ class StatisticsPooling(nn.Module):
 
     min_frames = 1
 
-    def __init__(self, input_size: int) -> None:
+    def __init__(self, input_size: int, hidden_size: int = 0) -> None:
         super().__init__()
-        self.output_size = 2 * input_size
+        size = 2 * input_size
+        self.output_size = hidden_size or size
         self.mean = MeanPooling(input_size)
-        self.register_buffer("center", torch.zeros(self.output_size))
-        self.register_buffer("scale", torch.ones(self.output_size))
+        self.register_buffer("center", torch.zeros(size))
+        self.register_buffer("scale", torch.ones(size))
+        if hidden_size:
+            self.hidden = nn.Sequential(nn.Linear(size, hidden_size), nn.ReLU())
+        else:
+            self.hidden = nn.Identity()
 
     def fit(self, pooled: torch.Tensor) -> None:
         """Standardise by the (utterances, 2 * dim) statistics of the training part."""
@@ -84,12 +94,12 @@ class StatisticsPooling(nn.Module):
         self.scale.copy_(pooled.std(0, correction=0).clamp(min=1e-5))
 
     def forward(self, frames: Frames) -> torch.Tensor:
-        """Pool (batch, time, dim) frames over time, to (batch, 2 * dim)."""
+        """Pool (batch, time, dim) frames over time, to (batch, output_size)."""
         return self.embed(self.pool(frames))
 
     def embed(self, pooled: torch.Tensor) -> torch.Tensor:
-        """Standardise (batch, 2 * dim) statistics."""
-        return (pooled - self.center) / self.scale
+        """Standardise (batch, 2 * dim) statistics, and apply the hidden layer."""
+        return self.hidden((pooled - self.center) / self.scale)
 
     @staticmethod
     def standardise(

@@ -24,6 +24,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "write_manifest",
         ],
         "without_majority": ["WithoutMajority"],
+        "tasks": ["target_of", "with_labels"],
         "reading": ["mapped_corpus", "protocol", "read_utterances"],
     },
 )

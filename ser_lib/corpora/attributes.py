@@ -33,7 +33,7 @@ def asked_attributes(tasks: Mapping[str, Mapping], labels: Sequence[str]) -> lis
     for task, block in tasks.items():
         if block.get("kind") == "distribution":
             names += [f"{VOTES}{label}" for label in labels]
-        elif task != "emotion" or "column" in block:  # else it is the label
+        elif task != "emotion":  # its target is the label
             names.append(block.get("column", task))
     return list(dict.fromkeys(names))
 

@@ -22,8 +22,9 @@ from ser_lib.corpora.manifest import (
     check_labels,
     validate,
 )
+from ser_lib.corpora.tasks import check_targets
 from ser_lib.corpora.without_majority import most_voted, uses_all
-from ser_lib.settings import Settings
+from ser_lib.settings import Settings, read_tasks
 
 
 def read_utterances(settings: Settings) -> list[Utterance]:
@@ -43,14 +44,16 @@ def read_utterances(settings: Settings) -> list[Utterance]:
     Raises
     ------
     ValueError
-        If the corpus does not match ``corpus.yaml``, or ``label_map`` or ``labels`` do
-        not match its labels.
+        If the corpus does not match ``corpus.yaml``, ``label_map`` or ``labels`` do not
+        match its labels, or the target of a task is wrong.
     """
+    tasks = read_tasks(settings)
     utterances = with_all_attributes(settings)
     names = asked_attributes(settings["tasks"], settings["labels"])
-    summary = describe_votes(utterances, names)
-    if summary and if_main_process():
-        print(summary)
+    summaries = [describe_votes(utterances, names), *check_targets(tasks, utterances)]
+    if if_main_process():
+        for summary in filter(None, summaries):
+            print(summary)
     return keep_attributes(utterances, names)
 
 

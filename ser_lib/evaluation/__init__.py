@@ -23,6 +23,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "report": ["format_table", "write_report"],
         "report_sections": ["corpus_table", "fold_table"],
         "results_csv": ["merge_results", "result_rows", "scores_by"],
+        "task_columns": ["with_task_columns"],
         "step_table": ["STEPS_FILE", "STEP_COLUMNS", "epoch_accuracies"],
     },
 )

@@ -10,7 +10,7 @@ A score depends only on the confusion matrix, and the matrix of a resample is th
 the matrices of its speakers. Thousands of resamples are one matrix product.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,6 +79,31 @@ def bootstrap_interval(
     """
     counts = _confusion_per_speaker(predictions, labels)
     return _interval(_resample(counts, metric, n_resamples, seed), level)
+
+
+def interval_of_sums(
+    sums: np.ndarray,
+    score: Callable[[np.ndarray], np.ndarray],
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Compute the 95 % interval of a score that depends on sums over utterances.
+
+    Arguments
+    ---------
+    sums : (speakers, size) np.ndarray
+        The sums of each speaker.
+    score : Callable
+        From (..., size) sums to (...) scores.
+
+    Returns
+    -------
+    tuple[float, float]
+        Lower and upper end; both NaN with fewer than two speakers.
+    """
+    if len(sums) < 2:
+        return float("nan"), float("nan")
+    return _interval(score(_draw(len(sums), n_resamples, seed) @ sums), level=0.95)
 
 
 def paired_difference(

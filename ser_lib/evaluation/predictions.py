@@ -2,17 +2,26 @@
 
 One row per utterance of the test part, or of the validation part: speaker, true label,
 predicted label and a probability for each class. The probability columns are in the
-order of corpus.yaml; this is checked whenever a file is written or read.
+order of corpus.yaml; this is checked whenever a file is written or read. Columns of
+further tasks follow, see ``task_columns.py``.
 """
 
 import csv
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ser_lib.corpora import Utterance
+from ser_lib.evaluation.task_columns import (
+    VOTES,
+    further_tasks,
+    tasks_of_columns,
+    with_truth,
+)
+from ser_lib.settings import Task
 from ser_lib.utils.files import atomic_path
 from ser_lib.utils.text_tables import read_csv
 
@@ -67,6 +76,7 @@ def write_predictions(
     ]
     table = predictions[_text_columns(list(predictions))].reset_index(drop=True)
     table = table.join(pd.DataFrame(texts, columns=columns, dtype=str))
+    table = table.join(_rounded(predictions, _further_columns(predictions, labels)))
     with atomic_path(path) as unfinished:
         table.to_csv(unfinished, index=False, lineterminator="\n")
 
@@ -96,8 +106,9 @@ def read_predictions(path: str | Path, labels: Sequence[str]) -> pd.DataFrame:
     # "NA" or "None" can be the name of a speaker or a label.
     table = read_csv(path, dtype=str, keep_default_na=False)
     _check_columns(table, labels, str(path))
+    numbers = [*_probability_columns(labels), *_further_numbers(table, labels)]
     try:
-        table = table.astype(dict.fromkeys(_probability_columns(labels), float))
+        table = table.astype(dict.fromkeys(numbers, float))
     except ValueError as err:
         raise ValueError(
             f"{path} has a probability that is not a number: {err}"
@@ -123,8 +134,9 @@ def read_labels(path: str | Path) -> list[str]:
     """
     with open(path, newline="", encoding="utf-8") as f:
         columns = next(csv.reader(f), [])
-    n = len(_text_columns(columns))
-    labels = [column.removeprefix("p_") for column in columns[n:]]
+    after = columns[len(_text_columns(columns)) :]
+    probabilities = takewhile(lambda column: column.startswith("p_"), after)
+    labels = [column.removeprefix("p_") for column in probabilities]
     _check_columns(pd.DataFrame(columns=columns), labels, str(path))
     return labels
 
@@ -140,6 +152,23 @@ def _probability_columns(labels: Sequence[str]) -> list[str]:
     return [f"p_{label}" for label in labels]
 
 
+def _further_columns(table: pd.DataFrame, labels: Sequence[str]) -> list[str]:
+    return list(table)[len(_text_columns(list(table))) + len(labels) :]
+
+
+def _further_numbers(table: pd.DataFrame, labels: Sequence[str]) -> list[str]:
+    """Return the columns of further tasks that have a number in each row."""
+    tasks = further_tasks(table, labels)
+    values = [task.prediction for task in tasks if not task.labels]
+    return values + [name for task in tasks for name in task.probabilities]
+
+
+def _rounded(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Return some columns with numbers as text with six decimals."""
+    rows = table[columns].reset_index(drop=True)
+    return rows.map(lambda value: value if isinstance(value, str) else f"{value:.6f}")
+
+
 def _check(predictions: pd.DataFrame, labels: Sequence[str], where: str) -> None:
     _check_columns(predictions, labels, where)
     _check_ids_and_labels(predictions, labels, where)
@@ -151,7 +180,11 @@ def _check_columns(
 ) -> None:
     found = list(predictions.columns)
     expected = [*_text_columns(found), *_probability_columns(labels)]
-    if found != expected:
+    further = found[len(expected) :]
+    votes = [f"{VOTES}{label}" for label in labels]
+    if further[: len(votes)] == votes:
+        further = further[len(votes) :]
+    if found[: len(expected)] != expected or tasks_of_columns(further) is None:
         raise ValueError(
             f"{where}: expected the columns {expected}, found {found}. The labels of "
             f"the model and of the corpus must be the same, in the same order."
@@ -231,6 +264,7 @@ def write_parts(
     predictions: Mapping[str, pd.DataFrame],
     utterances: Sequence[Utterance],
     labels: Sequence[str],
+    tasks: Sequence[Task] = (),
 ) -> None:
     """Write the predictions of the parts of a fold, with the truth, sorted by id.
 
@@ -242,19 +276,24 @@ def write_parts(
         ``valid`` and ``test`` -> table of :func:`prediction_table`.
     utterances : Sequence[Utterance]
         Of all parts.
+    tasks : Sequence[Task]
+        All tasks, the emotion first.
     """
     truth = {u.id: u for u in utterances}
     for part, name in PREDICTION_FILES.items():
         (folder / name).unlink(missing_ok=True)
         if part in predictions:
-            write_predictions(folder / name, _rows(predictions[part], truth), labels)
+            rows = _rows(predictions[part], truth, tasks)
+            write_predictions(folder / name, rows, labels)
 
 
-def _rows(predictions: pd.DataFrame, truth: Mapping[str, Utterance]) -> pd.DataFrame:
+def _rows(
+    predictions: pd.DataFrame, truth: Mapping[str, Utterance], tasks: Sequence[Task]
+) -> pd.DataFrame:
     rows = predictions.sort_values("id", ignore_index=True)
     utterances = [truth[i] for i in rows["id"]]
     rows.insert(1, "speaker", [u.speaker for u in utterances])
     rows.insert(2, "label", [u.label for u in utterances])
     if any(u.corpus for u in utterances):
         rows.insert(1, _CORPUS, [u.corpus for u in utterances])
-    return rows
+    return with_truth(rows, tasks, utterances)

@@ -49,6 +49,12 @@ from ser_lib.evaluation.results_csv import (
     write_results,
 )
 from ser_lib.evaluation.step_table import read_steps, step_sections
+from ser_lib.evaluation.task_scores import task_rows
+from ser_lib.evaluation.task_sections import (
+    format_task_table,
+    task_sections,
+    write_task_scores,
+)
 from ser_lib.utils.command import run_command
 from ser_lib.utils.command_line import CommandParser, path_argument
 from ser_lib.utils.files import atomic_path
@@ -70,8 +76,9 @@ def write_report(
     output_folder : str | Path
         Contains the folders of the folds. The files go to its folder ``report``:
         ``report.md``, ``results.csv``, ``wrong_predictions.csv``, ``confusion.png``,
-        ``learning_curves.png``, if the steps were logged ``steps.png``, and if there
-        are validation predictions ``calibration.png``.
+        ``learning_curves.png``, if there are further tasks ``task_scores.csv``, if the
+        steps were logged ``steps.png``, and if there are validation predictions
+        ``calibration.png``.
     labels : Sequence[str]
         Classes in the order of corpus.yaml.
     title : str
@@ -106,12 +113,14 @@ def write_report(
             f"data of this run."
         )
     rows = result_rows(results)
+    further = task_rows(results)
     steps = read_steps(output_folder, [result.fold for result in results])
     errors = wrong_predictions(pool(results))
     sections = [
         *header_sections(results, title, note, left_out),
         *score_sections(rows, dict(expected or {})),
         *corpus_sections(results),
+        *task_sections(further),
         *fold_sections(results, rows),
         *step_sections(steps),
         *calibration_sections(results),
@@ -120,6 +129,7 @@ def write_report(
     folder = Path(output_folder) / "report"
     _write_figures(folder, results, steps, title)
     write_results(folder / "results.csv", rows)
+    write_task_scores(folder, further)
     write_wrong_predictions(folder, errors)
     report_info = {
         "labels": list(labels),
@@ -143,8 +153,10 @@ def _check_expected(expected: Mapping) -> None:
 
 
 def format_table(output_folder: str | Path) -> str:
-    """Return the table of a written report, aligned for the console."""
-    return plain_table(fold_table(_read_rows(output_folder)))
+    """Return the tables of a written report, aligned for the console."""
+    folds = plain_table(fold_table(_read_rows(output_folder)))
+    further = format_task_table(Path(output_folder) / "report")
+    return f"{folds}\n\n{further}" if further else folds
 
 
 def _read_rows(output_folder: str | Path) -> pd.DataFrame:

@@ -204,12 +204,13 @@ class _UnpaddedStatistics(nn.Module):
         super().__init__()
         self.register_buffer("center", aggregator.center)
         self.register_buffer("scale", aggregator.scale)
+        self.hidden = aggregator.hidden
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         mean = frames.mean(1)
         variance = (frames - mean[:, None]).square().mean(1)
         pooled = torch.cat([mean, (variance + 1e-8).sqrt()], dim=-1)
-        return (pooled - self.center) / self.scale
+        return self.hidden((pooled - self.center) / self.scale)
 
 
 class _UnpaddedAttentive(nn.Module):

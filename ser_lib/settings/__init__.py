@@ -13,5 +13,14 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "recipe": ["RECIPES", "join_processes", "read_command_line", "run_recipe"],
         "settings": ["Settings"],
+        "tasks": [
+            "CLASSES",
+            "DISTRIBUTION",
+            "EMOTION",
+            "SQUARED_ERROR",
+            "Task",
+            "VALUE",
+            "read_tasks",
+        ],
     },
 )

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from ser_lib.settings.ranges import Range, range_of
+from ser_lib.settings.tasks import read_tasks
 from ser_lib.settings.yaml_tree import tag_of
 
 # In place of a placeholder, until a value is given
@@ -45,7 +46,7 @@ REQUIRED = (
     "upstream",
 )
 # Lists and mappings that are checked as a whole
-_WHOLE = ("balance_by", "class_weights", "label_map")
+_WHOLE = ("balance_by", "class_weights", "label_map", "tasks")
 PATHS = ("csv", "data_folder", "output_folder", "results_folder", "cache_folder")
 
 
@@ -237,6 +238,7 @@ def check_together(settings: Mapping) -> None:
             )
     _check_ecapa_channels(settings.get("ecapa_channels"))
     _check_labels(settings.get("labels"))
+    read_tasks({"tasks": settings.get("tasks", {})})
 
 
 def _find(settings: Mapping, name: str) -> Any:

@@ -59,9 +59,10 @@ def merge(
     for key, value in layer.items():
         name = f"{where}{key}"
         if key not in base:
-            # An empty mapping, such as ``finetuned: {}``, and a label map accept any
-            # key; overrides of another experiment are checked with its settings.
+            # An empty mapping, such as ``finetuned: {}``, a label map and tasks accept
+            # any key; overrides of another experiment are checked with its settings.
             is_open = where.endswith((": overrides: ", "label_map: "))
+            is_open = is_open or where.startswith("tasks: ")
             is_open = is_open or (where and not base)
             if not is_open and (where or source == COMMAND_LINE):
                 raise unknown_setting(name, key, base, source)

@@ -1,16 +1,19 @@
 """Builds the Brain of a fold from its settings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from speechbrain.utils.run_opts import RunOptions
 
+from ser_lib.corpora import Utterance, with_labels
 from ser_lib.dataio import FrameStore
 from ser_lib.model import Upstreams
+from ser_lib.settings import read_tasks
 from ser_lib.training.brain import EmotionBrain
 from ser_lib.training.checkpoints import AtomicCheckpointer, saved_modules
 from ser_lib.training.modality_dropout import check_modality_dropout
 from ser_lib.training.partial_finetuning import choose_weights
+from ser_lib.training.task_targets import TaskTargets
 from ser_lib.upstreams import SpeechEncoder
 from ser_lib.utils.distributed import n_processes
 
@@ -27,12 +30,18 @@ def _cache_frozen_states(hparams: dict, upstreams: Upstreams) -> None:
 
 
 def make_brain(
-    hparams: dict, stores: Mapping[str, FrameStore], run_opts: RunOptions, folder: Path
+    hparams: dict,
+    stores: Mapping[str, FrameStore],
+    run_opts: RunOptions,
+    folder: Path,
+    utterances: Sequence[Utterance],
 ) -> EmotionBrain:
     """Build the Brain of a fold.
 
     Arguments
     ---------
+    utterances : Sequence[Utterance]
+        All utterances of the fold, from which tasks take their classes and targets.
     stores : Mapping[str, FrameStore]
         Stored frames by upstream; the other upstreams run during training.
     folder : Path
@@ -42,6 +51,8 @@ def make_brain(
     check_modality_dropout(
         hparams["modality_dropout"], model.downstream.modalities, hparams["experiment"]
     )
+    tasks = with_labels(read_tasks(hparams), utterances)
+    model.downstream.add_heads({task.name: task.size for task in tasks[1:]})
     modules = {"downstream": model.downstream}
     running = model.upstreams.without(stores)
     choose_weights(running, hparams)
@@ -62,6 +73,7 @@ def make_brain(
         run_opts=run_opts,
         checkpointer=AtomicCheckpointer(folder / "save", recoverables),
     )
+    brain.targets = TaskTargets(tasks, utterances)
     # With layer drop, some weights get no gradient.
     brain.find_unused_parameters = n_processes() > 1
     return brain

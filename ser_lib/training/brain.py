@@ -1,7 +1,7 @@
 """The Brain: how one fold is trained, validated, averaged and tested."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pandas as pd
 import torch
@@ -14,18 +14,19 @@ from torch.utils.data import DataLoader
 
 from ser_lib.branches import have_text
 from ser_lib.dataio import augment_frames, augment_wavs, frames_of_batch
-from ser_lib.evaluation import prediction_table
-from ser_lib.model_outputs import check_outputs
+from ser_lib.evaluation import prediction_table, with_task_columns
+from ser_lib.model_outputs import answers, check_outputs
+from ser_lib.settings import EMOTION
 from ser_lib.training.checkpoints import (
     keep_best_and_newest,
     load_average,
     saved_modules,
 )
 from ser_lib.training.fixed_frames import FixedFramesBrain
-from ser_lib.training.loss import emotion_loss, weights_of_classes
 from ser_lib.training.modality_dropout import drop_modalities
 from ser_lib.training.partial_finetuning import Group, upstream_groups
 from ser_lib.training.step_log import STEPS_FILE, Step, log_steps
+from ser_lib.training.task_targets import TaskTargets
 from ser_lib.upstreams import Frames
 from ser_lib.utils.distributed import gather_lists, share_buffers, unwrapped
 from ser_lib.utils.text_tables import percent
@@ -37,15 +38,14 @@ class EmotionBrain(FixedFramesBrain):
     """Trains an ``EmotionModel`` on one fold.
 
     It reads these settings from ``hparams``: labels, seed, fold, sample_rate_hz,
-    crop_s, wav_augment, frame_augment, modality_dropout, label_smoothing,
-    class_weights, focal_gamma, optimizer, lr_upstream, lr_downstream, lr_layer_decay,
-    warmup_fraction, final_lr_fraction, number_of_epochs, epoch_counter, average_after,
-    kept_checkpoints and history. Its modules are ``downstream`` and, if frames are
-    computed during training, ``upstreams``, and ``standardisers`` if they are
-    standardised.
+    crop_s, wav_augment, frame_augment, modality_dropout, optimizer, lr_upstream,
+    lr_downstream, lr_layer_decay, warmup_fraction, final_lr_fraction, number_of_epochs,
+    epoch_counter, average_after, kept_checkpoints and history. Its modules are
+    ``downstream`` and, if frames are computed during training, ``upstreams``, and
+    ``standardisers`` if they are standardised. ``targets`` are set before training.
     """
 
-    class_weights: torch.Tensor | None = None
+    targets: TaskTargets
 
     @property
     def upstreams(self) -> Mapping[str, torch.nn.Module]:
@@ -78,7 +78,7 @@ class EmotionBrain(FixedFramesBrain):
     # ---- from a batch to a loss
 
     def compute_forward(self, batch: PaddedBatch, stage: Stage) -> torch.Tensor:
-        """Compute (batch, n_labels) logits.
+        """Compute (batch, n_outputs) outputs: logits, then those of further tasks.
 
         Crops and augmentation are applied only in training. A batch contains ``wav``,
         or the frames of each stored upstream under its name, or neither if everything
@@ -116,40 +116,35 @@ class EmotionBrain(FixedFramesBrain):
                     frames[name] = augment_frames(self.hparams, frames[name])
         return frames
 
-    def weigh_classes(self, trained_on: Sequence[str]) -> None:
-        """Weigh the labels as the settings say, given those of the training part."""
-        weights = weights_of_classes(
-            self.hparams.class_weights, self.hparams.labels, trained_on
-        )
-        self.class_weights = None if weights is None else weights.to(self.device)
-
     def compute_objectives(
         self, predictions: torch.Tensor, batch: PaddedBatch, stage: Stage
     ) -> torch.Tensor:
-        """Compute the mean loss of a batch (``loss.py``).
+        """Compute the loss of a batch: of all tasks, each a mean (``task_losses.py``).
 
-        In validation and test, it is the plain cross-entropy, and probabilities are
-        kept for the end of the stage.
+        In validation and test, it is the plain cross-entropy of the emotion, and
+        outputs are kept for the end of the stage.
 
         Raises
         ------
         ValueError
-            If logits are not finite in validation or test.
+            If outputs are not finite in validation or test.
         """
-        logits, targets = predictions.float(), batch.label.to(self.device)
+        outputs = self._split(predictions.float())
         if stage == Stage.TRAIN:
-            return emotion_loss(
-                logits,
-                targets,
-                self.hparams.label_smoothing,
-                self.class_weights,
-                self.hparams.focal_gamma,
-            )
-        check_outputs(logits, batch.id, "logits")
+            return self.targets.loss(outputs, batch.id)
+        check_outputs(predictions, batch.id, "logits")
+        logits, targets = outputs[EMOTION], batch.label.to(self.device)
         losses = F.cross_entropy(logits, targets, reduction="none")
-        columns = logits.softmax(-1).cpu(), losses.cpu(), targets.cpu()
+        answered = torch.cat(
+            [answers(task, outputs[task.name]) for task in self.targets.tasks], dim=-1
+        )
+        columns = answered.cpu(), losses.cpu(), targets.cpu()
         self._outputs += zip(batch.id, *columns, strict=True)
         return losses.mean()
+
+    def _split(self, outputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Split what the downstream returned by task."""
+        return unwrapped(self.modules.downstream).split(outputs)
 
     def _module(self, name: str, stage: Stage) -> torch.nn.Module:
         module = self.modules[name]
@@ -163,7 +158,7 @@ class EmotionBrain(FixedFramesBrain):
             self.start_epoch(epoch)
             self._steps: list[Step] = []
             return
-        self._outputs: list[tuple] = []  # id, probabilities, loss and target
+        self._outputs: list[tuple] = []  # id, answers of all tasks, loss and target
         for module in self.modules.values():
             share_buffers(module)
 
@@ -179,8 +174,9 @@ class EmotionBrain(FixedFramesBrain):
         self._outputs = gather_lists(self._outputs)
         if stage != Stage.VALID:
             return
-        _, probabilities, losses, targets = zip(*self._outputs, strict=True)
-        correct = torch.stack(probabilities).argmax(-1) == torch.stack(targets)
+        _, answered, losses, targets = zip(*self._outputs, strict=True)
+        probabilities = self._split(torch.stack(answered))[EMOTION]
+        correct = probabilities.argmax(-1) == torch.stack(targets)
         accuracy = correct.double().mean().item()
         self.hparams.epoch_counter.update_metric(accuracy)
         self._end_epoch(epoch, torch.stack(losses).mean().item(), accuracy)
@@ -219,17 +215,23 @@ class EmotionBrain(FixedFramesBrain):
         should_step: bool,
     ) -> None:
         """Record loss and hits on the device; they are read when the epoch ends."""
-        correct = (outputs.argmax(-1) == batch.label.to(self.device)).sum()
+        logits = self._split(outputs)[EMOTION]
+        correct = (logits.argmax(-1) == batch.label.to(self.device)).sum()
         self._steps.append((loss.detach(), correct, len(batch.id)))
 
     # ---- after training
 
     def predict(self, loader: DataLoader) -> pd.DataFrame:
-        """Return a table with id, prediction and the probability of each label."""
+        """Return a table with id, prediction and the probability of each label.
+
+        Further tasks have further columns, see ``task_columns.py``.
+        """
         self.evaluate(loader)
-        ids, probabilities, _, _ = zip(*self._outputs, strict=True)
-        values = torch.stack(probabilities).double().numpy()
-        return prediction_table(list(ids), values, self.hparams.labels)
+        ids, answered, _, _ = zip(*self._outputs, strict=True)
+        values = self._split(torch.stack(answered).double())
+        arrays = {name: own.numpy() for name, own in values.items()}
+        table = prediction_table(list(ids), arrays[EMOTION], self.hparams.labels)
+        return with_task_columns(table, self.targets.tasks, arrays)
 
     def load_average(self, k: int) -> None:
         """Load the mean of the k best checkpoints into the modules.

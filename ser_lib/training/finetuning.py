@@ -21,6 +21,7 @@ PASSED_ON = (
     "corpus",
     "label_map",
     "labels",
+    "tasks",
     "corpora",
     "csv",
     "data_folder",

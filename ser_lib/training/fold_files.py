@@ -47,7 +47,8 @@ def write_results(
         All utterances of the fold.
     """
     labels = brain.hparams.labels
-    write_parts(folder, predictions, utterances, labels)
+    tasks = brain.targets.tasks
+    write_parts(folder, predictions, utterances, labels, tasks)
     shutil.copyfile(brain.hparams.history.path, folder / "history.csv")
     copy_steps(brain.hparams.save_folder, folder)
     label_of = {u.id: u.label for u in utterances}
@@ -60,5 +61,7 @@ def write_results(
         "averaged_epochs": [c.meta["epoch"] for c in brain.averaged],
         "valid_accuracy": [c.meta["valid_accuracy"] for c in brain.averaged],
     }
+    if brain.hparams.tasks:
+        info["tasks"] = [task.as_json() for task in tasks]
     with atomic_path(folder / "fold.json") as unfinished:
         unfinished.write_text(json.dumps(info, indent=1), encoding="utf-8")

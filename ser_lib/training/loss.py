@@ -1,4 +1,4 @@
-"""The loss of training: cross-entropy, which classes and hard utterances can weigh."""
+"""The loss of classes: cross-entropy, which classes and hard utterances can weigh."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 
-def emotion_loss(
+def class_loss(
     logits: torch.Tensor,
     targets: torch.Tensor,
     label_smoothing: float = 0.0,
@@ -34,7 +34,7 @@ def emotion_loss(
     Example
     -------
     >>> logits = torch.tensor([[0.0, 0.0], [0.0, 0.0]])
-    >>> emotion_loss(logits, torch.tensor([0, 1]), focal_gamma=2.0)  # ln 2 / 4
+    >>> class_loss(logits, torch.tensor([0, 1]), focal_gamma=2.0)  # ln 2 / 4
     tensor(0.1733)
     """
     options = {"label_smoothing": label_smoothing, "weight": class_weights}

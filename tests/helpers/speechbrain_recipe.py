@@ -69,7 +69,7 @@ def ours(
     work = folder / "ours"
     work.mkdir(exist_ok=True)
     hparams = settings.build(fold=1, save_folder=str(work))
-    brain = make_brain(hparams, {}, run_opts, work)
+    brain = make_brain(hparams, {}, run_opts, work, utterances)
     loaders = make_loaders(hparams, fold, fold_inputs(settings, brain.reads, fold))
     brain.train_sampler = loaders["train"].batch_sampler
     return Training(brain, loaders["train"])
