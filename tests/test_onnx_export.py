@@ -11,7 +11,8 @@ from tiny_convolutional import LOAD, tiny, written
 from ser_lib.aggregators import EcapaTdnn
 from ser_lib.export import onnx as onnx_export
 from ser_lib.export.onnx import write_onnx
-from ser_lib.export.onnx_modules import UnpaddedRecognizer, unpadded
+from ser_lib.export.onnx_modules import unpadded
+from ser_lib.export.onnx_recognizer import UnpaddedRecognizer
 from ser_lib.inference import EmotionRecognizer
 from ser_lib.synthetic.encoders import (
     write_tiny_emotion2vec,

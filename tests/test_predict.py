@@ -215,14 +215,14 @@ def test_a_file_that_the_model_refuses_does_not_take_down_its_batch(
     folder, monkeypatch
 ):
     recognizer = StubRecognizer()
-    classify = recognizer.classify_batch
+    answer = recognizer.answer_batch
 
     def refuse_z(wavs, *lens_and_names):
         if (wavs[:, 0] > 0.8).any():
             raise RuntimeError("out of memory")
-        return classify(wavs, *lens_and_names)
+        return answer(wavs, *lens_and_names)
 
-    monkeypatch.setattr(recognizer, "classify_batch", refuse_z)
+    monkeypatch.setattr(recognizer, "answer_batch", refuse_z)
     code, out, _ = run(folder, recognizer=recognizer)
     assert code == 1
     a, b, z = rows_of(out)

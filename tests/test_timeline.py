@@ -52,7 +52,7 @@ def test_a_window_is_averaged_where_it_contains_the_middle_of_a_cell():
     # The first window ends on the middle of the cell 1-2 and does not contain it.
     windows = windows_of(square_wave((1, 0.2), (1.5, 0.8)), window_s=1.5)
     assert spans(windows) == [(0, 1.5), (1, 2.5)]
-    edges_s, probabilities = smooth(windows, n_labels=2, hop_s=1.0)
+    edges_s, probabilities = smooth(windows, n_answers=2, hop_s=1.0)
     assert edges_s.tolist() == [0, 1, 2, 2.5]
     first = np.sqrt((0.2**2 * 2 + 0.8**2) / 3)
     np.testing.assert_allclose(probabilities[:, 1], [first, 0.8, 0.8], atol=1e-6)

@@ -108,6 +108,7 @@ def make_timeline(labels, duration_s, n_segments, path="call.wav"):
         path=path,
         duration_s=duration_s,
         labels=labels,
+        tasks=[],
         windows=[],
         edges_s=edges_s,
         probabilities=probabilities,

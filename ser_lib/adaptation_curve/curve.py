@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from ser_lib.adaptation_curve.pooled_fold import PooledFold
 from ser_lib.evaluation import reliability, scores_by
+from ser_lib.settings import EMOTION
 from ser_lib.upstreams import joined_moments
 from ser_lib.utils.command import raise_if_interrupted
 from ser_lib.utils.digests import digest
@@ -88,8 +89,8 @@ def classify(fold: PooledFold, trial: Trial, prior_s: float) -> np.ndarray:
         branch.standardise(values[classified], statistics)
         for branch, values in zip(fold.downstream.branches, fold.pooled, strict=True)
     ]
-    logits = fold.downstream(pooled) / fold.temperature
-    return logits.softmax(-1).double().numpy()
+    logits = fold.downstream.split(fold.downstream(pooled))[EMOTION]
+    return (logits / fold.temperature).softmax(-1).double().numpy()
 
 
 def _adapted(

@@ -24,6 +24,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "report_sections": ["corpus_table", "fold_table"],
         "results_csv": ["merge_results", "result_rows", "scores_by"],
         "task_columns": ["with_task_columns"],
+        "task_scores": ["task_rows"],
+        "task_sections": ["task_table"],
         "step_table": ["STEPS_FILE", "STEP_COLUMNS", "epoch_accuracies"],
     },
 )

@@ -17,7 +17,8 @@ from ser_lib.export.card_scores import (
     protocol_section,
     scores_section,
 )
-from ser_lib.model_folder import hub_licence
+from ser_lib.model_folder import further_tasks, hub_licence
+from ser_lib.settings import VALUE
 
 
 def model_card(
@@ -139,8 +140,21 @@ def _summary(info: Mapping, corpus: str) -> str:
     return (
         f"The model recognises the emotion of an utterance from its sound. It has "
         f"{len(info['labels'])} labels, in this order: {labels}. It was trained on "
-        f"{corpus}.{average if n_members > 1 else ''}"
+        f"{corpus}.{average if n_members > 1 else ''}{_further_tasks(info)}"
     )
+
+
+def _further_tasks(info: Mapping) -> str:
+    """Say what the model answers besides the emotion."""
+    about = [
+        f"{task.name} ({task.range[0]:g} to {task.range[1]:g})"
+        if task.kind == VALUE
+        else f"{task.name} ({', '.join(task.labels)})"
+        for task in further_tasks(info["network"])
+    ]
+    if not about:
+        return ""
+    return f" `recognizer.analyse_file` also gives {', '.join(about)}."
 
 
 def _note(note: str) -> list[str]:

@@ -15,6 +15,8 @@ from ser_lib.evaluation import (
     pool,
     reliability,
     result_rows,
+    task_rows,
+    task_table,
 )
 from ser_lib.inference import is_calibrated
 from ser_lib.utils.text_tables import markdown_table, with_interval
@@ -92,6 +94,9 @@ def scores_section(evidence: Evidence, folds: Sequence[int]) -> list[str]:
     if "corpus" in predictions:
         by_corpus = corpus_table(predictions, evidence.labels)
         sections += ["By corpus, all folds together:", markdown_table(by_corpus)]
+    further = task_rows(evidence.results)
+    if not further.empty:
+        sections += ["Its other tasks:", markdown_table(task_table(further))]
     return sections
 
 

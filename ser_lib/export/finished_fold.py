@@ -30,8 +30,8 @@ from ser_lib.evaluation import (
 )
 from ser_lib.folds import CORPUS_FILE
 from ser_lib.model import EmotionModel
-from ser_lib.model_folder import MODEL_FILE
-from ser_lib.settings import Settings
+from ser_lib.model_folder import MODEL_FILE, describe_tasks
+from ser_lib.settings import Settings, Task
 from ser_lib.training import (
     AtomicCheckpointer,
     choose_weights,
@@ -79,6 +79,8 @@ def load_trained(run_folder: str | Path, fold: int) -> tuple[EmotionModel, dict]
     folder = _trained_folder(run_folder, fold_info, fold_info["trained_in"])
     settings = _settings(folder, run_folder, recorded)
     model, block = settings["model"], _model_block(settings)
+    tasks = [Task.from_json(entries) for entries in fold_info.get("tasks", [])][1:]
+    model.downstream.add_heads({task.name: task.size for task in tasks})
     if model.standardise_by != settings["standardise_by"]:
         raise ValueError(
             f"{run_folder} cannot be exported: an older version trained it with "
@@ -102,6 +104,7 @@ def load_trained(run_folder: str | Path, fold: int) -> tuple[EmotionModel, dict]
         encoder, stage_block = _finetuned(stage, stage_settings, k)
         model.upstreams[name], block["upstreams"][name] = encoder, stage_block
     network, encoders = _describe(model.eval(), block)
+    network |= {"tasks": describe_tasks(tasks)} if tasks else {}
     labels = settings["labels"]
     rows = calibration_rows(collect(run_folder, labels, fold_info["settings_key"]))
     calibration = calibration_of(rows[fold], labels) if fold in rows else {}

@@ -3,8 +3,10 @@
 The graph takes ``wavs`` (batch, samples), float32, one channel, at the model's sampling
 rate, and returns ``probabilities`` (batch, labels). Both axes are dynamic, but all
 utterances of a batch must have the same length: padding would need masks, which make
-the graph's shapes depend on the data. The metadata of the file contain ``labels``,
-``sample_rate_hz``, ``trim_silence_db`` and ``min_duration_s`` as JSON.
+the graph's shapes depend on the data. Each further task is an output of its name:
+(batch, classes) probabilities, or (batch, 1) values. The metadata of the file contain
+``labels``, ``sample_rate_hz``, ``trim_silence_db``, ``min_duration_s`` and, if there
+are any, ``tasks`` as JSON.
 
 Each upstream and aggregator is rewritten for unpadded input (``onnx_modules.py``). The
 output of the file is compared with that of the original model.
@@ -16,8 +18,9 @@ from pathlib import Path
 
 import torch
 
-from ser_lib.export.onnx_modules import UnpaddedRecognizer
+from ser_lib.export.onnx_recognizer import UnpaddedRecognizer
 from ser_lib.inference import EmotionRecognizer
+from ser_lib.model_folder import describe_tasks
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-3
@@ -54,9 +57,8 @@ def write_onnx(recognizer: EmotionRecognizer, path: str | Path) -> Path:
         If the probabilities of onnxruntime differ from those of PyTorch.
     """
     check_installed()
-    graph = UnpaddedRecognizer(
-        list(recognizer.mods.values()), recognizer.temperatures
-    ).eval()
+    members, tasks = list(recognizer.mods.values()), recognizer.tasks
+    graph = UnpaddedRecognizer(members, recognizer.temperatures, tasks).eval()
     least_samples = max(
         graph.min_samples, round(recognizer.min_duration_s * recognizer.sample_rate_hz)
     )
@@ -68,13 +70,15 @@ def write_onnx(recognizer: EmotionRecognizer, path: str | Path) -> Path:
         graph,
         (_noise(2, 2 * least_samples),),
         input_names=["wavs"],
-        output_names=["probabilities"],
+        output_names=["probabilities", *(task.name for task in tasks)],
         dynamic_shapes={"wavs": axes},
         dynamo=True,
         verbose=False,
     )
     info = {key: recognizer.model_info[key] for key in _COPIED}
     info["min_duration_s"] = least_samples / recognizer.sample_rate_hz
+    if tasks:
+        info["tasks"] = describe_tasks(tasks)
     for key, value in info.items():
         program.model.metadata_props[key] = json.dumps(value)
     n_bytes = sum(value.nbytes for value in graph.state_dict().values())
@@ -95,12 +99,12 @@ def _compare(recognizer: EmotionRecognizer, path: Path, wavs: torch.Tensor) -> N
     session = onnxruntime.InferenceSession(
         str(path), providers=["CPUExecutionProvider"]
     )
-    (found,) = session.run(None, {"wavs": wavs.numpy()})
-    expected = recognizer.classify_batch(wavs)[0]
-    difference = (torch.from_numpy(found) - expected).abs().max().item()
+    found = [torch.from_numpy(own) for own in session.run(None, {"wavs": wavs.numpy()})]
+    expected = recognizer.answer_batch(wavs)
+    difference = (torch.cat(found, dim=-1) - expected).abs().max().item()
     if not difference <= TOLERANCE:
         raise RuntimeError(
-            f"{path} differs from the original model by {difference:.2g} in a "
-            f"probability, expected at most {TOLERANCE}. Please report this with the "
+            f"{path} differs from the original model by {difference:.2g} in an "
+            f"answer, expected at most {TOLERANCE}. Please report this with the "
             f"versions of torch and {', '.join(NEEDED)}."
         )

@@ -19,7 +19,6 @@ from ser_lib.aggregators import (
     ProjectedMean,
     StatisticsPooling,
 )
-from ser_lib.model import EmotionModel
 from ser_lib.upstreams import (
     ApcUpstream,
     CpcUpstream,
@@ -32,53 +31,6 @@ from ser_lib.upstreams import (
     WhisperUpstream,
 )
 from ser_lib.upstreams.audio_ntt import MEL_HOP_SAMPLES
-
-
-class UnpaddedRecognizer(nn.Module):
-    """Average the probabilities of one or more models, for unpadded utterances."""
-
-    def __init__(self, members: list[EmotionModel], temperatures: torch.Tensor) -> None:
-        super().__init__()
-        self.register_buffer("temperatures", temperatures.cpu()[:, None, None])
-        self.members = nn.ModuleList(_UnpaddedModel(member) for member in members)
-        self.min_samples = max(member.min_samples for member in self.members)
-
-    def forward(self, wavs: torch.Tensor) -> torch.Tensor:
-        """(batch, samples) waveforms -> (batch, labels) probabilities."""
-        logits = torch.stack([member(wavs) for member in self.members])
-        return (logits / self.temperatures).softmax(-1).mean(0)
-
-
-class _UnpaddedModel(nn.Module):
-    def __init__(self, model: EmotionModel) -> None:
-        super().__init__()
-        self.upstreams = nn.ModuleDict(
-            {name: unpadded(upstream) for name, upstream in model.upstreams.items()}
-        )
-        branches = model.downstream.branches
-        fused = [branch.upstreams for branch in branches if len(branch.upstreams) > 1]
-        if fused:
-            raise TypeError(
-                f"Early fusion ({' with '.join(fused[0])}) has no form for unpadded "
-                f"input, so it cannot be exported to ONNX."
-            )
-        self.standardisers = model.standardisers
-        self.streams = [branch.upstreams[0] for branch in branches]
-        self.aggregators = nn.ModuleList(unpadded(b.aggregator) for b in branches)
-        self.classifier = model.downstream.classifier
-        streams = [model.upstreams[name] for name in self.streams]
-        self.min_samples = max(
-            stream.min_samples + (branch.aggregator.min_frames - 1) * stream.hop_samples
-            for stream, branch in zip(streams, branches, strict=True)
-        )
-
-    def forward(self, wavs: torch.Tensor) -> torch.Tensor:
-        frames = {name: upstream(wavs) for name, upstream in self.upstreams.items()}
-        for name, standardiser in self.standardisers.items():
-            frames[name] = (frames[name] - standardiser.mean) / standardiser.sd
-        pairs = zip(self.streams, self.aggregators, strict=True)
-        embeddings = [aggregator(frames[name]) for name, aggregator in pairs]
-        return self.classifier(torch.cat(embeddings, dim=-1))
 
 
 class _PowerSpectrum(nn.Module):

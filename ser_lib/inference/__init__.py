@@ -5,10 +5,17 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "answers": [
+            "ClassAnswer",
+            "ValueAnswer",
+            "answer_columns",
+            "answer_row",
+            "answers_by_task",
+        ],
         "adaptation": ["PRIOR_S", "Adaptation", "check_adaptable"],
         "formats": ["FORMATS", "segment_rows", "write_timeline"],
         "interface": ["Classified", "Recognizer"],
-        "parallel": ["classify_wavs", "run_in_parallel"],
+        "parallel": ["answer_wavs", "classify_wavs", "run_in_parallel"],
         "plot": ["timeline_figure"],
         "recognizer": ["EmotionRecognizer"],
         "sureness": ["is_calibrated", "sure_label", "threshold_for"],

@@ -8,9 +8,11 @@ from speechbrain.inference.interfaces import Pretrained
 from speechbrain.utils.fetching import FetchConfig
 
 from ser_lib.audio import check_batch, scaled
+from ser_lib.inference.answers import Answer, answers_by_task, emotion_of
 from ser_lib.inference.interface import Classified
-from ser_lib.model_folder import StrictPretrainer
-from ser_lib.model_outputs import check_outputs
+from ser_lib.model_folder import StrictPretrainer, further_tasks
+from ser_lib.model_outputs import answers, check_outputs
+from ser_lib.settings import Task
 
 
 class BatchRecognizer(Pretrained):
@@ -44,6 +46,8 @@ class BatchRecognizer(Pretrained):
         self.mods.eval()
         self.model_info: dict = hparams["pretrainer"].model_info
         self.labels: list[str] = list(self.model_info["labels"])
+        self.tasks: list[Task] = further_tasks(self.model_info["network"])
+        self._task_sizes = [task.size for task in self.tasks]
         self.sample_rate_hz: int = self.model_info["sample_rate_hz"]
         members = self.model_info["members"].values()
         temperatures = [member.get("temperature", 1.0) for member in members]
@@ -123,14 +127,53 @@ class BatchRecognizer(Pretrained):
             If an utterance is shorter than ``min_duration_s``, its samples are not
             valid audio, its logits are not finite, or a shape is wrong.
         """
+        answered = self.answer_batch(wavs, wav_lens, names)
+        out_prob = answered[:, : len(self.labels)]
+        score, index = out_prob.max(dim=-1)
+        return out_prob, score, index, [self.labels[i] for i in index.tolist()]
+
+    def answer_batch(
+        self,
+        wavs: torch.Tensor,
+        wav_lens: torch.Tensor | None = None,
+        names: Sequence[str] | None = None,
+    ) -> torch.Tensor:
+        """Return the answers of all tasks; see :meth:`classify_batch`.
+
+        Returns
+        -------
+        (batch, n_outputs) torch.Tensor
+            The probabilities of the labels, then for each of ``tasks`` those of its
+            classes, or its value.
+        """
         wavs, wav_lens, names = self._batch(wavs, wav_lens, names)
         with torch.no_grad(), self.inference_ctx:
             members = [member(wavs, wav_lens) for member in self.mods.values()]
-        logits = torch.stack(members).float()
-        check_outputs(logits, names, "logits")
-        out_prob = (logits / self.temperatures[:, None, None]).softmax(-1).mean(0)
-        score, index = out_prob.max(dim=-1)
-        return out_prob, score, index, [self.labels[i] for i in index.tolist()]
+        outputs = torch.stack(members).float()
+        check_outputs(outputs, names, "logits")
+        logits, *others = outputs.split([len(self.labels), *self._task_sizes], dim=-1)
+        answered = [(logits / self.temperatures[:, None, None]).softmax(-1)]
+        pairs = zip(self.tasks, others, strict=True)
+        answered += [answers(task, own) for task, own in pairs]
+        return torch.cat([own.mean(0) for own in answered], dim=-1)
+
+    def analyse_batch(
+        self,
+        wavs: torch.Tensor,
+        wav_lens: torch.Tensor | None = None,
+        names: Sequence[str] | None = None,
+    ) -> list[dict[str, Answer]]:
+        """Return the answers of all tasks by name; see :meth:`classify_batch`.
+
+        Returns
+        -------
+        list[dict[str, Answer]]
+            For each utterance, task -> ``ClassAnswer`` or ``ValueAnswer``; ``emotion``
+            comes first.
+        """
+        tasks = [emotion_of(self.labels), *self.tasks]
+        rows = self.answer_batch(wavs, wav_lens, names).tolist()
+        return [answers_by_task(tasks, row) for row in rows]
 
     def encode_batch(
         self, wavs: torch.Tensor, wav_lens: torch.Tensor | None = None

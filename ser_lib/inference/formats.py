@@ -14,9 +14,10 @@ Times are in seconds with three decimals.
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ser_lib.inference.answers import answer_row, answers_by_task
 from ser_lib.inference.timeline import Timeline
 from ser_lib.inference.windows import Window
 from ser_lib.utils.file_names import printable
@@ -45,21 +46,31 @@ def write_timeline(path: str | Path, timeline: Timeline, file_format: str) -> No
 
 
 def segment_rows(timeline: Timeline) -> list[dict]:
-    """Return ``start_s``, ``end_s``, ``label`` and ``score`` per segment, rounded."""
+    """Return ``start_s``, ``end_s``, ``label`` and ``score`` per segment, rounded.
+
+    Each other task of the model has a column: its label, or its mean value.
+    """
     return [
         {
             "start_s": round(segment.start_s, 3),
             "end_s": round(segment.end_s, 3),
             "label": segment.label,
             "score": round(segment.score, 6),
+            **_others(timeline, segment.others),
         }
         for segment in timeline.segments
     ]
 
 
+def _others(timeline: Timeline, values: Sequence[float]) -> dict:
+    answers = answers_by_task(timeline.tasks, values)
+    return answer_row(answers, with_probabilities=False)
+
+
 def csv_text(timeline: Timeline) -> str:
     """Format the segments as CSV."""
     columns = ["start_s", "end_s", "label", "score"]
+    columns += [task.name for task in timeline.tasks]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
@@ -81,14 +92,15 @@ def json_text(timeline: Timeline) -> str:
         "duration_s": round(timeline.duration_s, 3),
         "labels": timeline.labels,
         "segments": segment_rows(timeline),
-        "windows": [_window_row(window) for window in timeline.windows],
+        "windows": [_window_row(timeline, window) for window in timeline.windows],
     }
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     return f"{text}\n"
 
 
-def _window_row(window: Window) -> dict:
+def _window_row(timeline: Timeline, window: Window) -> dict:
     probabilities = window.probabilities
+    others = _others(timeline, window.others) if window.others else {}
     if probabilities is not None:
         probabilities = [round(p, 6) for p in probabilities]
     return {
@@ -96,6 +108,7 @@ def _window_row(window: Window) -> dict:
         "end_s": round(window.end_s, 3),
         "label": window.label,
         "probabilities": probabilities,
+        **others,
     }
 
 

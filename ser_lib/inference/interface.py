@@ -5,6 +5,8 @@ from typing import Protocol
 
 import torch
 
+from ser_lib.settings import Task
+
 # SpeechBrain's four outputs: probabilities (batch, n_labels), the highest of them
 # (batch,), its index (batch,), and the labels.
 Classified = tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[str]]
@@ -17,6 +19,8 @@ class Recognizer(Protocol):
     ----------
     labels : Sequence[str]
         In the order of the probabilities.
+    tasks : Sequence[Task]
+        What it answers besides the emotion.
     sample_rate_hz : int
         Sampling rate of the input.
     min_duration_s : float
@@ -28,6 +32,7 @@ class Recognizer(Protocol):
     """
 
     labels: Sequence[str]
+    tasks: Sequence[Task]
     sample_rate_hz: int
     min_duration_s: float
     device: str
@@ -44,6 +49,15 @@ class Recognizer(Protocol):
         names: Sequence[str] | None = None,
     ) -> Classified:
         """Classify a padded batch of shape (batch, samples)."""
+        ...
+
+    def answer_batch(
+        self,
+        wavs: torch.Tensor,
+        wav_lens: torch.Tensor | None = None,
+        names: Sequence[str] | None = None,
+    ) -> torch.Tensor:
+        """Return the (batch, n_outputs) answers of all tasks, the emotion first."""
         ...
 
     def member(self, name: str) -> "Recognizer":

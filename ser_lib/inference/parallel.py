@@ -149,9 +149,20 @@ def classify_wavs(
     list[Classified]
         For each waveform, as ``EmotionRecognizer.classify_file`` returns it.
     """
-    counts = torch.tensor([len(wav) for wav in wavs], dtype=torch.float64)
-    padded = torch.nn.utils.rnn.pad_sequence(wavs, batch_first=True)
-    values = recognizer.classify_batch(padded, counts / padded.shape[1], names)
-    out_prob, score, index, labels = values
+    out_prob, score, index, labels = recognizer.classify_batch(*_padded(wavs), names)
     rows = zip(out_prob.split(1), score.split(1), index.split(1), labels, strict=True)
     return [(*tensors, [label]) for *tensors, label in rows]
+
+
+def answer_wavs(
+    recognizer: Recognizer, wavs: Sequence[torch.Tensor]
+) -> list[torch.Tensor]:
+    """Return the (n_outputs,) answers of all tasks for each waveform of a batch."""
+    return list(recognizer.answer_batch(*_padded(wavs)))
+
+
+def _padded(wavs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a batch of waveforms, and their lengths relative to the longest."""
+    counts = torch.tensor([len(wav) for wav in wavs], dtype=torch.float64)
+    padded = torch.nn.utils.rnn.pad_sequence(wavs, batch_first=True)
+    return padded, counts / padded.shape[1]

@@ -23,6 +23,7 @@ from ser_lib.inference.adaptation import (
     save_adaptation,
     warn_if_far,
 )
+from ser_lib.inference.answers import Answer
 from ser_lib.inference.batches import BatchRecognizer
 from ser_lib.inference.interface import Classified
 from ser_lib.inference.parallel import classify_many
@@ -92,6 +93,16 @@ class EmotionRecognizer(BatchRecognizer):
     def classify_file(self, path: str | Path) -> Classified:
         """Classify a whole file as a batch of one; see :meth:`load_audio`."""
         return self.classify_batch(self.load_audio(path), names=[str(path)])
+
+    def analyse_file(self, path: str | Path) -> dict[str, Answer]:
+        """Return what the model says of a whole file, for each of its tasks.
+
+        Returns
+        -------
+        dict[str, Answer]
+            Task -> ``ClassAnswer`` or ``ValueAnswer``; ``emotion`` comes first.
+        """
+        return self.analyse_batch(self.load_audio(path), names=[str(path)])[0]
 
     def classify_array(
         self, samples: np.ndarray | torch.Tensor, sample_rate_hz: int

@@ -25,16 +25,20 @@ _SILENT = -1
 
 @dataclass(frozen=True)
 class Segment:
-    """A part of a recording with one emotion; its score is the mean probability."""
+    """A part of a recording with one emotion; its score is the mean probability.
+
+    ``others`` are the mean answers of the model's other tasks.
+    """
 
     start_s: float
     end_s: float
     label: str
     score: float
+    others: tuple[float, ...] = ()
 
 
 def smooth(
-    windows: Sequence[Window], n_labels: int, hop_s: float
+    windows: Sequence[Window], n_answers: int, hop_s: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Turn overlapping windows into cells that do not overlap.
 
@@ -42,8 +46,8 @@ def smooth(
     ---------
     windows : Sequence[Window]
         All windows of a recording.
-    n_labels : int
-        Number of probabilities of a window.
+    n_answers : int
+        Number of probabilities and other answers of a window.
     hop_s : float
         Distance between the starts of consecutive windows.
 
@@ -51,7 +55,7 @@ def smooth(
     -------
     edges_s : (cells + 1,) np.ndarray
         Starts of the cells, and the end of the last one.
-    probabilities : (cells, n_labels) np.ndarray
+    answers : (cells, n_answers) np.ndarray
         Mean over the classified windows that contain the middle of the cell; NaN in
         silent cells.
 
@@ -59,7 +63,7 @@ def smooth(
     -------
     >>> first = Window(0.0, 2.0, (True, True), "a", 1.0, (1.0, 0.0))
     >>> second = Window(1.0, 3.0, (True, True), "a", 0.5, (0.5, 0.5))
-    >>> edges_s, probabilities = smooth([first, second], n_labels=2, hop_s=1.0)
+    >>> edges_s, probabilities = smooth([first, second], n_answers=2, hop_s=1.0)
     >>> probabilities[:, 0]
     array([1.  , 0.75, 0.5 ])
     """
@@ -68,12 +72,12 @@ def smooth(
     has_sound += windows[-1].has_sound[1:]
     edges_s = np.append(np.arange(len(has_sound)) * hop_s, windows[-1].end_s)
     middles_s = (edges_s[:-1] + edges_s[1:]) / 2
-    sums, counts = np.zeros((len(has_sound), n_labels)), np.zeros(len(has_sound))
+    sums, counts = np.zeros((len(has_sound), n_answers)), np.zeros(len(has_sound))
     for first, window in enumerate(windows):
         if window.probabilities is not None:
             # A window that ends at the middle of a cell does not contain it.
             end = np.searchsorted(middles_s, window.end_s - 1e-6)
-            sums[first:end] += np.array(window.probabilities)
+            sums[first:end] += np.array(window.probabilities + window.others)
             counts[first:end] += 1
     counts[~np.asarray(has_sound)] = np.nan
     return edges_s, sums / counts[:, None]
@@ -82,7 +86,7 @@ def smooth(
 def find_segments(
     labels: Sequence[str],
     edges_s: np.ndarray,
-    probabilities: np.ndarray,
+    answers: np.ndarray,
     min_segment_s: float = 0.0,
     unknown_below: float | None = None,
 ) -> list[Segment]:
@@ -94,8 +98,8 @@ def find_segments(
         The labels, in the order of the probabilities.
     edges_s : (cells + 1,) np.ndarray
         From :func:`smooth`.
-    probabilities : (cells, n_labels) np.ndarray
-        From :func:`smooth`.
+    answers : (cells, n_answers) np.ndarray
+        From :func:`smooth`: the probabilities, then other answers.
     min_segment_s : float
         Shorter segments are merged into a neighbour.
     unknown_below : float | None
@@ -109,6 +113,7 @@ def find_segments(
     0.0 2.0 sad 0.8
     2.0 3.0 angry 0.8
     """
+    probabilities, others = np.split(answers, [len(labels)], axis=1)
     labels = [*labels, UNKNOWN]
     highest = probabilities.max(axis=1)
     indices = np.nan_to_num(probabilities).argmax(axis=1)
@@ -123,8 +128,10 @@ def find_segments(
         if index != _SILENT:
             durations_s = np.diff(edges_s[start : end + 1])
             score = np.average(probabilities[start:end, index], weights=durations_s)
+            means = np.average(others[start:end], axis=0, weights=durations_s)
             start_s, end_s = float(edges_s[start]), float(edges_s[end])
-            segments.append(Segment(start_s, end_s, labels[index], float(score)))
+            values = labels[index], float(score), tuple(means.tolist())
+            segments.append(Segment(start_s, end_s, *values))
     return segments
 
 

@@ -23,6 +23,7 @@ from ser_lib.inference.segments import Segment, find_segments, smooth
 from ser_lib.inference.sureness import sure_label
 from ser_lib.inference.window_cutter import WindowCutter, check_lengths
 from ser_lib.inference.windows import Window, classify_windows
+from ser_lib.settings import Task
 
 _BLOCK_S = 16.0  # read at a time
 _ENVELOPE_COLUMNS = 1500  # pixels of a drawn waveform
@@ -42,6 +43,8 @@ class Timeline:
         Its length.
     labels : list[str]
         The labels of the model, in the order of the probabilities.
+    tasks : list[Task]
+        What else the model answers: ``others`` of windows and segments.
     windows : list[Window]
         The windows, as classified; the label of one that is not sure is ``unknown``.
     edges_s : (cells + 1,) np.ndarray
@@ -57,6 +60,7 @@ class Timeline:
     path: str
     duration_s: float
     labels: list[str]
+    tasks: list[Task]
     windows: list[Window]
     edges_s: np.ndarray
     probabilities: np.ndarray
@@ -113,18 +117,18 @@ def timeline_file(
     if not any(any(window.has_sound) for window in windows):
         raise ValueError(_silence_message(path, skip_silence_dbfs))
     windows = [_with_sure_label(window, unknown_below) for window in windows]
-    labels = list(recognizer.labels)
-    edges_s, probabilities = smooth(windows, len(labels), cutter.hop_samples / rate_hz)
+    labels, tasks = list(recognizer.labels), list(recognizer.tasks)
+    n_answers = len(labels) + sum(task.size for task in tasks)
+    edges_s, answers = smooth(windows, n_answers, cutter.hop_samples / rate_hz)
     return Timeline(
         path=str(path),
         duration_s=n_samples / rate_hz,
         labels=labels,
+        tasks=tasks,
         windows=windows,
         edges_s=edges_s,
-        probabilities=probabilities,
-        segments=find_segments(
-            labels, edges_s, probabilities, min_segment_s, unknown_below
-        ),
+        probabilities=answers[:, : len(labels)],
+        segments=find_segments(labels, edges_s, answers, min_segment_s, unknown_below),
         envelope=envelope.low_and_high(),
     )
 

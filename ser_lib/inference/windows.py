@@ -12,7 +12,7 @@ not depend on the blocks::
         print(window.start_s, window.label, window.score)
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,8 @@ class Window:
         Its probability.
     probabilities : tuple[float, ...] | None
         All probabilities, in the order of the model's labels.
+    others : tuple[float, ...]
+        The answers of the model's other tasks, see ``answers.answers_by_task``.
     """
 
     start_s: float
@@ -51,6 +53,7 @@ class Window:
     label: str | None = None
     score: float | None = None
     probabilities: tuple[float, ...] | None = None
+    others: tuple[float, ...] = ()
 
 
 def stream(
@@ -143,11 +146,8 @@ def _classify(
         starts = (n_before + torch.nonzero(is_audible).flatten()) * cutter.hop_samples
         starts_s = (starts / rate_hz).tolist()
         names = [f"{cutter.name} at {start_s:.2f} s" for start_s in starts_s]
-        out_prob, score, _, labels = recognizer.classify_batch(
-            wavs[is_audible], torch.ones(len(names)), names
-        )
-        probabilities = map(tuple, out_prob.tolist())
-        results = zip(labels, score.tolist(), probabilities, strict=True)
+        batch = wavs[is_audible], torch.ones(len(names)), names
+        results = _results(recognizer.labels, recognizer.answer_batch(*batch))
     # Windows keep plain numbers: small arrays allocated between large ones would keep
     # the memory of the large ones from being returned.
     classified = []
@@ -157,6 +157,15 @@ def _classify(
         values = next(results) if any(parts) else ()
         classified.append(Window(start_s, end_s, tuple(parts), *values))
     return classified
+
+
+def _results(labels: Sequence[str], answered: torch.Tensor) -> Iterator[tuple]:
+    """Yield label, score, probabilities and other answers of each window."""
+    score, index = answered[:, : len(labels)].max(dim=-1)
+    pairs = zip(score.tolist(), index.tolist(), answered.tolist(), strict=True)
+    for highest, best, row in pairs:
+        own, others = tuple(row[: len(labels)]), tuple(row[len(labels) :])
+        yield labels[best], highest, own, others
 
 
 def _has_sound(

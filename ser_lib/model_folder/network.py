@@ -8,6 +8,7 @@
     }
 
 A model whose frames are standardised also has ``standardise_by``, such as ``mixed``.
+One with several tasks has ``tasks``: those besides the emotion.
 
 Model folders may come from untrusted sources. A description can name only the classes
 listed here, their arguments are plain numbers, strings, lists and mappings, and an
@@ -28,6 +29,7 @@ from torch.nn.modules import module as registration
 
 from ser_lib import aggregators, upstreams
 from ser_lib.model import STANDARDISE_BY, EmotionModel
+from ser_lib.model_folder.tasks import check_tasks, further_tasks
 from ser_lib.utils.strict_json import check_plain
 
 UPSTREAMS = (
@@ -134,6 +136,8 @@ def build_model(
             ]
             by = network.get("standardise_by")
             model = EmotionModel(labels, built, branches, standardise_by=by)
+            sizes = {task.name: task.size for task in further_tasks(network)}
+            model.downstream.add_heads(sizes)
     except _UNBUILDABLE as error:
         raise ValueError(
             f"The network of {name} cannot be built ({type(error).__name__}: {error})."
@@ -166,7 +170,7 @@ def check_network(network: Mapping, name: str | Path) -> None:
     check_plain(network, f"The network of {name}", _MAX_NUMBERS)
     blocks, branches = network.get("upstreams"), network.get("branches")
     is_complete = (
-        set(network) - {"standardise_by"} == {"upstreams", "branches"}
+        set(network) - {"standardise_by", "tasks"} == {"upstreams", "branches"}
         and network.get("standardise_by", "mixed") in STANDARDISE_BY
         and _is_filled(blocks, dict)
         and _is_filled(branches, list)
@@ -179,6 +183,7 @@ def check_network(network: Mapping, name: str | Path) -> None:
             f"its upstreams and an aggregator), up to {_MAX_NETWORKS} of each; and "
             f"standardise_by ({', '.join(STANDARDISE_BY)}) if frames are standardised."
         )
+    check_tasks(network.get("tasks", []), name)
     for key, block in blocks.items():
         where = f"The upstream {key} of {name}"
         _check_class(block, UPSTREAMS, upstreams, where)

@@ -113,7 +113,7 @@ def _open_output(
         settings |= {name: getattr(options, name) for name in WINDOWING}
     if options.format in TIMELINE_SUFFIXES:
         return FolderOutput(options.out, options.format, settings, recordings)
-    columns = columns_of(recognizer.labels, options.timeline)
+    columns = columns_of(recognizer.labels, options.timeline, recognizer.tasks)
     return RowOutput(
         options.out, Encoder(columns, options.format), settings, recordings
     )

@@ -15,7 +15,9 @@ from ser_lib.audio import audio_duration_s
 from ser_lib.inference import (
     Recognizer,
     Timeline,
-    classify_wavs,
+    answer_row,
+    answer_wavs,
+    answers_by_task,
     run_in_parallel,
     segment_rows,
     sure_label,
@@ -29,7 +31,7 @@ _CHUNK_FILES = 64  # files that are sorted by length and grouped into batches
 _BATCH_S = 160.0  # maximum of padded seconds in memory
 # Errors of one file that do not stop the others (torch raises RuntimeError).
 _FAILURES = (OSError, ValueError, RuntimeError)
-_NOT_FINITE = "the model returns probabilities that are not finite (NaN or infinity)."
+_NOT_FINITE = "the model returns answers that are not finite (NaN or infinity)."
 WINDOWING = ("window_s", "hop_s", "skip_silence_dbfs", "min_segment_s")
 
 
@@ -77,7 +79,7 @@ def _find_chunk(
         if isinstance(results[i], str):
             yield Result(recording, error=results[i])
         else:
-            row = _row(recording, recognizer.labels, results[i], options.unknown_below)
+            row = _row(recording, recognizer, results[i], options.unknown_below)
             yield Result(recording, rows=[row])
 
 
@@ -103,7 +105,7 @@ def _duration_s(
 def _read_and_classify(
     recognizer: Recognizer, batch: Mapping[int, Recording]
 ) -> dict[int, np.ndarray | str]:
-    """Return the probabilities of each file of a batch, or its error."""
+    """Return the answers for each file of a batch, or its error."""
     errors: dict[int, np.ndarray | str] = {}
     wavs: dict[int, torch.Tensor] = {}
     for i, recording in batch.items():
@@ -121,7 +123,7 @@ def _classify(
 ) -> dict[int, np.ndarray | str]:
     """Classify a batch; if that fails, one by one, so that only the bad file fails."""
     try:
-        rows = classify_wavs(recognizer, list(wavs.values()))
+        rows = answer_wavs(recognizer, list(wavs.values()))
     except _FAILURES as error:
         if len(wavs) == 1:
             return {i: _message(recordings[i], error) for i in wavs}
@@ -130,7 +132,7 @@ def _classify(
             results |= _classify(recognizer, recordings, {i: wav})
         return results
     pairs = zip(wavs, rows, strict=True)
-    arrays = {i: row[0][0].cpu().numpy() for i, row in pairs}
+    arrays = {i: row.cpu().numpy() for i, row in pairs}
     return {
         i: array if np.isfinite(array).all() else _message(recordings[i], _NOT_FINITE)
         for i, array in arrays.items()
@@ -139,10 +141,12 @@ def _classify(
 
 def _row(
     recording: Recording,
-    labels: Sequence[str],
-    probabilities: np.ndarray,
+    recognizer: Recognizer,
+    answers: np.ndarray,
     unknown_below: float | None,
 ) -> dict:
+    labels = recognizer.labels
+    probabilities, others = answers[: len(labels)], answers[len(labels) :]
     best = int(probabilities.argmax())
     values = [round(p, 6) for p in probabilities.tolist()]
     shares = {f"p_{label}": p for label, p in zip(labels, values, strict=True)}
@@ -151,6 +155,7 @@ def _row(
         "label": sure_label(labels[best], probabilities[best], unknown_below),
         "score": values[best],
         **shares,
+        **answer_row(answers_by_task(recognizer.tasks, others)),
     }
 
 

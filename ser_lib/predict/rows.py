@@ -5,21 +5,33 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 
+from ser_lib.inference import answer_columns
+from ser_lib.settings import Task
+
 ROW_FORMATS = ("csv", "json", "jsonl")
-_TIMELINE_COLUMNS = "path segment n_segments start_s end_s label score error".split()
+_TIMELINE_COLUMNS = "path segment n_segments start_s end_s label score".split()
 
 
-def columns_of(labels: Sequence[str], is_timeline: bool) -> list[str]:
+def columns_of(
+    labels: Sequence[str], is_timeline: bool, tasks: Sequence[Task] = ()
+) -> list[str]:
     """Return the columns of the rows, which are segments or (by default) files.
+
+    Arguments
+    ---------
+    tasks : Sequence[Task]
+        What the model answers besides the emotion.
 
     Example
     -------
     >>> columns_of(["sad", "angry"], is_timeline=False)
     ['path', 'label', 'score', 'p_sad', 'p_angry', 'error']
     """
+    further = answer_columns(tasks, with_probabilities=not is_timeline)
     if is_timeline:
-        return list(_TIMELINE_COLUMNS)
-    return ["path", "label", "score", *(f"p_{label}" for label in labels), "error"]
+        return [*_TIMELINE_COLUMNS, *further, "error"]
+    shares = [f"p_{label}" for label in labels]
+    return ["path", "label", "score", *shares, *further, "error"]
 
 
 class Encoder:

@@ -18,13 +18,13 @@ class DyingRecognizer(StubRecognizer):
 
     n_left = 0
 
-    def classify_batch(self, wavs, wav_lens, names=None):
+    def answer_batch(self, wavs, wav_lens, names=None):
         type(self).n_left -= 1
         if self.n_left == 0:
             with open(sys.argv[sys.argv.index("--out") + 1], "a") as f:
                 f.write('{"path": "half a')
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().classify_batch(wavs, wav_lens, names)
+        return super().answer_batch(wavs, wav_lens, names)
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ from ser_lib.predict import __main__ as predict
 class WaitingRecognizer(StubRecognizer):
     """Announces each batch, then waits for a line of input."""
 
-    def classify_batch(self, *batch):
+    def answer_batch(self, *batch):
         print("at work", file=sys.stderr, flush=True)
         sys.stdin.readline()
-        return super().classify_batch(*batch)
+        return super().answer_batch(*batch)
 
 
 if __name__ == "__main__":
