@@ -6,9 +6,11 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import readme_parts
 
+from ser_lib.evaluation.compare import update_readme as update_comparisons
 from ser_lib.evaluation.readme_table import update_readme
 from ser_lib.settings import Settings
 from ser_lib.training import WITHOUT_EFFECT, finetuning_settings
@@ -103,6 +105,15 @@ def test_the_table_of_a_readme_is_that_of_its_results_file(path, tmp_path):
     assert not update_readme(copy, path), (
         f"run: python -m ser_lib.evaluation.readme_table {path}"
     )
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*/comparisons.csv")), ids=str)
+def test_the_comparisons_of_a_readme_are_those_of_its_file(path, tmp_path):
+    readme = (path.parent / "README.md").read_text()
+    copy = tmp_path / "README.md"
+    copy.write_text(readme)
+    update_comparisons(copy, pd.read_csv(path))
+    assert copy.read_text() == readme
 
 
 def test_the_table_of_the_top_readme_is_that_of_ravdess(tmp_path):
