@@ -16,6 +16,10 @@ from ser_lib.utils.distributed import gather_lists, locked
 pytestmark = pytest.mark.slow
 
 DURATIONS_S = np.random.default_rng(0).uniform(1, 10, 101)
+TASKS = (
+    "{emotion: {kind: distribution}, gender: {kind: classes}, "
+    "arousal: {kind: value, range: [1, 5]}}"
+)
 
 
 def shares(n_shares: int, shuffle: bool) -> list[list[list[int]]]:
@@ -72,8 +76,9 @@ def test_a_folder_that_another_run_has_locked_is_waited_for_with_a_message(tmp_p
             assert second.stdout.read() == "mine\n"
 
 
-def test_two_processes_train_both_stages_and_write_each_file_once(tmp_path):
-    options = miniature_options(tmp_path)
+@pytest.mark.parametrize("tasks", ["{}", TASKS], ids=["emotion", "several tasks"])
+def test_two_processes_train_both_stages_and_write_each_file_once(tmp_path, tasks):
+    options = [*miniature_options(tmp_path), f"--tasks={tasks}"]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc_per_node=2", "train.py", *map(str, options)]
     command += [f"--results_folder={tmp_path / 'results'}"]
@@ -89,8 +94,11 @@ def test_two_processes_train_both_stages_and_write_each_file_once(tmp_path):
     assert done.stdout.count("The report is in") == 1
     predicted = predictions_of(tmp_path / "results")
     predictions = read_predictions(predicted, LABELS)
-    test = pd.read_csv(predicted.with_name("test.csv"))
-    assert sorted(predictions["id"]) == sorted(test["id"])
+    test = pd.read_csv(predicted.with_name("test.csv")).sort_values("id")
+    assert predictions["id"].tolist() == test["id"].tolist()
+    if tasks == TASKS:
+        assert predictions["gender"].tolist() == test["gender"].tolist()
+        assert predictions["arousal_prediction"].between(1, 5).all()
     assert len(pd.read_csv(predicted.with_name("history.csv"))) == 2
     (frames,) = (tmp_path / "results" / "work" / "frames").iterdir()
     assert {p.name for p in frames.iterdir()} == {"frames.f16", "index.json", "lock"}
