@@ -1,11 +1,11 @@
 """Compare finished runs that tested the same utterances, by a paired test:
 
     python -m ser_lib.evaluation.compare RUN BASELINE
-    python -m ser_lib.evaluation.compare RUN BASELINE --csv recipes/RAVDESS/comparisons.csv
+    python -m ser_lib.evaluation.compare RUN BASELINE --csv RECIPE/comparisons.csv
 
 The test is a bootstrap over speakers (``bootstrap.paired_difference``): both scores
-are computed on the same resamples. With ``--csv``, the rows are added to a file, and the
-README beside it gets the table of the file between its markers:
+are computed on the same resamples. With ``--csv``, the rows are added to a file, and
+the README beside it gets the table of the file between its markers:
 
     <!-- comparisons: begin (python -m ser_lib.evaluation.compare) -->
     <!-- comparisons: end -->
