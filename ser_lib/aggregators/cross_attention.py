@@ -14,7 +14,7 @@ class CrossAttention(nn.Module):
     """Two streams, such as speech and words, each attended by the other.
 
     The crossmodal attention of Tsai et al., 2019, https://arxiv.org/abs/1906.00295,
-    equation 1, with one head::
+    section 3.1, with one head::
 
         Y = softmax(Q K' / sqrt(size)) V
 
