@@ -127,9 +127,14 @@ predictions and the choice of epochs need it. Its weight may be small.
         )
     tasks = [_read(str(name), block) for name, block in blocks.items()]
     first = [task for task in tasks if task.is_emotion] or [Task(EMOTION)]
-    names = {"labels", *_OF_CLASSES} & set(settings)
-    emotion = replace(first[0], **_with_tuples({k: settings[k] for k in names}))
+    emotion = replace(first[0], **_with_tuples(_of_emotion(settings)))
     return [emotion, *(task for task in tasks if not task.is_emotion)]
+
+
+def _of_emotion(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings beside ``tasks`` that are those of the emotion."""
+    keys = "labels", "label_smoothing", "class_weights", "focal_gamma"
+    return {key: settings[key] for key in keys if key in settings}
 
 
 def _with_tuples(block: Mapping[str, Any]) -> dict[str, Any]:
