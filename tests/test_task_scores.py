@@ -163,3 +163,12 @@ def test_the_report_has_a_line_for_each_score(predictions):
         *["emotion"] * 2,
     ]
     assert task_sections(rows[:0]) == []
+
+
+def test_a_truth_that_does_not_vary_has_no_correlation(predictions):
+    table = read_predictions(predictions, LABELS).assign(arousal="3")
+    rows = task_rows([Result(table)]).set_index(["task", "score"])
+    assert rows.loc[("arousal", "Pearson"), "value"].isna().all()
+    assert (rows.loc[("arousal", "CCC"), "value"] == 0).all()
+    _, text, _ = task_sections(rows.reset_index())
+    assert "| Pearson | 24 | not defined |" in text

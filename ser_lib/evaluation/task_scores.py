@@ -165,7 +165,9 @@ def _concordance(sums: np.ndarray) -> np.ndarray:
 def _pearson(sums: np.ndarray) -> np.ndarray:
     """[..., 6] sums -> [...] correlation."""
     _, _, var_t, var_p, covariance = _moments(sums)
-    return covariance / np.sqrt(var_t * var_p)
+    product = np.maximum(var_t * var_p, 0)
+    undefined = np.full(np.shape(product), np.nan)
+    return np.divide(covariance, np.sqrt(product), out=undefined, where=product > 0)
 
 
 def _rmse(sums: np.ndarray) -> np.ndarray:

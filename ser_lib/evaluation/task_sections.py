@@ -61,6 +61,8 @@ def write_task_scores(folder: Path, rows: pd.DataFrame) -> None:
 
 
 def _mean_and_sd(values: pd.Series, decimals: int) -> str:
+    if values.isna().any():  # a fold whose truth does not vary has no correlation
+        return "not defined"
     mean = f"{values.mean():.{decimals}f}"
     return f"{mean} ± {values.std(ddof=1):.{decimals}f}" if len(values) > 1 else mean
 
