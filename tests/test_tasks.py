@@ -51,7 +51,7 @@ def test_without_tasks_the_emotion_is_the_only_one_with_the_settings_beside_it()
         ("{emotion: {}, arousal: {kind: value}}", "arousal has no range.*1, 5"),
         ("{emotion: {}, a: {kind: value, range: [5, 1]}}", "range is .5, 1.; expected"),
         ("{emotion: {}, a: {kind: distribution}}", "kind is 'distribution'"),
-        ("{emotion: {}, a: {wieght: 2}}", "a has wieght; .*column, focal_gamma, kind"),
+        ("{emotion: {}, a: {heavy: 2}}", "a has heavy; .*column, focal_gamma, kind"),
         ("{emotion: {}, a: {weight: 0}}", "a: weight is 0; expected a number above 0"),
         ("{emotion: {}, a: {labels: [x, x]}}", "two different names"),
         ("{emotion: {}, a: {class_weights: [1, 0]}}", "balanced, null, or a list"),
