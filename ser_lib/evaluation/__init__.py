@@ -6,12 +6,17 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "bootstrap": ["Difference", "group_difference", "paired_difference"],
-        "calibration": ["calibration_of", "calibration_rows", "reliability"],
+        "calibration": [
+            "calibration_of",
+            "calibration_rows",
+            "coverage_curve",
+            "reliability",
+        ],
         "calibration_sections": ["calibrated_answers", "cross_fitted"],
         "errors": ["list_errors"],
         "fold_results": ["FoldResult", "collect", "pool"],
         "fold_status": ["finished_folds", "fold_fault", "left_out_folds", "remedy"],
-        "metrics": ["compute_scores"],
+        "metrics": ["compute_scores", "confusion_matrix"],
         "predictions": [
             "PREDICTION_FILES",
             "prediction_table",
@@ -20,7 +25,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "write_parts",
             "write_predictions",
         ],
-        "report": ["format_table", "write_report"],
+        "report": ["format_table", "read_report_info", "write_report"],
         "report_sections": ["corpus_table", "fold_table"],
         "results_csv": ["merge_results", "result_rows", "scores_by"],
         "task_columns": ["with_task_columns"],

@@ -205,21 +205,29 @@ def main(arguments: Sequence[str]) -> None:
         "--results", type=path_argument, help="results.csv to add the run to"
     )
     options = parser.parse_args(arguments)
-    path = options.output_folder / "report" / "report.json"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} is missing: expected the output folder of a run that has a "
-            f"report. Run its train.py first."
-        )
-    write_report(options.output_folder, **_read_report_info(path))
+    write_report(options.output_folder, **read_report_info(options.output_folder))
     print(format_table(options.output_folder))
     if options.results:
         merge_results(options.results, _read_rows(options.output_folder))
         print(f"The rows of this run are now in {options.results}.")
 
 
-def _read_report_info(path: Path) -> dict:
-    """Read ``report.json``: the arguments of :func:`write_report`."""
+def read_report_info(output_folder: str | Path) -> dict:
+    """Read the ``report.json`` of a run: the arguments of :func:`write_report`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the run has no report.
+    ValueError
+        If the file is damaged.
+    """
+    path = Path(output_folder) / "report" / "report.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing: expected the output folder of a run that has a "
+            f"report. Run its train.py first."
+        )
     expected = {"labels", "title", "note", "expected", "settings_key"}
     try:
         report_info = json.loads(path.read_text(encoding="utf-8"))

@@ -46,7 +46,7 @@ def markdown_table(table: pd.DataFrame) -> str:
     |:---|---:|---:|
     | mean | 4 | 62.50 |
     """
-    texts = _as_texts(table)
+    texts = as_texts(table)
     rows = [[texts.index.name or "", *texts.columns]]
     rows += [[name, *row] for name, row in zip(texts.index, texts.values, strict=True)]
     lines = [" | ".join(str(cell).replace("|", r"\|") for cell in row) for row in rows]
@@ -64,7 +64,7 @@ def plain_table(table: pd.DataFrame) -> str:
     fold n    UA
     mean 4 62.50
     """
-    texts = _as_texts(table).reset_index()
+    texts = as_texts(table).reset_index()
     texts.columns = [str(name).removeprefix("recall ") for name in texts.columns]
     return texts.to_string(index=False)
 
@@ -115,7 +115,8 @@ def percent(share: float | None) -> str:
     return "not measured" if share is None else f"{100 * share:.2f}"
 
 
-def _as_texts(table: pd.DataFrame) -> pd.DataFrame:
+def as_texts(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table as text: floats with two decimals, missing values empty."""
     return table.astype(object).map(_as_text)
 
 
