@@ -12,6 +12,7 @@ from speechbrain.utils.logger import get_logger
 from speechbrain.utils.run_opts import RunOptions
 
 from ser_lib.corpora import protocol, read_utterances, with_audio_hashes
+from ser_lib.dataio import check_frame_files
 from ser_lib.evaluation import (
     format_table,
     list_errors,
@@ -109,8 +110,8 @@ def prepare(settings: Settings) -> list[Fold]:
     Raises
     ------
     ValueError
-        If the corpus does not match ``corpus.yaml``, or the parts of a fold share
-        something that the protocol forbids.
+        If the corpus does not match ``corpus.yaml``, the parts of a fold share
+        something that the protocol forbids, or files of frames do not fit.
     """
     utterances = read_utterances(settings)
     hashes = Path(settings["cache_folder"]) / "audio_hashes.csv"
@@ -124,4 +125,6 @@ def prepare(settings: Settings) -> list[Fold]:
     if if_main_process():
         print(audit.summary())
         write_folds(folds, corpus, settings["output_folder"])
+    if "FrameFiles" in settings.text:  # else the model would be built for nothing
+        check_frame_files(settings, settings["model"], folds)
     return folds
