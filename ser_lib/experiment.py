@@ -47,6 +47,8 @@ def run(settings: Settings, run_opts: RunOptions) -> None:
     """
     folds = prepare(settings)
     if settings["prepare_only"]:
+        for counted in _check_streams(settings, folds):
+            print(counted)
         folder = settings["output_folder"]
         print(f"The folds are in {folder}/fold_<k>/{{train,valid,test}}.csv")
         return
@@ -75,6 +77,8 @@ def run_folds(
     if if_main_process():
         with atomic_path(output_folder / "hyperparams.yaml") as unfinished:
             unfinished.write_text(settings.text, encoding="utf-8")
+    for counted in _check_streams(settings, folds):
+        logger.info(counted)
     known: dict = {}
     for fold in chosen_folds(folds, settings["folds"]):
         if if_main_process():
@@ -110,8 +114,8 @@ def prepare(settings: Settings) -> list[Fold]:
     Raises
     ------
     ValueError
-        If the corpus does not match ``corpus.yaml``, the parts of a fold share
-        something that the protocol forbids, or files of frames do not fit.
+        If the corpus does not match ``corpus.yaml``, or the parts of a fold share
+        something that the protocol forbids.
     """
     utterances = read_utterances(settings)
     hashes = Path(settings["cache_folder"]) / "audio_hashes.csv"
@@ -125,6 +129,10 @@ def prepare(settings: Settings) -> list[Fold]:
     if if_main_process():
         print(audit.summary())
         write_folds(folds, corpus, settings["output_folder"])
-    if "FrameFiles" in settings.text:  # else the model would be built for nothing
-        check_frame_files(settings, settings["model"], folds)
     return folds
+
+
+def _check_streams(settings: Settings, folds: list[Fold]) -> list[str]:
+    if "FrameFiles" not in settings.text:  # the model would be built for nothing
+        return []
+    return check_frame_files(settings, settings["model"], folds)

@@ -163,7 +163,7 @@ def _add_work(plan: RowPlan, runs: Sequence[FoldRun], seen: set[Path]) -> None:
         settings["modality_dropout"], modalities, settings["experiment"]
     )
     fold_inputs(settings, set(modalities), runs[0].fold)  # checks transcripts
-    check_frame_files(settings, model, [runs[0].fold])
+    check_frame_files(settings, model, [runs[0].fold])  # counted when it is trained
     own_size, stage_sizes = _training_bytes(settings, model), {}
     for run in runs:
         if run.folder not in seen and not run.is_trained:
