@@ -23,6 +23,11 @@ def have_text(texts: Sequence[str]) -> torch.Tensor:
     return torch.tensor([bool(text.strip()) for text in texts])
 
 
+def modality_of(name: str, upstream: nn.Module) -> str:
+    """Return what an upstream reads; files of frames are a modality of their own."""
+    return name if upstream.reads == "id" else upstream.reads
+
+
 class Branch(nn.Module):
     """Frames of one or more upstreams, concatenated and aggregated to one embedding.
 
@@ -49,7 +54,7 @@ class Branch(nn.Module):
         self.ratios = frame_ratios({n: u.hop_samples for n, u in upstreams.items()})
         self.aggregator = aggregator(input_size=sum(u.dim for u in upstreams.values()))
         self.output_size = self.aggregator.output_size
-        self.modalities = {upstream.reads for upstream in upstreams.values()}
+        self.modalities = {modality_of(n, u) for n, u in upstreams.items()}
 
     def forward(
         self,
@@ -110,7 +115,7 @@ class FusionBranch(nn.Module):
         self.upstreams = list(upstreams)
         self.aggregator = fusion(input_sizes={n: u.dim for n, u in upstreams.items()})
         self.output_size = self.aggregator.output_size
-        self.reads = {name: upstream.reads for name, upstream in upstreams.items()}
+        self.reads = {n: modality_of(n, u) for n, u in upstreams.items()}
         self.modalities = set(self.reads.values())
 
     def forward(

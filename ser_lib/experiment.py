@@ -12,6 +12,7 @@ from speechbrain.utils.logger import get_logger
 from speechbrain.utils.run_opts import RunOptions
 
 from ser_lib.corpora import protocol, read_utterances, with_audio_hashes
+from ser_lib.dataio import check_frame_files
 from ser_lib.evaluation import (
     format_table,
     list_errors,
@@ -46,6 +47,8 @@ def run(settings: Settings, run_opts: RunOptions) -> None:
     """
     folds = prepare(settings)
     if settings["prepare_only"]:
+        for counted in _check_streams(settings, folds):
+            print(counted)
         folder = settings["output_folder"]
         print(f"The folds are in {folder}/fold_<k>/{{train,valid,test}}.csv")
         return
@@ -74,6 +77,8 @@ def run_folds(
     if if_main_process():
         with atomic_path(output_folder / "hyperparams.yaml") as unfinished:
             unfinished.write_text(settings.text, encoding="utf-8")
+    for counted in _check_streams(settings, folds):
+        logger.info(counted)
     known: dict = {}
     for fold in chosen_folds(folds, settings["folds"]):
         if if_main_process():
@@ -125,3 +130,9 @@ def prepare(settings: Settings) -> list[Fold]:
         print(audit.summary())
         write_folds(folds, corpus, settings["output_folder"])
     return folds
+
+
+def _check_streams(settings: Settings, folds: list[Fold]) -> list[str]:
+    if "FrameFiles" not in settings.text:  # the model would be built for nothing
+        return []
+    return check_frame_files(settings, settings["model"], folds)

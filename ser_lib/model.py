@@ -7,8 +7,8 @@ concatenated (late fusion) and classified. A branch can also leave all its frame
 fusion, which reads each stream by itself (attentive fusion). Each further task (setting
 ``tasks``) has a linear layer of its own on the same embeddings.
 
-An utterance may lack a modality (what upstreams read: ``wav``, ``text``): the
-embeddings of the branches that read it are then zero.
+An utterance may lack a modality (what upstreams read: ``wav``, ``text``, files of
+frames): the embeddings of the branches that read it are then zero.
 """
 
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -58,7 +58,7 @@ class Downstream(nn.Module):
 
     @property
     def modalities(self) -> list[str]:
-        """What its upstreams read: ``text``, ``wav`` or both."""
+        """What its upstreams read: ``text``, ``wav``, names of streams of frames."""
         return sorted(set().union(*(branch.modalities for branch in self.branches)))
 
     def embed(
@@ -122,7 +122,7 @@ class Upstreams(nn.ModuleDict):
 
     @property
     def reads(self) -> set[str]:
-        """What the upstreams read: ``wav``, ``text`` or both."""
+        """What the upstreams read: ``wav``, ``text``, ``id`` or several of them."""
         return {upstream.reads for upstream in self.values()}
 
     def forward(
@@ -130,6 +130,7 @@ class Upstreams(nn.ModuleDict):
         wavs: torch.Tensor | None,
         wav_lens: torch.Tensor | None,
         texts: list[str] | None = None,
+        ids: list[str] | None = None,
     ) -> dict[str, Frames]:
         """Run every upstream on its input.
 
@@ -141,18 +142,23 @@ class Upstreams(nn.ModuleDict):
             Lengths as fractions of the padded length.
         texts : list[str]
             Transcripts; None if no upstream reads them.
+        ids : list[str]
+            Ids of the utterances; None if no upstream reads files of frames.
 
         Returns
         -------
         dict[str, Frames]
             Frames of each upstream.
         """
+        inputs = {"wav": (wavs, wav_lens), "text": (texts,), "id": (ids,)}
         return {
-            name: upstream(texts)
-            if upstream.reads == "text"
-            else upstream(wavs, wav_lens)
-            for name, upstream in self.items()
+            name: upstream(*inputs[upstream.reads]) for name, upstream in self.items()
         }
+
+    def present(self, ids: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Return which utterances have frames, for each upstream that reads files."""
+        files = {name: u for name, u in self.items() if u.reads == "id"}
+        return {name: upstream.present(ids) for name, upstream in files.items()}
 
 
 class EmotionModel(nn.Module):
@@ -242,6 +248,7 @@ class EmotionModel(nn.Module):
         wavs: torch.Tensor | None,
         wav_lens: torch.Tensor | None,
         texts: list[str] | None = None,
+        ids: list[str] | None = None,
     ) -> torch.Tensor:
         """Return (batch, n_outputs): logits in the order of ``labels``, then others.
 
@@ -249,17 +256,19 @@ class EmotionModel(nn.Module):
         see Upstreams for the arguments. An utterance whose transcript is empty is
         classified without text.
         """
-        present = None if texts is None else {"text": have_text(texts)}
-        return self.downstream(self.frames(wavs, wav_lens, texts), present)
+        present = {} if texts is None else {"text": have_text(texts)}
+        present |= {} if ids is None else self.upstreams.present(ids)
+        return self.downstream(self.frames(wavs, wav_lens, texts, ids), present)
 
     def frames(
         self,
         wavs: torch.Tensor | None,
         wav_lens: torch.Tensor | None,
         texts: list[str] | None = None,
+        ids: list[str] | None = None,
     ) -> dict[str, Frames]:
         """Return what the downstream reads: frames, standardised if the model does."""
-        frames = self.upstreams(wavs, wav_lens, texts)
+        frames = self.upstreams(wavs, wav_lens, texts, ids)
         return frames | {
             name: standardiser(frames[name])
             for name, standardiser in self.standardisers.items()

@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "augment": ["BandGains", "augment_frames", "augment_wavs", "random_crop"],
         "degraded_copies": ["DegradedCopy", "degrade", "with_degraded_copies"],
+        "frame_files": ["check_frame_files"],
         "frame_store": [
             "FrameStore",
             "check_space",

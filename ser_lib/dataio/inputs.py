@@ -17,7 +17,8 @@ def fold_inputs(
     Arguments
     ---------
     reads : set[str]
-        ``wav``, ``text``, both or neither.
+        ``wav`` and ``text``, one of them or neither; anything else, such as ids, is in
+        every batch.
     text_is_optional : bool
         Use utterances without a transcript all the same; they are counted. With
         ``modality_dropout``, it always is.
@@ -48,5 +49,5 @@ def fold_inputs(
                 f"that uses only speech, or train one that uses both with "
                 f"--modality_dropout 0.3."
             )
-    sources = {"wav": make_audio_reader(settings), "text": None}
-    return {name: sources[name] for name in sorted(reads)}
+    sources = {"text": None, "wav": make_audio_reader(settings)}
+    return {name: source for name, source in sources.items() if name in reads}

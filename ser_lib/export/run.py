@@ -142,6 +142,13 @@ def _check_reads_speech(model: EmotionModel, run_folder: str | Path) -> None:
             f"model folder is used on audio only. Export a model that reads only "
             f"speech."
         )
+    files = [name for name, u in model.upstreams.items() if u.reads == "id"]
+    if files:
+        raise ValueError(
+            f"The model of {run_folder} reads files of frames ({', '.join(files)}), "
+            f"which a recording to be classified does not have: a model folder is used "
+            f"on audio only. Export a model that reads only speech."
+        )
 
 
 def _check_one_run(info: Mapping[int, Mapping]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from speechbrain.utils.run_opts import RunOptions
 
-from ser_lib.dataio import FrameStore, fold_inputs, frames_bytes
+from ser_lib.dataio import FrameStore, check_frame_files, fold_inputs, frames_bytes
 from ser_lib.experiment import prepare
 from ser_lib.fold_run import FoldRun
 from ser_lib.folds import Fold, chosen_folds
@@ -163,6 +163,7 @@ def _add_work(plan: RowPlan, runs: Sequence[FoldRun], seen: set[Path]) -> None:
         settings["modality_dropout"], modalities, settings["experiment"]
     )
     fold_inputs(settings, set(modalities), runs[0].fold)  # checks transcripts
+    check_frame_files(settings, model, [runs[0].fold])  # counted when it is trained
     own_size, stage_sizes = _training_bytes(settings, model), {}
     for run in runs:
         if run.folder not in seen and not run.is_trained:

@@ -47,7 +47,14 @@ REQUIRED = (
 )
 # Lists and mappings that are checked as a whole
 _WHOLE = ("balance_by", "class_weights", "label_map", "tasks")
-PATHS = ("csv", "data_folder", "output_folder", "results_folder", "cache_folder")
+PATHS = (
+    "csv",
+    "data_folder",
+    "frames_folder",
+    "output_folder",
+    "results_folder",
+    "cache_folder",
+)
 
 
 def values_of(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:

@@ -99,6 +99,8 @@ RANGES = {
     "final_lr_fraction": _SHARE,
     "fold": _COUNT_OR_NONE,
     "focal_gamma": _NOT_NEGATIVE,
+    "frames_hop_s": _LENGTH,
+    "frames_size": _COUNT,
     "frozen_cache_gb": _NOT_NEGATIVE,
     "frozen_layers": _COUNT_OR_NONE,
     "grad_accumulation_factor": _COUNT,  # one of SpeechBrain's run options

@@ -55,6 +55,9 @@ def make_brain(
     model.downstream.add_heads({task.name: task.size for task in tasks[1:]})
     modules = {"downstream": model.downstream}
     running = model.upstreams.without(stores)
+    for upstream in running.values():
+        if upstream.reads == "id":
+            upstream.may_lack = hparams["modality_dropout"] > 0
     choose_weights(running, hparams)
     if hparams["frozen_cache_gb"]:
         _cache_frozen_states(hparams, running)

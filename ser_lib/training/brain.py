@@ -55,7 +55,7 @@ class EmotionBrain(FixedFramesBrain):
 
     @property
     def reads(self) -> set[str]:
-        """What these upstreams read: ``wav``, ``text``, both or neither."""
+        """What these upstreams read: ``wav``, ``text``, ``id``; empty without any."""
         return {upstream.reads for upstream in self.upstreams.values()}
 
     @property
@@ -94,9 +94,10 @@ class EmotionBrain(FixedFramesBrain):
         return self._module("downstream", stage)(frames, present)
 
     def _present(self, batch: PaddedBatch, stage: Stage) -> dict[str, torch.Tensor]:
-        """Return which utterances have a transcript, and what dropout leaves them."""
+        """Return who has a transcript and files of frames, and what dropout leaves."""
         modalities, probability = self.modalities, self.hparams.modality_dropout
         present = {"text": have_text(batch.text)} if "text" in modalities else {}
+        present |= self.have_frames(batch.id)
         if stage == Stage.TRAIN and probability:
             return drop_modalities(present, modalities, len(batch.id), probability)
         return present
@@ -109,7 +110,8 @@ class EmotionBrain(FixedFramesBrain):
         texts = batch.text if "text" in self.reads else None
         frames = frames_of_batch(batch, self.hparams.stored_upstreams)
         if "upstreams" in self.modules:
-            frames |= self._module("upstreams", stage)(wavs, wav_lens, texts)
+            ids = batch.id if "id" in self.reads else None
+            frames |= self._module("upstreams", stage)(wavs, wav_lens, texts, ids)
         if stage == Stage.TRAIN and self.hparams.frame_augment is not None:
             for name, upstream in self.upstreams.items():
                 if upstream.reads == "wav":

@@ -16,6 +16,7 @@ from speechbrain.utils.run_opts import RunOptions
 from ser_lib.settings import Settings
 from ser_lib.training.finetuning import finetuning_settings
 from ser_lib.upstreams import (
+    FRAME_SUFFIXES,
     NEEDED_FILES,
     SUFFIXES,
     WEIGHT_FILES,
@@ -94,6 +95,8 @@ def _settings_key(settings: Settings, options: tuple[tuple[str, Any], ...]) -> s
     for key in kept:
         if key.endswith("_source"):
             kept[key] = encoder_digest(settings[key])
+        elif key.endswith("frames_folder"):
+            kept[key] = _frames_digest(Path(settings[key]))
     kept["labels"] = list(settings["labels"])
     kept["finetuned"] = {
         name: [
@@ -143,6 +146,17 @@ def encoder_digest(source: str | None) -> str:
     shards = [p for p in folder.glob("*.safetensors") if p not in found]
     return digest(
         {p.name: _file_digest(p, p.stat().st_mtime_ns) for p in [*found, *shards]}
+    )
+
+
+def _frames_digest(folder: Path) -> str:
+    """Hash all files of frames in a folder, wherever it is."""
+    paths = [p for p in folder.rglob("*") if p.suffix in FRAME_SUFFIXES and p.is_file()]
+    return digest(
+        {
+            str(p.relative_to(folder)): _file_digest(p, p.stat().st_mtime_ns)
+            for p in sorted(paths)
+        }
     )
 
 

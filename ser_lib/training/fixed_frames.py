@@ -60,6 +60,10 @@ class FixedFramesBrain(ResumableBrain):
     def _frames(self, batch: PaddedBatch, stage: Stage) -> dict[str, Frames]:
         raise NotImplementedError
 
+    def have_frames(self, ids: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Return which utterances have frames, for each upstream that reads files."""
+        return self.upstreams.present(ids) if self.upstreams else {}
+
     @property
     def changing(self) -> list[str]:
         """Upstreams and settings that change frames during training."""
@@ -228,16 +232,26 @@ class FixedFramesBrain(ResumableBrain):
         for k in fitted:
             if self.pooled:
                 rows = self.pooled_batch(ids, Stage.TRAIN)[k]
+                rows = rows[self._have(branches[k], ids).to(rows.device)]
             else:
                 rows = torch.stack(gather_lists(self._pooled_now(branches[k], loader)))
             branches[k].aggregator.fit(rows.to(self.device))
+
+    def _have(self, branch: Branch, ids: Sequence[str]) -> torch.Tensor:
+        """Return which utterances have the frames that a branch reads from files."""
+        have = torch.ones(len(ids), dtype=torch.bool)
+        for name, has in self.have_frames(ids).items():
+            if name in branch.upstreams:
+                have &= has
+        return have
 
     def _pooled_now(self, branch: Branch, loader: DataLoader) -> list[torch.Tensor]:
         rows: list[torch.Tensor] = []
         for batch, frames in self._batches_and_frames(loader):
             if self.group_statistics is not None:
                 frames = self.standardise(frames, batch.id, Stage.TRAIN)
-            rows += branch.aggregator.pool(branch.fuse(frames)).cpu()
+            pooled = branch.aggregator.pool(branch.fuse(frames)).cpu()
+            rows += pooled[self._have(branch, batch.id)]
         return rows
 
     @torch.no_grad()

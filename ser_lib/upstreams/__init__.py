@@ -4,8 +4,9 @@ Every upstream is a module called as ``upstream(wavs, wav_lens) -> Frames``. Its
 attributes are ``reads`` (``"wav"``), ``dim`` (size of a frame), ``hop_samples``
 (samples between frames), ``min_samples`` (shortest input) and ``frozen`` (nothing in it
 is trained, so its frames can be computed once and stored). An upstream whose ``reads``
-is ``"text"`` is called with a list of transcripts, and its ``hop_samples`` is None. The
-output for an utterance does not depend on the other utterances in the batch.
+is ``"text"`` is called with a list of transcripts, and its ``hop_samples`` is None; one
+whose ``reads`` is ``"id"`` with a list of the ids of utterances. The output for an
+utterance does not depend on the other utterances in the batch.
 
 An upstream whose lower layers can be frozen or trained at lower rates is a
 ``LayerStack``. An upstream whose models can be exported also has
@@ -46,6 +47,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "load_upstream",
             "published_source",
         ],
+        "frame_files": ["FRAME_SUFFIXES", "TOLERANCE_S", "FrameFiles", "frames_file"],
         "frames": ["Frames", "sample_counts", "time_mask"],
         "fusion": ["align_frames", "frame_ratios"],
         "huggingface": ["HuggingFaceUpstream", "NEEDED_FILES", "local_encoder"],

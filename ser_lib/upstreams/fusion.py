@@ -7,6 +7,7 @@ The convolutions of the encoders look up to 25 ms ahead, so the streams agree to
 half a step, and their ends to within two steps. All streams are cut to the shortest.
 """
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -16,12 +17,12 @@ from ser_lib.upstreams.frames import Frames
 MAX_STEPS_APART = 3
 
 
-def frame_ratios(hops_samples: Mapping[str, int | None]) -> dict[str, int]:
+def frame_ratios(hops_samples: Mapping[str, float | None]) -> dict[str, int]:
     """Return how many frames of each upstream make up one step of the slowest.
 
     Arguments
     ---------
-    hops_samples : Mapping[str, int | None]
+    hops_samples : Mapping[str, float | None]
         Samples between frames by the name of the upstream; None for tokens.
 
     Raises
@@ -46,13 +47,13 @@ def frame_ratios(hops_samples: Mapping[str, int | None]) -> dict[str, int]:
     slowest = max(hops_samples, key=hops_samples.get)
     step = hops_samples[slowest]
     for name, hop in hops_samples.items():
-        if step % hop:
+        if not math.isclose(step / hop, round(step / hop)):
             raise ValueError(
                 f"Early fusion needs hops that divide the largest: {slowest} has "
-                f"{step} samples between frames, {name} has {hop}. Choose another "
+                f"{step:g} samples between frames, {name} has {hop:g}. Choose another "
                 f"hop, or put {name} in a separate branch (late fusion)."
             )
-    return {name: step // hop for name, hop in hops_samples.items()}
+    return {name: round(step / hop) for name, hop in hops_samples.items()}
 
 
 def align_frames(streams: Mapping[str, Frames], ratios: Mapping[str, int]) -> Frames:
