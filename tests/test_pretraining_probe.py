@@ -212,5 +212,5 @@ def test_the_table_of_the_readme_is_that_of_its_results(tmp_path):
 
 def test_a_readme_without_the_markers_is_refused(tmp_path):
     (tmp_path / "README.md").write_text("no table\n")
-    with pytest.raises(ValueError, match=r"needs the lines\n<!-- probe: begin"):
+    with pytest.raises(ValueError, match="needs the line <!-- probe: begin"):
         probe_table.update_readme(tmp_path / "README.md", tmp_path / "probe.csv")

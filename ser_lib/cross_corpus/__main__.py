@@ -25,10 +25,11 @@ from ser_lib.cross_corpus.run import MATRIX_FILE
 from ser_lib.utils.command import run_command
 from ser_lib.utils.command_line import CommandParser, path_argument
 from ser_lib.utils.files import atomic_path
+from ser_lib.utils.marked_blocks import with_block
 from ser_lib.utils.text_tables import markdown_table
 
 RESULTS_FILE = "cross_corpus.csv"
-_BEGIN = "<!-- cross-corpus: begin (python -m ser_lib.cross_corpus recipes/Multi) -->\n"
+_BEGIN = "<!-- cross-corpus: begin (python -m ser_lib.cross_corpus recipes/Multi) -->"
 _END = "<!-- cross-corpus: end -->"
 
 
@@ -40,14 +41,8 @@ def with_table(readme: str, rows: pd.DataFrame) -> str:
     ValueError
         If it does not have both markers once.
     """
-    if readme.count(_BEGIN) != 1 or readme.count(_END) != 1:
-        raise ValueError(
-            f"The README needs the line {_BEGIN.strip()} and below it {_END}, once "
-            f"each."
-        )
-    before, rest = readme.split(_BEGIN)
-    after = rest.split(_END)[1]
-    return f"{before}{_BEGIN}\n{markdown_table(matrix_table(rows))}\n\n{_END}{after}"
+    table = markdown_table(matrix_table(rows))
+    return with_block(readme, _BEGIN, _END, table, "The README")
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -22,9 +22,10 @@ from ser_lib.evaluation.predictions import read_labels
 from ser_lib.utils.command import run_command
 from ser_lib.utils.command_line import CommandParser, path_argument
 from ser_lib.utils.files import atomic_path
+from ser_lib.utils.marked_blocks import write_block
 from ser_lib.utils.text_tables import markdown_table, read_csv
 
-_BEGIN = "<!-- comparisons: begin (python -m ser_lib.evaluation.compare) -->\n"
+_BEGIN = "<!-- comparisons: begin (python -m ser_lib.evaluation.compare) -->"
 _END = "<!-- comparisons: end -->"
 _KEY = ["experiment", "baseline", "seed", "metric"]
 _COLUMNS = [*_KEY, "folds", "n", "difference", "low", "high", "p_value"]
@@ -99,25 +100,8 @@ def comparison_table(rows: pd.DataFrame) -> str:
 
 
 def update_readme(path: Path, rows: pd.DataFrame) -> None:
-    """Write the table of some comparisons between the markers of a README.
-
-    Raises
-    ------
-    ValueError
-        If the README does not have both markers once.
-    """
-    text = path.read_text(encoding="utf-8")
-    if text.count(_BEGIN) != 1 or text.count(_END) != 1:
-        raise ValueError(
-            f"{path} needs the line {_BEGIN.strip()} and below it {_END}, once each."
-        )
-    before, rest = text.split(_BEGIN)
-    after = rest.split(_END)[1]
-    table = comparison_table(rows)
-    with atomic_path(path) as unfinished:
-        unfinished.write_text(
-            f"{before}{_BEGIN}\n{table}\n\n{_END}{after}", encoding="utf-8"
-        )
+    """Write the table of some comparisons between the markers of a README."""
+    write_block(path, _BEGIN, _END, comparison_table(rows))
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ser_lib.utils.distributed import locked
 from ser_lib.utils.files import atomic_path
+from ser_lib.utils.marked_blocks import with_block
 from ser_lib.utils.text_tables import markdown_table, mean_and_sd
 
 KEYS = ["experiment", "method", "seed", "fold"]
@@ -145,11 +146,7 @@ def update_readme(readme: Path, path: Path) -> bool:
         If the README does not contain each of the two markers exactly once.
     """
     text = readme.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"{readme} needs the lines\n{BEGIN}\nand\n{END}\nonce each.")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    updated = f"{before}{BEGIN}\n\n{probe_block(path)}\n\n{END}{after}"
+    updated = with_block(text, BEGIN, END, probe_block(path), str(readme))
     if updated == text:
         return False
     with atomic_path(readme) as unfinished:
