@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> None:
     table_file, run_opts, overrides = read_command_line(
         [table_file, *arguments], __doc__
     )
-    join_processes(run_opts)
+    run_opts = join_processes(run_opts)
     run_table(table_file, overrides, run_opts)
 
 

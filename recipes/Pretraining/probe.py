@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
     _, run_opts, unknown = read_command_line([str(options.experiment), *rest], "")
     if unknown:
         raise ValueError(f"Unknown options: {unknown}")
-    join_processes(run_opts)
+    run_opts = join_processes(run_opts)
     probe = Probe(
         options.experiment,
         options.data_folder,

@@ -1,6 +1,7 @@
 """The command line of the recipes: a settings file, settings, SpeechBrain's options."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -36,8 +37,7 @@ def run_recipe(
     if settings["show_hparams"]:
         print(settings.text)
     else:
-        join_processes(run_opts)
-        run(settings, run_opts)
+        run(settings, join_processes(run_opts))
 
 
 def read_command_line(
@@ -62,21 +62,30 @@ def read_command_line(
     return file, run_opts, overrides
 
 
-def join_processes(run_opts: RunOptions) -> None:
+def join_processes(run_opts: RunOptions) -> RunOptions:
     """Connect the processes that torchrun started; without torchrun, do nothing.
+
+    Returns
+    -------
+    RunOptions
+        The options to go on with. Without a GPU, processes run on the CPU and talk
+        through gloo, since NCCL needs GPUs.
 
     Raises
     ------
     ValueError
-        If there are more processes than GPUs.
+        If there are GPUs, but more processes than GPUs.
     """
     local_rank = get_local_rank()
     n_gpus = torch.cuda.device_count()
-    backend = run_opts.distributed_backend
-    if local_rank is not None and backend == "nccl" and local_rank >= n_gpus:
+    is_nccl = run_opts.distributed_backend == "nccl"
+    if local_rank is not None and is_nccl and not n_gpus:
+        run_opts = replace(run_opts, distributed_backend="gloo", device="cpu")
+    elif local_rank is not None and is_nccl and local_rank >= n_gpus:
         raise ValueError(
             f"There is no GPU for process {local_rank} on this machine ({n_gpus} "
             f"found). Start as many processes as there are GPUs, or use "
             f"--distributed_backend gloo to run them on the CPU."
         )
     ddp_init_group(run_opts)
+    return run_opts
