@@ -64,6 +64,7 @@ def timeline_figure(timelines: Timelines) -> Figure:
         _draw_curves(curves, timeline, styles)
         if timeline.speaker:
             waveform.set_title(_text(timeline.speaker, 80), fontsize=9, loc="left")
+            strip.set_ylabel("")  # there is no room for it
     _label_time(all_axes[-1], shown[0].duration_s)
     for axes in all_axes:
         axes.spines[["top", "right"]].set_visible(False)

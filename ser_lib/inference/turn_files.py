@@ -22,7 +22,9 @@ _OTHER_TYPES = set(
 )
 
 
-def read_turns(path: str | Path, recording: str | Path) -> list[Turn]:
+def read_turns(
+    path: str | Path, recording: str | Path, is_only: bool = True
+) -> list[Turn]:
     r"""Read the turns of a recording.
 
     Arguments
@@ -32,6 +34,8 @@ def read_turns(path: str | Path, recording: str | Path) -> list[Turn]:
     recording : str | Path
         The recording. In an RTTM file of several recordings, its turns are those of
         its name, without folder and suffix.
+    is_only : bool
+        Whether the name does not count in an RTTM file of one recording.
 
     Returns
     -------
@@ -64,7 +68,7 @@ def read_turns(path: str | Path, recording: str | Path) -> list[Turn]:
         )
     if path.is_dir():
         raise ValueError(f"{path} is a folder; expected a file of turns.")
-    turns = reader(path, _names_of(recording))
+    turns = reader(path, _names_of(recording), is_only)
     try:
         return check_turns(turns)
     except ValueError as error:
@@ -99,7 +103,7 @@ def _number(text: str, where: str) -> float:
 # ---- formats
 
 
-def _read_rttm(path: Path, names: set[str]) -> list[Turn]:
+def _read_rttm(path: Path, names: set[str], is_only: bool) -> list[Turn]:
     by_recording: dict[str, list[Turn]] = {}
     for number, line in enumerate(_read_text(path).splitlines(), start=1):
         fields, where = line.split(), f"{path}, line {number}"
@@ -115,7 +119,7 @@ def _read_rttm(path: Path, names: set[str]) -> list[Turn]:
         turn = Turn(start_s, start_s + duration_s, fields[7], where)
         by_recording.setdefault(fields[1], []).append(turn)
     own = [turns for name, turns in by_recording.items() if name in names]
-    if len(by_recording) <= 1:
+    if is_only and len(by_recording) == 1:
         own = list(by_recording.values())
     if by_recording and len(own) != 1:
         found = list(by_recording)
@@ -127,7 +131,7 @@ def _read_rttm(path: Path, names: set[str]) -> list[Turn]:
     return own[0] if own else []
 
 
-def _read_csv(path: Path, names: set[str]) -> list[Turn]:
+def _read_csv(path: Path, names: set[str], is_only: bool) -> list[Turn]:
     rows = csv.DictReader(_read_text(path).splitlines(), strict=True)
     try:
         columns = list(rows.fieldnames or [])
@@ -147,7 +151,7 @@ def _read_csv(path: Path, names: set[str]) -> list[Turn]:
     return turns
 
 
-def _read_textgrid(path: Path, names: set[str]) -> list[Turn]:
+def _read_textgrid(path: Path, names: set[str], is_only: bool) -> list[Turn]:
     try:
         from praatio import textgrid
         from praatio.utilities.errors import PraatioException
@@ -180,7 +184,7 @@ def _read_textgrid(path: Path, names: set[str]) -> list[Turn]:
     ]
 
 
-TURN_FORMATS: dict[str, Callable[[Path, set[str]], list[Turn]]] = {
+TURN_FORMATS: dict[str, Callable[[Path, set[str], bool], list[Turn]]] = {
     ".rttm": _read_rttm,
     ".csv": _read_csv,
     ".textgrid": _read_textgrid,

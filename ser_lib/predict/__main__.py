@@ -2,7 +2,8 @@
 
     python -m ser_lib.predict MODEL speech.wav
     python -m ser_lib.predict MODEL FOLDER TABLE.csv --out emotions.csv
-    python -m ser_lib.predict MODEL call.wav --timeline --plot pictures
+    python -m ser_lib.predict MODEL call.wav --timeline --vad silero --plot pictures
+    python -m ser_lib.predict MODEL call.wav --timeline --turns call.rttm
     python -m ser_lib.predict MODEL calls.csv --adapt_by speaker
     sox speech.mp3 -t wav - | python -m ser_lib.predict MODEL -
 
@@ -45,8 +46,15 @@ from ser_lib.predict.outputs import (
     Result,
     RowOutput,
 )
-from ser_lib.predict.results import WINDOWING, find_labels, find_timelines
+from ser_lib.predict.results import find_labels, find_timelines
 from ser_lib.predict.rows import Encoder, columns_of
+from ser_lib.predict.speakers import (
+    WINDOWING,
+    has_speakers,
+    prepare_speakers,
+    speaker_settings,
+    summary_lines,
+)
 from ser_lib.utils.command import raise_if_interrupted, run_command
 from ser_lib.utils.file_names import on_one_line
 
@@ -56,6 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parse_options(arguments, __doc__)
     recordings = list_recordings(options.inputs, options.adapt_by)
     check_outputs(options, recordings)
+    prepare_speakers(options, recordings)
     recognizer = prepared(load_recognizer(options.model, options.device), options)
     if options.target_accuracy is not None:
         accuracy = options.target_accuracy
@@ -111,9 +120,11 @@ def _open_output(
     settings |= adaptation_settings(options, recordings)
     if options.timeline:
         settings |= {name: getattr(options, name) for name in WINDOWING}
+        settings |= speaker_settings(options)
     if options.format in TIMELINE_SUFFIXES:
         return FolderOutput(options.out, options.format, settings, recordings)
-    columns = columns_of(recognizer.labels, options.timeline)
+    speakers = has_speakers(options), options.turns is not None
+    columns = columns_of(recognizer.labels, options.timeline, *speakers)
     return RowOutput(
         options.out, Encoder(columns, options.format), settings, recordings
     )
@@ -142,6 +153,9 @@ def _write_all(
         for result in results:
             raise_if_interrupted()
             output.write(result)
+            if any(timeline.speaker for timeline in result.timelines):
+                for line in summary_lines(result.recording, result.timelines):
+                    bar.write(line, file=sys.stderr)
             if result.error:
                 n_failed += 1
                 bar.write(f"Failed: {on_one_line(result.error)}", file=sys.stderr)

@@ -6,20 +6,28 @@ import json
 from collections.abc import Mapping, Sequence
 
 ROW_FORMATS = ("csv", "json", "jsonl")
-_TIMELINE_COLUMNS = "path segment n_segments start_s end_s label score error".split()
+_POSITION = "path segment n_segments start_s end_s".split()
 
 
-def columns_of(labels: Sequence[str], is_timeline: bool) -> list[str]:
-    """Return the columns of the rows, which are segments or (by default) files.
+def columns_of(
+    labels: Sequence[str],
+    is_timeline: bool,
+    has_speakers: bool = False,
+    has_turns: bool = False,
+) -> list[str]:
+    """Return the columns of the rows: files, segments, or turns of speakers.
 
     Example
     -------
     >>> columns_of(["sad", "angry"], is_timeline=False)
     ['path', 'label', 'score', 'p_sad', 'p_angry', 'error']
     """
-    if is_timeline:
-        return list(_TIMELINE_COLUMNS)
-    return ["path", "label", "score", *(f"p_{label}" for label in labels), "error"]
+    shares = [f"p_{label}" for label in labels]
+    if not is_timeline:
+        return ["path", "label", "score", *shares, "error"]
+    speaker = ["speaker"] if has_speakers else []
+    shares = shares if has_turns else []
+    return [*_POSITION, *speaker, "label", "score", *shares, "error"]
 
 
 class Encoder:
