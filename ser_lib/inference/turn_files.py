@@ -4,13 +4,14 @@
   Recognition Evaluation Plan, appendix A). It may hold several recordings.
 - ``.csv``: the columns ``start_s``, ``end_s`` and ``speaker``.
 - ``.TextGrid``: with several interval tiers, each is a speaker, and every interval
-  with a text is a turn; with one, the texts are the speakers. It needs ``praatio``.
+  with a text is a turn; with one, the texts are the speakers.
 """
 
 import csv
 from collections.abc import Callable
 from pathlib import Path
 
+from ser_lib.inference.textgrid import read_intervals
 from ser_lib.inference.turns import Turn, check_turns
 
 _RTTM_FIELDS = 9, 10  # the last one was added later
@@ -46,8 +47,6 @@ def read_turns(
     ------
     FileNotFoundError, PermissionError
         If the file cannot be opened.
-    ModuleNotFoundError
-        If ``praatio`` is needed and not installed.
     ValueError
         If the format is unknown, a line is damaged, the recording is not among those of
         the file, or ``check_turns`` refuses the turns.
@@ -152,35 +151,13 @@ def _read_csv(path: Path, names: set[str], is_only: bool) -> list[Turn]:
 
 
 def _read_textgrid(path: Path, names: set[str], is_only: bool) -> list[Turn]:
-    try:
-        from praatio import textgrid
-        from praatio.utilities.errors import PraatioException
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "Turns in a TextGrid need praatio: "
-            "python -m pip install -r recipes/extra_requirements.txt"
-        ) from error
-    with open(path, "rb"):  # praatio does not tell why a file cannot be opened
-        pass
-    try:
-        grid = textgrid.openTextgrid(str(path), includeEmptyIntervals=False)
-    # It fails in many ways on what is not a TextGrid.
-    except (PraatioException, ValueError, LookupError, AttributeError) as error:
-        raise ValueError(
-            f"{path} cannot be read as a TextGrid of Praat: it is damaged or another "
-            f"kind of file ({type(error).__name__}: {error})."
-        ) from error
-    tiers = [t for t in grid.tiers if isinstance(t, textgrid.IntervalTier)]
+    tiers = read_intervals(path)
     is_by_tier = len(tiers) > 1
     return [
-        Turn(
-            float(entry.start),
-            float(entry.end),
-            (tier.name if is_by_tier else entry.label).strip(),
-            f"{path}, tier {tier.name}",
-        )
+        Turn(start_s, end_s, name if is_by_tier else text, f"{path}, tier {name}")
         for tier in tiers
-        for entry in tier.entries
+        for name, start_s, end_s, text in tier
+        if text.strip()
     ]
 
 

@@ -25,8 +25,6 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from tqdm import tqdm
-
 from ser_lib.inference import (
     Recognizer,
     check_lengths,
@@ -57,6 +55,7 @@ from ser_lib.predict.speakers import (
 )
 from ser_lib.utils.command import raise_if_interrupted, run_command
 from ser_lib.utils.file_names import on_one_line
+from ser_lib.utils.progress import Progress
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -149,16 +148,16 @@ def _write_all(
 ) -> int:
     """Write results as they arrive; return the number of failed recordings."""
     n_failed = 0
-    with tqdm(total=n, unit="file") as bar:
+    with Progress("classifying", n, "files") as bar:
         for result in results:
             raise_if_interrupted()
             output.write(result)
             if any(timeline.speaker for timeline in result.timelines):
                 for line in summary_lines(result.recording, result.timelines):
-                    bar.write(line, file=sys.stderr)
+                    bar.say(line)
             if result.error:
                 n_failed += 1
-                bar.write(f"Failed: {on_one_line(result.error)}", file=sys.stderr)
+                bar.say(f"Failed: {on_one_line(result.error)}")
             bar.update()
     return n_failed
 
