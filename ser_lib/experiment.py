@@ -4,6 +4,7 @@
 not finished (``FoldRun.evaluate``), and reports on the folds.
 """
 
+import sys
 from pathlib import Path
 
 from speechbrain import create_experiment_directory
@@ -31,6 +32,7 @@ from ser_lib.folds import (
 from ser_lib.settings import Settings
 from ser_lib.training import result_key
 from ser_lib.utils.files import atomic_path
+from ser_lib.utils.progress import Progress
 
 logger = get_logger(__name__)
 
@@ -80,11 +82,15 @@ def run_folds(
     for counted in _check_streams(settings, folds):
         logger.info(counted)
     known: dict = {}
-    for fold in chosen_folds(folds, settings["folds"]):
-        if if_main_process():
-            name = settings["experiment"]
-            print(f"{progress}{name}, fold {fold.number} of {len(folds)}", flush=True)
-        FoldRun(settings, fold, run_opts, known).evaluate()
+    name, chosen = settings["experiment"], chosen_folds(folds, settings["folds"])
+    show = len(chosen) > 1 and not run_opts.noprogressbar and if_main_process()
+    with Progress(f"folds of {name}", len(chosen), "folds", show=show) as shown:
+        for fold in chosen:
+            if if_main_process():
+                shown.write(f"{progress}{name}, fold {fold.number} of {len(folds)}")
+                sys.stdout.flush()
+            FoldRun(settings, fold, run_opts, known).evaluate()
+            shown.update()
 
 
 def report(settings: Settings, run_opts: RunOptions) -> None:

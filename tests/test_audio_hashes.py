@@ -169,5 +169,6 @@ def test_a_big_corpus_shows_its_progress(
     data, tmp_path, monkeypatch, capsys, few, shown
 ):
     monkeypatch.setattr(audio_hashes, "_MIN_FILES_FOR_BAR", few)
+    monkeypatch.setattr("ser_lib.utils.progress.on_terminal", lambda: True)
     with_audio_hashes(CORPUS, data, tmp_path / "audio_hashes.csv")
-    assert ("hashing audio: 100%" in capsys.readouterr().err) == shown
+    assert ("hashing audio: 100 %" in capsys.readouterr().err) == shown

@@ -164,11 +164,12 @@ def test_other_schemes_are_refused(url, path):
         download(url, path, size_bytes=1, md5=MD5)
 
 
-def test_progress_goes_to_stderr_in_ascii(server, path, capsys):
+def test_progress_goes_to_a_terminal_in_ascii(server, path, capsys, monkeypatch):
+    monkeypatch.setattr("ser_lib.utils.progress.on_terminal", lambda: True)
     _fetch(server, path)
     output = capsys.readouterr()
     assert output.out == ""
-    assert "corpus.zip: 100%" in output.err
+    assert "corpus.zip: 100 %" in output.err
     assert output.err.isascii()
 
 
@@ -213,7 +214,10 @@ TWO_MEMBERS = {"Actor_01/a.txt": "a", "Actor_02/b.txt": "b"}
 
 
 @pytest.mark.parametrize("folder_exists", [False, True])
-def test_a_zip_is_unpacked_into_a_new_or_empty_folder(tmp_path, folder_exists, capsys):
+def test_a_zip_is_unpacked_into_a_new_or_empty_folder(
+    tmp_path, folder_exists, capsys, monkeypatch
+):
+    monkeypatch.setattr("ser_lib.utils.progress.on_terminal", lambda: True)
     archive = _zip(tmp_path, TWO_MEMBERS)
     folder = tmp_path / "corpus"
     if folder_exists:
@@ -221,7 +225,7 @@ def test_a_zip_is_unpacked_into_a_new_or_empty_folder(tmp_path, folder_exists, c
     unpack_zip(archive, folder)
     assert _files(folder) == TWO_MEMBERS
     assert sorted(p.name for p in tmp_path.iterdir()) == ["corpus", "corpus.zip"]
-    assert "unpacking: 100%" in capsys.readouterr().err
+    assert "unpacking: 100 %" in capsys.readouterr().err
 
 
 def test_a_zip_is_not_unpacked_over_other_files(tmp_path):

@@ -159,7 +159,7 @@ def test_quiet_seconds_are_skipped_below_the_threshold(
     # A square wave of amplitude 0.01 has an RMS of -40 dBFS.
     path = write_wave(tmp_path / "a.wav", (2, 0.2), (2, 0.01), (2, 0.2))
     recognizer = StubRecognizer()
-    timeline = timeline_file(recognizer, path, 1, 1, threshold_dbfs)
+    timeline = timeline_file(recognizer, path, 1, 1, skip_silence_dbfs=threshold_dbfs)
     assert spans(timeline.segments) == expected
     n_classified = sum(n for n, _ in recognizer.batches)
     assert n_classified == sum(end - start for start, end in expected)

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ser_lib.audio import read_audio
 from ser_lib.corpora import Utterance, read_utterances
@@ -26,6 +25,7 @@ from ser_lib.upstreams import frames_file
 from ser_lib.utils.command import RESUMES, raise_if_interrupted, run_command
 from ser_lib.utils.command_line import CommandParser, path_argument
 from ser_lib.utils.files import atomic_path
+from ser_lib.utils.progress import with_progress
 
 HERE = Path(__file__).resolve().parent
 RATE_HZ = 16000
@@ -52,7 +52,7 @@ def write_descriptors(
         opensmile.FeatureSet[FEATURES], opensmile.FeatureLevel.LowLevelDescriptors
     )
     missing = [u for u in utterances if not frames_file(out, u.id).is_file()]
-    for u in tqdm(missing, FEATURES):
+    for u in with_progress(missing, FEATURES, "files"):
         raise_if_interrupted()
         wav = read_audio(data_folder / u.path, RATE_HZ).numpy()
         frames = smile.process_signal(wav, RATE_HZ).to_numpy()

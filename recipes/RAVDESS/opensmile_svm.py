@@ -23,7 +23,6 @@ import pandas as pd
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
-from tqdm import tqdm
 
 from ser_lib.audio import read_audio
 from ser_lib.corpora import Utterance
@@ -34,6 +33,7 @@ from ser_lib.settings import Settings
 from ser_lib.utils.command import run_command
 from ser_lib.utils.command_line import CommandParser, path_argument
 from ser_lib.utils.files import atomic_path
+from ser_lib.utils.progress import with_progress
 from ser_lib.utils.text_tables import plain_table
 
 HERE = Path(__file__).resolve().parent
@@ -70,7 +70,7 @@ def compute_features(
             return found
     smile = opensmile.Smile(opensmile.FeatureSet[features])
     vectors = {}
-    for u in tqdm(utterances, features):
+    for u in with_progress(utterances, features, "files"):
         wav = read_audio(data_folder / u.path, 16000).numpy()
         vectors[u.id] = smile.process_signal(wav, 16000).to_numpy()[0]
     path.parent.mkdir(parents=True, exist_ok=True)

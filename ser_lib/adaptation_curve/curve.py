@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from ser_lib.adaptation_curve.pooled_fold import PooledFold
 from ser_lib.evaluation import reliability, scores_by
@@ -16,6 +15,7 @@ from ser_lib.settings import EMOTION
 from ser_lib.upstreams import joined_moments
 from ser_lib.utils.command import raise_if_interrupted
 from ser_lib.utils.digests import digest
+from ser_lib.utils.progress import Progress
 
 PLAIN, ALL, CORPUS = "0", "all", "corpus"
 N_RECORDINGS = (1, 2, 5, 10, 20, 50)
@@ -128,7 +128,7 @@ def measure_curve(
     plain = [pair for pair in every if pair[1].adapted_to == PLAIN]
     adapted = [pair for pair in every if pair[1].adapted_to != PLAIN]
     total = len(plain) + len(priors_s) * len(adapted)
-    with tqdm(total=total, unit="adaptation", desc="Adapting") as bar:
+    with Progress("adapting", total, "adaptations") as bar:
         for prior_s, pairs in [(None, plain), *((p, adapted) for p in priors_s)]:
             answers = []
             for fold, trial in pairs:

@@ -12,7 +12,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
-from tqdm import tqdm
 
 from ser_lib.corpora import Utterance, read_manifest
 from ser_lib.dataio import evaluation_sampler, fold_inputs, make_loader
@@ -26,6 +25,7 @@ from ser_lib.utils.command import raise_if_interrupted
 from ser_lib.utils.digests import digest
 from ser_lib.utils.files import atomic_path
 from ser_lib.utils.listing import first_few
+from ser_lib.utils.progress import Progress
 
 
 class PooledFold(NamedTuple):
@@ -169,8 +169,7 @@ def _encode(
         fold.test, model.labels, inputs, sampler, settings["num_workers"]
     )
     rows: dict[str, dict[str, torch.Tensor]] = {}
-    with tqdm(total=len(fold.test), unit="file") as bar:
-        bar.set_description(f"Encoding fold {fold.number}")
+    with Progress(f"encoding fold {fold.number}", len(fold.test), "files") as bar:
         for batch in loader:
             raise_if_interrupted()
             frames = model.upstreams(*batch.wav)

@@ -13,11 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from ser_lib.audio import file_status, read_audio
 from ser_lib.corpora.manifest import Utterance
 from ser_lib.utils.files import atomic_path
+from ser_lib.utils.progress import with_progress
 
 _MIN_FILES_FOR_BAR = 500  # fewer are hashed in about a second
 
@@ -81,11 +80,8 @@ def with_audio_hashes(
     cache = _read_cache(Path(cache_path))
     files = [_unhashed_row(Path(data_folder, u.path)) for u in utterances]
     new = [file for file in dict.fromkeys(files) if not _is_cached(file, cache)]
-    few = len(new) < _MIN_FILES_FOR_BAR
-    bar = tqdm(
-        new, "hashing audio", unit="file", ascii=True, mininterval=1, disable=few
-    )
-    for file in bar:
+    is_long = len(new) >= _MIN_FILES_FOR_BAR
+    for file in with_progress(new, "hashing audio", "files", show=is_long):
         cache[file.path] = file._replace(audio_hash=audio_hash(file.path))
     if new:
         _write_cache(Path(cache_path), cache)

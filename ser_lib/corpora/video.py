@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from ser_lib.utils.distributed import locked
 from ser_lib.utils.files import atomic_path
 from ser_lib.utils.listing import first_few
+from ser_lib.utils.progress import with_progress
 
 
 class Clip(NamedTuple):
@@ -56,7 +55,7 @@ def cut_audio(clips: Sequence[Clip], corpus: Mapping) -> None:
     folder = Path(os.path.commonpath([clip.wav.parent for clip in clips]))
     with locked(folder), ThreadPoolExecutor(os.cpu_count()) as pool:
         cut = pool.map(lambda clip: _cut(clip, corpus), clips)
-        list(tqdm(cut, "cutting audio", len(clips), unit="clip", ascii=True))
+        list(with_progress(cut, "cutting audio", "clips", total=len(clips)))
 
 
 def _cut(clip: Clip, corpus: Mapping) -> None:

@@ -15,7 +15,6 @@ from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.distributed import ddp_barrier, if_main_process
 from speechbrain.utils.logger import get_logger
 from torch import nn
-from tqdm import tqdm
 
 from ser_lib.corpora import Utterance
 from ser_lib.upstreams import Frames
@@ -23,6 +22,7 @@ from ser_lib.utils.command import raise_if_interrupted
 from ser_lib.utils.disk import check_disk_space, format_bytes
 from ser_lib.utils.distributed import n_processes, process_rank
 from ser_lib.utils.files import atomic_path
+from ser_lib.utils.progress import with_progress
 
 logger = get_logger(__name__)
 
@@ -204,7 +204,7 @@ def encode_all(
         An id and its frames, (time, dim).
     """
     upstream.eval().to(device)
-    for batch in tqdm(loader, desc=label, disable=not progressbar):
+    for batch in with_progress(loader, label, "batches", show=progressbar):
         raise_if_interrupted()
         if upstream.reads == "text":
             values, counts = upstream(batch.text)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ser_lib.inference.interface import Recognizer
 from ser_lib.settings import EMOTION, VALUE, Task
 
 
@@ -64,6 +65,11 @@ def answers_by_task(tasks: Sequence[Task], row: Sequence[float]) -> dict[str, An
         answer = ClassAnswer(label, probabilities[label], probabilities)
         found[task.name] = answer
     return found
+
+
+def count_answers(recognizer: Recognizer) -> int:
+    """Return how many numbers a model answers: probabilities and values."""
+    return len(recognizer.labels) + sum(task.size for task in recognizer.tasks)
 
 
 def emotion_of(labels: Sequence[str]) -> Task:

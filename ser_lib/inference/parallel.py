@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from tqdm import tqdm
 
 from ser_lib.audio import audio_duration_s
 from ser_lib.dataio import LengthBucketSampler
 from ser_lib.inference.interface import Classified, Recognizer
+from ser_lib.utils.progress import Progress
 
 Result = TypeVar("Result")
 _MAX_WORKERS = 8
@@ -42,7 +42,7 @@ def classify_many(
 
     limits = batch_size, max_batch_s
     results: dict[int, Classified] = {}
-    with tqdm(total=len(paths), unit="file", disable=not progressbar) as bar:
+    with Progress("classifying", len(paths), "files", show=progressbar) as bar:
         for batch, classified in run_in_parallel(
             recognizer, durations_s, read_and_classify, *limits
         ):

@@ -1,4 +1,7 @@
-"""The figure of a timeline: waveform, segments and probability curves."""
+"""The figure of a timeline: waveform, segments and probability curves.
+
+That of several speakers has these three for each of them.
+"""
 
 import textwrap
 from collections.abc import Sequence
@@ -13,6 +16,8 @@ from matplotlib.ticker import (
     PercentFormatter,
 )
 
+from ser_lib.inference.formats import Timelines
+from ser_lib.inference.segments import Segment
 from ser_lib.inference.sureness import UNKNOWN
 from ser_lib.inference.timeline import Timeline
 from ser_lib.utils.file_names import on_one_line
@@ -33,25 +38,35 @@ _COLOURS = (
 _UNKNOWN_COLOUR = "#606060"  # darker than silence
 _LINE_STYLES = ("-", "--", ":", "-.")  # for more labels than colours
 _TICKS_S = (15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
+_MAX_SPEAKERS = 12
 # Width of a letter, as a share of the figure's width.
 _LETTER = 0.008
 
 
-def timeline_figure(timeline: Timeline) -> Figure:
+def timeline_figure(timelines: Timelines) -> Figure:
     """Draw a timeline: waveform, segments, and the smoothed probability of each label.
 
     Silence is light grey and has no curve; segments that are unknown are dark grey.
+    Of many speakers, the twelve are drawn who speak longest.
     """
-    figure = Figure((11, 5.5), dpi=_DPI, layout="constrained")
-    waveform, strip, curves = figure.subplots(
-        3, 1, sharex=True, height_ratios=[4, 1, 4]
+    each = [timelines] if isinstance(timelines, Timeline) else list(timelines)
+    shown = _longest(each)
+    height_in = 5.5 if len(shown) == 1 else 3.2 * len(shown) + 0.5
+    figure = Figure((11, height_in), dpi=_DPI, layout="constrained")
+    all_axes = figure.subplots(
+        3 * len(shown), 1, sharex=True, height_ratios=[4, 1, 4] * len(shown)
     )
-    styles = _styles(timeline)
-    _draw_waveform(waveform, timeline, styles)
-    _draw_segments(strip, timeline, styles)
-    _draw_curves(curves, timeline, styles)
-    _label_time(curves, timeline.duration_s)
-    for axes in (waveform, strip, curves):
+    styles = _styles(shown)
+    for i, timeline in enumerate(shown):
+        waveform, strip, curves = all_axes[3 * i : 3 * i + 3]
+        _draw_waveform(waveform, timeline, styles)
+        _draw_segments(strip, timeline, styles)
+        _draw_curves(curves, timeline, styles)
+        if timeline.speaker:
+            waveform.set_title(_text(timeline.speaker, 80), fontsize=9, loc="left")
+            strip.set_ylabel("")  # there is no room for it
+    _label_time(all_axes[-1], shown[0].duration_s)
+    for axes in all_axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8)
     handles = [
@@ -63,13 +78,29 @@ def timeline_figure(timeline: Timeline) -> Figure:
         fontsize=9,
         frameon=False,
     )
-    # A dollar sign in a file name does not start a formula.
-    title = textwrap.fill(on_one_line(timeline.path), 110).replace("$", r"\$")
+    title = _text(shown[0].path, 110)
+    if len(shown) < len(each):
+        title += f"\n{len(shown)} of {len(each)} speakers, those who speak longest"
     figure.suptitle(title, fontsize=10)
     return figure
 
 
-def _styles(timeline: Timeline) -> dict[str, dict]:
+def _text(text: str, width: int) -> str:
+    # A dollar sign in a name does not start a formula.
+    return textwrap.fill(on_one_line(text), width).replace("$", r"\$")
+
+
+def _longest(timelines: Sequence[Timeline]) -> list[Timeline]:
+    """Return the speakers to draw, in their order."""
+
+    def speaks_s(timeline: Timeline) -> float:
+        return sum(s.end_s - s.start_s for s in timeline.segments)
+
+    longest = sorted(timelines, key=speaks_s, reverse=True)[:_MAX_SPEAKERS]
+    return [timeline for timeline in timelines if any(timeline is t for t in longest)]
+
+
+def _styles(timelines: Sequence[Timeline]) -> dict[str, dict]:
     """Return the style of each label, and of ``unknown`` if a segment is unknown."""
     n_colours, n_styles = len(_COLOURS), len(_LINE_STYLES)
     styles = {
@@ -77,9 +108,10 @@ def _styles(timeline: Timeline) -> dict[str, dict]:
             "color": _COLOURS[i % n_colours],
             "linestyle": _LINE_STYLES[i // n_colours % n_styles],
         }
-        for i, label in enumerate(timeline.labels)
+        for i, label in enumerate(timelines[0].labels)
     }
-    if any(segment.label not in styles for segment in timeline.segments):
+    segments = [segment for timeline in timelines for segment in _labelled(timeline)]
+    if any(segment.label not in styles for segment in segments):
         styles[UNKNOWN] = {"color": _UNKNOWN_COLOUR, "linestyle": "-"}
     return styles
 
@@ -108,10 +140,14 @@ def _label_of_each(
 ) -> np.ndarray:
     """Return the index of the label at each time; -1 in silence."""
     indices = np.full(len(times_s), -1)
-    for segment in timeline.segments:
+    for segment in _labelled(timeline):
         inside = (times_s >= segment.start_s) & (times_s < segment.end_s)
         indices[inside] = labels.index(segment.label)
     return indices
+
+
+def _labelled(timeline: Timeline) -> list[Segment]:
+    return [segment for segment in timeline.segments if not segment.error]
 
 
 def _draw_segments(axes: Axes, timeline: Timeline, styles: dict) -> None:
@@ -121,11 +157,11 @@ def _draw_segments(axes: Axes, timeline: Timeline, styles: dict) -> None:
     for label, style in styles.items():
         spans = [
             (segment.start_s, segment.end_s - segment.start_s)
-            for segment in timeline.segments
+            for segment in _labelled(timeline)
             if segment.label == label
         ]
         axes.broken_barh(spans, (0, 1), color=style["color"], ec="white", lw=line_width)
-    for segment in timeline.segments:
+    for segment in _labelled(timeline):
         share = (segment.end_s - segment.start_s) / timeline.duration_s
         if share > _LETTER * (len(segment.label) + 1):
             colour = styles[segment.label]["color"]

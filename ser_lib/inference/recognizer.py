@@ -9,6 +9,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,13 @@ from ser_lib.inference.answers import Answer
 from ser_lib.inference.batches import BatchRecognizer
 from ser_lib.inference.interface import Classified
 from ser_lib.inference.parallel import classify_many
-from ser_lib.inference.timeline import Timeline, timeline_file
+from ser_lib.inference.timeline import (
+    CHANNEL_NAMES,
+    Timeline,
+    channel_timelines,
+    timeline_file,
+)
+from ser_lib.inference.turns import Turn, turn_timelines
 from ser_lib.inference.windows import Window, stream
 from ser_lib.model import EmotionModel
 
@@ -234,13 +241,22 @@ class EmotionRecognizer(BatchRecognizer):
         path: str | Path,
         window_s: float = 4.0,
         hop_s: float = 1.0,
-        skip_silence_dbfs: float | None = None,
-        min_segment_s: float = 0.0,
-        unknown_below: float | None = None,
+        **options: Any,
     ) -> Timeline:
         """Recognise emotions over time in a recording, see ``timeline_file``."""
-        options = window_s, hop_s, skip_silence_dbfs, min_segment_s, unknown_below
-        return timeline_file(self, path, *options)
+        return timeline_file(self, path, window_s, hop_s, **options)
+
+    def channel_timelines(
+        self, path: str | Path, names: Sequence[str] = CHANNEL_NAMES, **options: Any
+    ) -> list[Timeline]:
+        """Do so in each channel of a recording, see ``channel_timelines``."""
+        return channel_timelines(self, path, names, **options)
+
+    def turn_timelines(
+        self, path: str | Path, turns: Sequence[Turn], **options: Any
+    ) -> list[Timeline]:
+        """Recognise the emotion of each turn of a conversation, see ``turns.py``."""
+        return turn_timelines(self, path, turns, **options)
 
     def stream(
         self,

@@ -27,7 +27,9 @@ _SILENT = -1
 class Segment:
     """A part of a recording with one emotion; its score is the mean probability.
 
-    ``others`` are the mean answers of the model's other tasks.
+    ``others`` are the mean answers of the model's other tasks. The turn of a speaker
+    has the mean probability of each label, too, or an error and no label if it cannot
+    be classified.
     """
 
     start_s: float
@@ -35,6 +37,8 @@ class Segment:
     label: str
     score: float
     others: tuple[float, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    error: str = ""
 
 
 def smooth(
@@ -70,7 +74,8 @@ def smooth(
     # Each window starts a new cell; the last window contains all remaining cells.
     has_sound = [window.has_sound[0] for window in windows]
     has_sound += windows[-1].has_sound[1:]
-    edges_s = np.append(np.arange(len(has_sound)) * hop_s, windows[-1].end_s)
+    starts_s = windows[0].start_s + np.arange(len(has_sound)) * hop_s
+    edges_s = np.append(starts_s, windows[-1].end_s)
     middles_s = (edges_s[:-1] + edges_s[1:]) / 2
     sums, counts = np.zeros((len(has_sound), n_answers)), np.zeros(len(has_sound))
     for first, window in enumerate(windows):

@@ -53,6 +53,8 @@ class WindowCutter:
         Distance between the starts of consecutive windows, rounded to samples.
     name : str
         Name of the recording, for error messages.
+    start_s : float
+        Position of the first sample in the recording.
 
     Example
     -------
@@ -72,11 +74,12 @@ class WindowCutter:
         window_s: float,
         hop_s: float,
         name: str = "The recording",
+        start_s: float = 0.0,
     ) -> None:
         self.sample_rate_hz = sample_rate_hz
         self.window_samples = round(window_s * sample_rate_hz)
         self.hop_samples = max(round(hop_s * sample_rate_hz), 1)
-        self.name = name
+        self.name, self.start_s = name, start_s
         self.n_windows = 0
         self._parts: list[torch.Tensor] = []
         self._n_samples = 0
@@ -124,5 +127,5 @@ class WindowCutter:
 
     def _mono(self, block: np.ndarray | torch.Tensor) -> torch.Tensor:
         n_before = self.n_windows * self.hop_samples + self._n_samples
-        start_s = n_before / self.sample_rate_hz
+        start_s = self.start_s + n_before / self.sample_rate_hz
         return mono(block, self.sample_rate_hz, self.name, start_s)

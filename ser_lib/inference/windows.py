@@ -139,27 +139,27 @@ def _classify(
     wavs = torch.stack([resample(wav, *rates_hz, cutter.name) for wav in windows])
     has_sound = _has_sound(windows, cutter.hop_samples, skip_silence_dbfs)
     # audio.check_wav applies to the whole window at the model's rate.
-    has_sound &= _is_loud(wavs, None)[:, None]
+    has_sound &= is_loud(wavs, None)[:, None]
     is_audible = has_sound.any(dim=1)
     results: Iterator[tuple] = iter(())
     if is_audible.any():
         starts = (n_before + torch.nonzero(is_audible).flatten()) * cutter.hop_samples
-        starts_s = (starts / rate_hz).tolist()
+        starts_s = (cutter.start_s + starts / rate_hz).tolist()
         names = [f"{cutter.name} at {start_s:.2f} s" for start_s in starts_s]
         batch = wavs[is_audible], torch.ones(len(names)), names
-        results = _results(recognizer.labels, recognizer.answer_batch(*batch))
+        results = results_of(recognizer.labels, recognizer.answer_batch(*batch))
     # Windows keep plain numbers: small arrays allocated between large ones would keep
     # the memory of the large ones from being returned.
     classified = []
     for i, parts in enumerate(has_sound.tolist(), start=n_before):
-        start_s = i * cutter.hop_samples / rate_hz
+        start_s = cutter.start_s + i * cutter.hop_samples / rate_hz
         end_s = start_s + windows.shape[1] / rate_hz
         values = next(results) if any(parts) else ()
         classified.append(Window(start_s, end_s, tuple(parts), *values))
     return classified
 
 
-def _results(labels: Sequence[str], answered: torch.Tensor) -> Iterator[tuple]:
+def results_of(labels: Sequence[str], answered: torch.Tensor) -> Iterator[tuple]:
     """Yield label, score, probabilities and other answers of each window."""
     score, index = answered[:, : len(labels)].max(dim=-1)
     pairs = zip(score.tolist(), index.tolist(), answered.tolist(), strict=True)
@@ -174,17 +174,18 @@ def _has_sound(
     """Return for each hop-long part of each window whether it has sound."""
     n_whole = windows.shape[1] // hop_samples
     whole = windows[:, : n_whole * hop_samples].reshape(len(windows), -1, hop_samples)
-    is_loud = [_is_loud(whole, skip_silence_dbfs)]
+    loud = [is_loud(whole, skip_silence_dbfs)]
     if windows.shape[1] % hop_samples:
         last = windows[:, None, n_whole * hop_samples :]
-        is_loud.append(_is_loud(last, skip_silence_dbfs))
-    return torch.cat(is_loud, dim=1)
+        loud.append(is_loud(last, skip_silence_dbfs))
+    return torch.cat(loud, dim=1)
 
 
-def _is_loud(parts: torch.Tensor, min_rms_dbfs: float | None) -> torch.Tensor:
+def is_loud(parts: torch.Tensor, min_rms_dbfs: float | None) -> torch.Tensor:
+    """Return whether parts of shape (..., samples) have sound, see :func:`stream`."""
     centred = parts - parts.mean(dim=-1, keepdim=True)
-    is_loud = centred.abs().amax(dim=-1) > 10 ** (SILENCE_DBFS / 20)
+    has_sound = centred.abs().amax(dim=-1) > 10 ** (SILENCE_DBFS / 20)
     if min_rms_dbfs is not None:
         rms = centred.square().mean(dim=-1).sqrt()
-        is_loud &= rms >= 10 ** (min_rms_dbfs / 20)
-    return is_loud
+        has_sound &= rms >= 10 ** (min_rms_dbfs / 20)
+    return has_sound

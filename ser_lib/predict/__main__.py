@@ -2,7 +2,8 @@
 
     python -m ser_lib.predict MODEL speech.wav
     python -m ser_lib.predict MODEL FOLDER TABLE.csv --out emotions.csv
-    python -m ser_lib.predict MODEL call.wav --timeline --plot pictures
+    python -m ser_lib.predict MODEL call.wav --timeline --vad silero --plot pictures
+    python -m ser_lib.predict MODEL call.wav --timeline --turns call.rttm
     python -m ser_lib.predict MODEL calls.csv --adapt_by speaker
     sox speech.mp3 -t wav - | python -m ser_lib.predict MODEL -
 
@@ -24,8 +25,6 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from tqdm import tqdm
-
 from ser_lib.inference import (
     Recognizer,
     check_lengths,
@@ -45,10 +44,18 @@ from ser_lib.predict.outputs import (
     Result,
     RowOutput,
 )
-from ser_lib.predict.results import WINDOWING, find_labels, find_timelines
+from ser_lib.predict.results import find_labels, find_timelines
 from ser_lib.predict.rows import Encoder, columns_of
+from ser_lib.predict.speakers import (
+    WINDOWING,
+    has_speakers,
+    prepare_speakers,
+    speaker_settings,
+    summary_lines,
+)
 from ser_lib.utils.command import raise_if_interrupted, run_command
 from ser_lib.utils.file_names import on_one_line
+from ser_lib.utils.progress import Progress
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -56,6 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parse_options(arguments, __doc__)
     recordings = list_recordings(options.inputs, options.adapt_by)
     check_outputs(options, recordings)
+    prepare_speakers(options, recordings)
     recognizer = prepared(load_recognizer(options.model, options.device), options)
     if options.target_accuracy is not None:
         accuracy = options.target_accuracy
@@ -111,9 +119,13 @@ def _open_output(
     settings |= adaptation_settings(options, recordings)
     if options.timeline:
         settings |= {name: getattr(options, name) for name in WINDOWING}
+        settings |= speaker_settings(options)
     if options.format in TIMELINE_SUFFIXES:
         return FolderOutput(options.out, options.format, settings, recordings)
-    columns = columns_of(recognizer.labels, options.timeline, recognizer.tasks)
+    speakers = has_speakers(options), options.turns is not None
+    columns = columns_of(
+        recognizer.labels, options.timeline, *speakers, recognizer.tasks
+    )
     return RowOutput(
         options.out, Encoder(columns, options.format), settings, recordings
     )
@@ -138,13 +150,16 @@ def _write_all(
 ) -> int:
     """Write results as they arrive; return the number of failed recordings."""
     n_failed = 0
-    with tqdm(total=n, unit="file") as bar:
+    with Progress("classifying", n, "files") as bar:
         for result in results:
             raise_if_interrupted()
             output.write(result)
+            if any(timeline.speaker for timeline in result.timelines):
+                for line in summary_lines(result.recording, result.timelines):
+                    bar.say(line)
             if result.error:
                 n_failed += 1
-                bar.write(f"Failed: {on_one_line(result.error)}", file=sys.stderr)
+                bar.say(f"Failed: {on_one_line(result.error)}")
             bar.update()
     return n_failed
 

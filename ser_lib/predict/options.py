@@ -9,7 +9,19 @@ from ser_lib.predict.adaptation import add_adaptation_arguments
 from ser_lib.predict.inputs import Recording
 from ser_lib.predict.outputs import TIMELINE_SUFFIXES
 from ser_lib.predict.rows import ROW_FORMATS
-from ser_lib.utils.command_line import CommandParser, path_argument, text_argument
+from ser_lib.predict.speakers import (
+    SPEAKER_OPTIONS,
+    add_speaker_arguments,
+    speaker_usage_error,
+    summary_path,
+)
+from ser_lib.utils.command_line import (
+    CommandParser,
+    level_argument,
+    path_argument,
+    share_argument,
+    text_argument,
+)
 
 _TIMELINE_DEFAULTS = {
     "window_s": 4.0,
@@ -32,7 +44,7 @@ def parse_options(arguments: Sequence[str], description: str) -> argparse.Namesp
     parser = CommandParser("ser_lib.predict", description)
     _add_arguments(parser)
     add_adaptation_arguments(parser)
-    _add_timeline_arguments(parser)
+    add_speaker_arguments(_add_timeline_arguments(parser))
     options = parser.parse_args(arguments)
     error = _usage_error(options)
     if error:
@@ -58,12 +70,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=[*ROW_FORMATS, *TIMELINE_SUFFIXES],
         default="csv",
-        help="output format (default: csv); rttm and audacity need --timeline",
+        help="output format (default: csv); those of files need --timeline",
     )
     parser.add_argument(
         "--out",
         type=path_argument,
-        help="output file, or folder for rttm and audacity (default: standard output)",
+        help="output file, or folder for rttm, audacity, textgrid and webvtt (default: "
+        "standard output)",
     )
     parser.add_argument(
         "--batch_size", type=_positive(int), default=16, help="files per batch"
@@ -77,13 +90,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     unsure = parser.add_mutually_exclusive_group()
     unsure.add_argument(
         "--unknown_below",
-        type=_share,
+        type=share_argument,
         metavar="P",
         help="the label of a less probable answer is unknown, in timelines, too",
     )
     unsure.add_argument(
         "--target_accuracy",
-        type=_share,
+        type=share_argument,
         metavar="A",
         help="as unknown, leave out answers until this share of the others was right "
         "on the validation recordings of the model",
@@ -96,7 +109,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_timeline_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_timeline_arguments(
+    parser: argparse.ArgumentParser,
+) -> argparse._ArgumentGroup:
     group = parser.add_argument_group("timelines of long recordings")
     group.add_argument(
         "--timeline", action="store_true", help="one row per segment of one emotion"
@@ -105,7 +120,7 @@ def _add_timeline_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--hop_s", type=float, help="window distance (default: 1)")
     group.add_argument(
         "--skip_silence_dbfs",
-        type=_level_dbfs,
+        type=level_argument,
         metavar="DBFS",
         help="also treat audio with an RMS below this as silent, for example -50",
     )
@@ -120,6 +135,7 @@ def _add_timeline_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="write a figure of each recording",
     )
+    return group
 
 
 def _positive(kind: type) -> Callable[[str], float]:
@@ -144,33 +160,16 @@ def _number_from_0(text: str) -> float:
     return value
 
 
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(
-            f"invalid share: {text!r}; expected a number between 0 and 1"
-        )
-    return value
-
-
-def _level_dbfs(text: str) -> float:
-    value = float(text)
-    if not float("-inf") < value <= 0:
-        raise argparse.ArgumentTypeError(
-            f"invalid level: {text!r}; expected at most 0 (full scale)"
-        )
-    return value
-
-
 def _usage_error(options: argparse.Namespace) -> str:
-    used = [n for n in _TIMELINE_DEFAULTS if getattr(options, n) is not None]
+    names = [*_TIMELINE_DEFAULTS, *SPEAKER_OPTIONS]
+    used = [name for name in names if getattr(options, name) is not None]
     if options.format in TIMELINE_SUFFIXES:
         used.append(f"format {options.format}")
     if used and not options.timeline:
         return f"--{used[0]} needs --timeline"
     if options.save_adaptation is not None and not options.adapt:
         return "--save_adaptation needs --adapt"
-    return ""
+    return speaker_usage_error(options)
 
 
 def check_outputs(options: argparse.Namespace, recordings: Sequence[Recording]) -> None:
@@ -182,19 +181,43 @@ def check_outputs(options: argparse.Namespace, recordings: Sequence[Recording]) 
         If an output is a file instead of a folder or the other way round, if the rows
         would overwrite an input, or if two recordings would have the same output file.
     """
-    if options.plot is not None and options.plot.exists() and not options.plot.is_dir():
-        raise ValueError(f"--plot {options.plot} is a file; expected a folder.")
+    for name in ("plot", "summary"):
+        folder = getattr(options, name)
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise ValueError(f"--{name} {folder} is a file; expected a folder.")
     if options.out is not None and options.format in ROW_FORMATS:
         if options.out.is_dir():
             raise ValueError(
                 f"--out {options.out} is a folder; expected a file for the rows."
             )
-        if _is_among(
-            options.out,
-            [*options.inputs, *(recording.path for recording in recordings)],
-        ):
+        if _is_among(options.out, _inputs(options, recordings)):
             raise ValueError(f"--out {options.out} is also an input.")
     _check_names(recordings, options)
+    _check_summaries(recordings, options)
+
+
+def _inputs(
+    options: argparse.Namespace, recordings: Sequence[Recording]
+) -> list[str | Path]:
+    turns = [] if options.turns is None else [options.turns]
+    return [*options.inputs, *turns, *(recording.path for recording in recordings)]
+
+
+def _check_summaries(
+    recordings: Sequence[Recording], options: argparse.Namespace
+) -> None:
+    """Raise ValueError if a summary would overwrite an input or the rows."""
+    if options.summary is None:
+        return
+    others = _inputs(options, recordings)
+    others += [] if options.out is None else [options.out]
+    for recording in recordings:
+        path = summary_path(options.summary, recording)
+        if _is_among(path, others):
+            raise ValueError(
+                f"The summary of {recording.name}, {path}, is also an input or --out. "
+                f"Choose another --summary."
+            )
 
 
 def _is_among(out: Path, inputs: Iterable[str | Path]) -> bool:
@@ -216,13 +239,14 @@ def _file_of(path: str | Path) -> tuple[int, int] | None:
 
 def _check_names(recordings: Sequence[Recording], options: argparse.Namespace) -> None:
     """Raise ValueError if two recordings have the same output file."""
-    if options.format == "audacity" and options.out is None and len(recordings) > 1:
+    is_one_each = options.format in TIMELINE_SUFFIXES and options.format != "rttm"
+    if is_one_each and options.out is None and len(recordings) > 1:
         raise ValueError(
-            "--format audacity with several recordings needs --out FOLDER: each gets a "
-            "label track."
+            f"--format {options.format} with several recordings needs --out FOLDER: "
+            f"each gets a file."
         )
     has_files = options.format in TIMELINE_SUFFIXES and options.out is not None
-    if not has_files and options.plot is None:
+    if not has_files and options.plot is None and options.summary is None:
         return
     first: dict[str, Recording] = {}
     for recording in recordings:

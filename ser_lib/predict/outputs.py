@@ -30,7 +30,12 @@ from ser_lib.utils.files import (
     open_special,
 )
 
-TIMELINE_SUFFIXES = {"rttm": ".rttm", "audacity": ".txt"}
+TIMELINE_SUFFIXES = {
+    "rttm": ".rttm",
+    "audacity": ".txt",
+    "textgrid": ".TextGrid",
+    "webvtt": ".vtt",
+}
 
 
 @dataclass(frozen=True)
@@ -43,15 +48,15 @@ class Result:
         The recording.
     rows : list[dict]
         One row, or one per segment.
-    timeline : Timeline | None
-        Its timeline, if requested.
+    timelines : Sequence[Timeline]
+        Its timeline, or that of each speaker, if requested.
     error : str
         Why there is no result, or empty.
     """
 
     recording: Recording
     rows: list[dict] = field(default_factory=list)
-    timeline: Timeline | None = None
+    timelines: Sequence[Timeline] = ()
     error: str = ""
 
 
@@ -175,12 +180,15 @@ def _read_rows(out: Path, encoder: Encoder) -> list[dict]:
 
 
 def _complete(rows: Sequence[dict]) -> list[dict]:
-    """Return the rows without errors, standard input and incomplete recordings."""
+    """Return the rows without standard input, failed and incomplete recordings.
+
+    A turn that cannot be classified has an error, but its recording is complete.
+    """
     counts = Counter(row["path"] for row in rows)
     return [
         row
         for row in rows
-        if not row["error"]
+        if (not row["error"] or row.get("segment"))
         and row["path"] != STANDARD_INPUT
         and str(row["score"]) != "nan"  # written by an older version
         and str(row.get("n_segments", 1)) == str(counts[row["path"]])
@@ -197,7 +205,7 @@ class FolderOutput:
     out : Path | None
         The folder; None for standard output.
     file_format : str
-        ``rttm`` or ``audacity``.
+        A key of ``TIMELINE_SUFFIXES``.
     settings, recordings
         See :class:`RowOutput`.
 
@@ -246,10 +254,10 @@ class FolderOutput:
         if result.error:
             return
         if self._progress is None:
-            self._stream.write(FORMATS[self._format](result.timeline))
+            self._stream.write(FORMATS[self._format](result.timelines))
             self._stream.flush()
         else:
-            write_timeline(self._path(result.recording), result.timeline, self._format)
+            write_timeline(self._path(result.recording), result.timelines, self._format)
             self._progress.note(result.recording.short_name)
 
     def close(self) -> None:

@@ -21,10 +21,10 @@ from ser_lib.inference import (
     run_in_parallel,
     segment_rows,
     sure_label,
-    timeline_file,
 )
 from ser_lib.predict.inputs import STANDARD_INPUT, Recording
 from ser_lib.predict.outputs import Result
+from ser_lib.predict.speakers import timelines_of, write_summary
 from ser_lib.utils.files import atomic_path
 
 _CHUNK_FILES = 64  # files that are sorted by length and grouped into batches
@@ -32,7 +32,6 @@ _BATCH_S = 160.0  # maximum of padded seconds in memory
 # Errors of one file that do not stop the others (torch raises RuntimeError).
 _FAILURES = (OSError, ValueError, RuntimeError)
 _NOT_FINITE = "the model returns answers that are not finite (NaN or infinity)."
-WINDOWING = ("window_s", "hop_s", "skip_silence_dbfs", "min_segment_s")
 
 
 def _message(recording: Recording, error: Exception | str) -> str:
@@ -166,42 +165,43 @@ def find_timelines(
     recognizer: Recognizer, recordings: Sequence[Recording], options: Namespace
 ) -> Iterator[Result]:
     """Recognise emotions over time in each recording; draw them with ``--plot``."""
-    windowing = {name: getattr(options, name) for name in WINDOWING}
-    windowing["unknown_below"] = options.unknown_below
     for recording in recordings:
         if recording.error:
             yield Result(recording, error=recording.error)
             continue
         try:
-            timeline = timeline_file(recognizer, recording.path, **windowing)
-            _check_finite(timeline)
+            timelines = timelines_of(recognizer, recording, options)
+            _check_finite(timelines)
             if recording.name == STANDARD_INPUT:
-                timeline = replace(timeline, path=recording.short_name)
+                name = recording.short_name
+                timelines = [replace(timeline, path=name) for timeline in timelines]
             if options.plot is not None:
-                _draw(timeline, options.plot / f"{recording.short_name}.png")
+                _draw(timelines, options.plot / f"{recording.short_name}.png")
+            if options.summary is not None:
+                write_summary(options.summary, recording, timelines)
         except _FAILURES as error:
             yield Result(recording, error=_message(recording, error))
         else:
-            yield Result(
-                recording, rows=_segment_rows(recording, timeline), timeline=timeline
-            )
+            rows = _segment_rows(recording, timelines)
+            yield Result(recording, rows=rows, timelines=timelines)
 
 
-def _check_finite(timeline: Timeline) -> None:
-    values = [w.probabilities for w in timeline.windows if w.probabilities is not None]
+def _check_finite(timelines: Sequence[Timeline]) -> None:
+    windows = [window for timeline in timelines for window in timeline.windows]
+    values = [w.probabilities for w in windows if w.probabilities is not None]
     if not np.isfinite(values).all():
         raise ValueError(_NOT_FINITE)
 
 
-def _draw(timeline: Timeline, path: Path) -> None:
+def _draw(timelines: Sequence[Timeline], path: Path) -> None:
     # Matplotlib takes half a second to import; most commands draw nothing.
     from ser_lib.inference import timeline_figure
 
     with atomic_path(path) as unfinished:
-        timeline_figure(timeline).savefig(unfinished)
+        timeline_figure(timelines).savefig(unfinished)
 
 
-def _segment_rows(recording: Recording, timeline: Timeline) -> list[dict]:
-    rows = segment_rows(timeline)
+def _segment_rows(recording: Recording, timelines: Sequence[Timeline]) -> list[dict]:
+    rows = segment_rows(timelines)
     first = {"path": recording.name, "n_segments": len(rows)}
     return [{**first, "segment": i, **row} for i, row in enumerate(rows, start=1)]

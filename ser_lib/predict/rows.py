@@ -9,13 +9,17 @@ from ser_lib.inference import answer_columns
 from ser_lib.settings import Task
 
 ROW_FORMATS = ("csv", "json", "jsonl")
-_TIMELINE_COLUMNS = "path segment n_segments start_s end_s label score".split()
+_POSITION = "path segment n_segments start_s end_s".split()
 
 
 def columns_of(
-    labels: Sequence[str], is_timeline: bool, tasks: Sequence[Task] = ()
+    labels: Sequence[str],
+    is_timeline: bool,
+    has_speakers: bool = False,
+    has_turns: bool = False,
+    tasks: Sequence[Task] = (),
 ) -> list[str]:
-    """Return the columns of the rows, which are segments or (by default) files.
+    """Return the columns of the rows: files, segments, or turns of speakers.
 
     Arguments
     ---------
@@ -27,11 +31,13 @@ def columns_of(
     >>> columns_of(["sad", "angry"], is_timeline=False)
     ['path', 'label', 'score', 'p_sad', 'p_angry', 'error']
     """
-    further = answer_columns(tasks, with_probabilities=not is_timeline)
-    if is_timeline:
-        return [*_TIMELINE_COLUMNS, *further, "error"]
     shares = [f"p_{label}" for label in labels]
-    return ["path", "label", "score", *shares, *further, "error"]
+    further = answer_columns(tasks, with_probabilities=not is_timeline)
+    if not is_timeline:
+        return ["path", "label", "score", *shares, *further, "error"]
+    speaker = ["speaker"] if has_speakers else []
+    shares = shares if has_turns else []
+    return [*_POSITION, *speaker, "label", "score", *shares, *further, "error"]
 
 
 class Encoder:

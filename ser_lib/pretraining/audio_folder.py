@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 from speechbrain.utils.logger import get_logger
-from tqdm import tqdm
 
 from ser_lib.audio import audio_duration_s, find_files, read_audio
 from ser_lib.utils.files import atomic_path
+from ser_lib.utils.progress import with_progress
 
 logger = get_logger(__name__)
 
@@ -110,7 +110,8 @@ def cut(
         If a file is damaged, or all are too short.
     """
     segments, too_short = [], []
-    for path in tqdm(paths, desc="durations", disable=len(paths) < 1000):
+    is_long = len(paths) >= 1000
+    for path in with_progress(paths, "reading durations", "files", show=is_long):
         duration_s = audio_duration_s(Path(data_folder) / path, sample_rate_hz)
         if duration_s < min_duration_s:
             too_short.append(path)

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 from ser_lib.audio import check_duration, file_status
 from ser_lib.corpora import Utterance
@@ -26,6 +25,7 @@ from ser_lib.utils.command import raise_if_interrupted
 from ser_lib.utils.digests import digest
 from ser_lib.utils.files import UNFINISHED, atomic_path
 from ser_lib.utils.listing import first_few
+from ser_lib.utils.progress import Progress
 from ser_lib.utils.strict_json import read_json
 
 STATE_FILE = "stress.json"
@@ -166,7 +166,8 @@ def predict_all(
         for c in conditions
     }
     todo = [c for c in conditions if not finished.has(c, keys[c.name])]
-    with tqdm(total=len(todo) * len(table.utterances), unit="file") as bar:
+    n_files = len(todo) * len(table.utterances)
+    with Progress("classifying", n_files, "files") as bar:
         for condition in todo:
             bar.set_description(condition.title)
             predictions = _predict(recognizer, table, condition, bar)
@@ -187,7 +188,7 @@ def _audio_key(table: Table) -> list:
 
 
 def _predict(
-    recognizer: Recognizer, table: Table, condition: Condition, bar: tqdm
+    recognizer: Recognizer, table: Table, condition: Condition, bar: Progress
 ) -> pd.DataFrame:
     utterances = table.utterances
     probabilities = np.zeros((len(utterances), len(recognizer.labels)))

@@ -5,18 +5,22 @@ run that resumes ends like an uninterrupted one.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
-from speechbrain import Brain
+from speechbrain import Brain, Stage
 from speechbrain.dataio.batch import PaddedBatch
-from speechbrain.utils.distributed import run_on_main
+from speechbrain.utils.distributed import if_main_process, run_on_main
+from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain.utils.seed import seed_everything
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
 
 from ser_lib.training.partial_finetuning import Group
 from ser_lib.training.schedule import warmup_cosine
 from ser_lib.utils.command import raise_if_interrupted
 from ser_lib.utils.distributed import process_rank
+from ser_lib.utils.progress import Progress
 from ser_lib.utils.seeds import epoch_seed
 
 
@@ -73,21 +77,73 @@ class ResumableBrain(Brain):
         except (TypeError, ValueError) as error:
             raise ValueError(f"optimizer in the settings: {error}.") from error
 
+    def fit(
+        self,
+        epoch_counter: EpochCounter,
+        train_set: DataLoader,
+        valid_set: DataLoader | None = None,
+        **options: Any,
+    ) -> None:
+        """Train as SpeechBrain does, with one progress over all epochs."""
+        n_steps = epoch_counter.limit * len(train_set)
+        with self._progress_of("training", n_steps, "steps") as self._shown:
+            options["progressbar"] = False  # SpeechBrain's own
+            super().fit(epoch_counter, train_set, valid_set, **options)
+
+    def evaluate(self, test_set: DataLoader, *args: Any, **options: Any) -> float:
+        """Test as SpeechBrain does."""
+        n_batches = len(test_set)
+        with self._progress_of("testing", n_batches, "batches") as self._shown:
+            options["progressbar"] = False
+            return super().evaluate(test_set, *args, **options)
+
+    def evaluate_batch(self, batch: PaddedBatch, stage: Stage) -> torch.Tensor:
+        """Compute the loss of a batch in validation or test."""
+        loss = super().evaluate_batch(batch, stage)
+        if stage == Stage.TEST:
+            self._shown.update()
+        return loss
+
+    def _progress_of(self, what: str, total: int, unit: str) -> Progress:
+        if self.fold:
+            what = f"{what} fold {self.fold}"
+        show = not self.noprogressbar and if_main_process()
+        return Progress(what, total, unit, show=show)
+
     def on_fit_start(self) -> None:
         """Resume from the newest checkpoint; all are complete (see checkpoints.py)."""
         super().on_fit_start()
+        self._shown.start_at(self.hparams.epoch_counter.current * self._n_steps)
         run_on_main(self.hparams.history.write)
+
+    @property
+    def _n_steps(self) -> int:
+        return len(self.train_sampler)
+
+    def _show_step(self) -> None:
+        if self._shown.disable:
+            return
+        epoch, n_epochs = (
+            self.hparams.epoch_counter.current,
+            self.hparams.number_of_epochs,
+        )
+        details = {"epoch": f"{epoch} of {n_epochs}"}
+        if self.avg_train_loss:
+            details["loss"] = f"{float(self.avg_train_loss):.3g}"
+        self._shown.set_postfix(details, refresh=False)
+        self._shown.update()
 
     @property
     def progress(self) -> float:
         """Completed share of the training, from 0 to 1."""
         epoch = self.hparams.epoch_counter.current
-        n_epochs = epoch - 1 + (self.step - 1) / len(self.train_sampler)
+        n_epochs = epoch - 1 + (self.step - 1) / self._n_steps
         return n_epochs / self.hparams.number_of_epochs
 
     def on_fit_batch_start(self, batch: PaddedBatch, should_step: bool) -> None:
         """Set the learning rates from the progress of training."""
         raise_if_interrupted()
+        self._show_step()
         warmup, final = self.hparams.warmup_fraction, self.hparams.final_lr_fraction
         factor = warmup_cosine(self.progress, warmup, final)
         for name, optimizer in self.optimizers_dict.items():

@@ -82,3 +82,23 @@ def path_argument(text: str) -> Path:
         See :func:`text_argument`.
     """
     return Path(text_argument(text))
+
+
+def share_argument(text: str) -> float:
+    """Read a number between 0 and 1, without these."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(
+            f"invalid share: {text!r}; expected a number between 0 and 1"
+        )
+    return value
+
+
+def level_argument(text: str) -> float:
+    """Read a level in dBFS: at most 0, which is full scale."""
+    value = float(text)
+    if not float("-inf") < value <= 0:
+        raise argparse.ArgumentTypeError(
+            f"invalid level: {text!r}; expected at most 0 (full scale)"
+        )
+    return value

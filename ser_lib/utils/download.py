@@ -20,9 +20,9 @@ import zipfile
 from pathlib import Path, PureWindowsPath
 
 from filelock import FileLock
-from tqdm import tqdm
 
 from ser_lib.utils.disk import check_disk_space
+from ser_lib.utils.progress import Progress, with_progress
 
 # For connecting and for each read, so that a dead server is noticed within seconds.
 TIMEOUT_S = 10
@@ -166,7 +166,7 @@ def unpack_zip(archive: str | Path, folder: str | Path) -> None:
             needed_bytes = sum(member.file_size for member in members)
             check_disk_space(folder, needed_bytes, f"Unpacking {archive}")
             unfinished.mkdir(parents=True)
-            for member in tqdm(members, "unpacking", unit="file", ascii=True):
+            for member in with_progress(members, "unpacking", "files"):
                 f.extract(member, unfinished)
     except zipfile.BadZipFile as error:
         raise ValueError(
@@ -241,15 +241,7 @@ def _save(response, part: Path, start_byte: int, size_bytes: int) -> None:
         start_byte = 0  # the server sends the file from the beginning
     length = response.headers["Content-Length"]
     end_byte = start_byte + int(length) if length else size_bytes
-    bar = tqdm(
-        desc=part.stem,
-        initial=start_byte,
-        total=size_bytes,
-        unit="B",
-        unit_scale=True,
-        ascii=True,
-        mininterval=1,
-    )
+    bar = Progress(f"downloading {part.stem}", size_bytes, "B", n_before=start_byte)
     with bar, open(part, "ab" if start_byte else "wb") as f:
         # One chunk too many is enough to detect a wrong file.
         while f.tell() <= size_bytes and (chunk := response.read(_CHUNK_BYTES)):

@@ -26,7 +26,9 @@ class StubRecognizer:
 
     def __init__(self, sample_rate_hz: int = RATE_HZ, checksum: str = "0") -> None:
         self.sample_rate_hz = sample_rate_hz
-        self.model_info = {"members": {"fold_1": checksum}, "network_sha256": "0"}
+        members = {"fold_1": checksum}
+        self.model_info = {"members": members, "network_sha256": "0"}
+        self.model_info["trim_silence_db"] = None
         self.batches: list[tuple[int, ...]] = []
 
     def parameters(self):

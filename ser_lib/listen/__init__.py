@@ -1,0 +1,1 @@
+"""Recognise emotions live: ``python -m ser_lib.listen``."""
