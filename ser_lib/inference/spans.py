@@ -7,6 +7,7 @@ over the ends of a part.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -71,8 +72,9 @@ def with_margins(spans: Sequence[Span], duration_s: float) -> list[Span]:
     0.000 1.125
     1.125 2.200
     """
-    pairs = zip(spans, spans[1:], strict=False)
-    middles_s = [(first.end_s + second.start_s) / 2 for first, second in pairs]
+    if not spans:
+        return []
+    middles_s = [(a.end_s + b.start_s) / 2 for a, b in pairwise(spans)]
     limits_s = [0.0, *middles_s, duration_s]
     return [
         Span(max(span.start_s - _MARGIN_S, low), min(span.end_s + _MARGIN_S, high))

@@ -3,21 +3,25 @@
 Source: https://github.com/snakers4/silero-vad (MIT). The package ships its weights.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 
 import numpy as np
 import soxr
 import torch
+from speechbrain.utils.logger import get_logger
 
 from ser_lib.audio import check_rate, mono
 from ser_lib.inference.spans import Span
+
+logger = get_logger(__name__)
 
 _RATE_HZ = 16000
 _CHUNK_SAMPLES = 512  # of one probability
 _MIN_SPEECH_S = 0.25
 # Half-second pauses separate, in spite of reverberation; stops within words do not.
 _MIN_PAUSE_S = 0.25
+_LOUD_REST_S = 0.5
 _NEEDED = "vad='silero' needs silero-vad"
 _INSTALL = "python -m pip install -r recipes/extra_requirements.txt"
 
@@ -63,20 +67,43 @@ def find_speech(
 
     torch.set_num_threads(n_threads)
     model = load_silero_vad()  # it keeps a state, so each recording has its own
-    n_samples, probabilities = 0, []
+    n_samples, probabilities, rms = 0, [], []
     wavs = _resampled(blocks, sample_rate_hz, name)
     with torch.no_grad():
         for chunk in _chunks(wavs):
             n_samples += len(chunk)
             padded = torch.nn.functional.pad(chunk, (0, _CHUNK_SAMPLES - len(chunk)))
             probabilities.append(model(padded, _RATE_HZ).item())
+            rms.append(padded.square().mean().sqrt().item())
     found = get_speech_timestamps_from_probs(
         probabilities,
         min_speech_duration_ms=1000 * max(_MIN_SPEECH_S, min_speech_s),
         min_silence_duration_ms=1000 * _MIN_PAUSE_S,
         audio_length_samples=n_samples,
     )
-    return [Span(own["start"] / _RATE_HZ, own["end"] / _RATE_HZ) for own in found]
+    spans = [Span(own["start"] / _RATE_HZ, own["end"] / _RATE_HZ) for own in found]
+    _warn_of_loud_rest(spans, np.array(rms), name)
+    return spans
+
+
+def _warn_of_loud_rest(spans: Sequence[Span], rms: np.ndarray, name: str) -> None:
+    """Log a warning if much that is not speech is as loud as half of the speech."""
+    chunk_s = _CHUNK_SAMPLES / _RATE_HZ
+    middles_s = (np.arange(len(rms)) + 0.5) * chunk_s
+    is_speech = np.zeros(len(rms), bool)
+    for span in spans:
+        is_speech |= (middles_s >= span.start_s) & (middles_s < span.end_s)
+    if not is_speech.any():
+        return
+    is_loud_rest = ~is_speech & (rms >= np.median(rms[is_speech]))
+    duration_s = chunk_s * is_loud_rest.sum()
+    if duration_s >= _LOUD_REST_S:
+        first_s = chunk_s * is_loud_rest.argmax()
+        logger.warning(
+            "%s: %.1f s are as loud as the speech, but Silero VAD hears no speech there "
+            "(the first at %.1f s). They are left out: it does not hear screams.",
+            *(name, duration_s, first_s),
+        )
 
 
 def _resampled(

@@ -19,6 +19,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from ser_lib.upstreams.checkpoints import load_legacy
 from ser_lib.upstreams.weights import some_keys
+from ser_lib.utils.progress import no_bars_of_transformers
 
 WEIGHT_FILES = (
     "model.safetensors",
@@ -106,14 +107,15 @@ def load_pretrained(
     problems = _problems_of_numbers(weights)
     if not problems:
         # Pass only the weights: the folder may also contain adapters, for example.
-        model, found = kind.from_pretrained(
-            None,
-            config=config,
-            state_dict=weights,
-            dtype="float32",
-            ignore_mismatched_sizes=True,  # reported below, with the others
-            output_loading_info=True,
-        )
+        with no_bars_of_transformers():
+            model, found = kind.from_pretrained(
+                None,
+                config=config,
+                state_dict=weights,
+                dtype="float32",
+                ignore_mismatched_sizes=True,  # reported below, with the others
+                output_loading_info=True,
+            )
         problems = _problems_of_keys(found, tuple(heads), tuple(dispensable))
     if problems:
         raise ValueError(

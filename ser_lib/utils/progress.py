@@ -6,6 +6,7 @@ This is the only module that imports ``tqdm``.
 
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -75,6 +76,20 @@ class Progress(tqdm):
 def on_terminal() -> bool:
     """Return whether standard error is a terminal."""
     return sys.stderr is not None and sys.stderr.isatty()
+
+
+@contextmanager
+def no_bars_of_transformers() -> Iterator[None]:
+    """Turn off the bars of transformers, which loads weights in a moment."""
+    from transformers.utils import logging
+
+    was_on = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_on:
+            logging.enable_progress_bar()
 
 
 def with_progress(
