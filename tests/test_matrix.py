@@ -91,7 +91,15 @@ def settings_of(path: Path, data: Path, sources: dict[str, str]) -> Settings:
 
 def small_fold(labels: list[str]) -> Fold:
     rows = [
-        Utterance(f"u{i}", f"{i}.wav", label, f"s{i % 2}", 0.6 + 0.05 * i, text=text)
+        Utterance(
+            *(f"u{i}", f"{i}.wav", label, f"s{i % 2}", 0.6 + 0.05 * i),
+            text=text,
+            attributes={
+                "gender": "fm"[i % 2],
+                "intensity": "ab"[i // 4],
+                "age": f"{i}",
+            },
+        )
         for i, label, text in zip(range(8), cycle(labels), cycle(TEXTS), strict=False)
     ]
     return Fold(1, rows, rows, rows)
