@@ -32,6 +32,8 @@ class ResumableBrain(Brain):
     implements ``groups``.
     """
 
+    _shown = Progress("training", None, "steps", show=False)  # until it begins
+
     @property
     def fold(self) -> int:
         """Number of the fold; 0 if there are no folds."""
