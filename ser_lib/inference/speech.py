@@ -3,18 +3,18 @@
 Source: https://github.com/snakers4/silero-vad (MIT). The package ships its weights.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 
 import numpy as np
 import soxr
 import torch
-from speechbrain.utils.logger import get_logger
 
 from ser_lib.audio import check_rate, mono
 from ser_lib.inference.spans import Span
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 _RATE_HZ = 16000
 _CHUNK_SAMPLES = 512  # of one probability
@@ -100,9 +100,11 @@ def _warn_of_loud_rest(spans: Sequence[Span], rms: np.ndarray, name: str) -> Non
     if duration_s >= _LOUD_REST_S:
         first_s = chunk_s * is_loud_rest.argmax()
         logger.warning(
-            "%s: %.1f s are as loud as the speech, but Silero VAD hears no speech there "
-            "(the first at %.1f s). They are left out: it does not hear screams.",
-            *(name, duration_s, first_s),
+            "%s: %.1f s are as loud as the speech, but Silero VAD hears no speech "
+            "there (the first at %.1f s). They are left out: it does not hear screams.",
+            name,
+            duration_s,
+            first_s,
         )
 
 
