@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "adaptation": ["PRIOR_S", "Adaptation", "check_adaptable"],
         "formats": ["FORMATS", "segment_rows", "write_timeline"],
+        "load": ["load_recognizer"],
         "interface": ["Classified", "Recognizer"],
         "parallel": ["answer_wavs", "classify_wavs", "run_in_parallel"],
         "plot": ["timeline_figure"],

@@ -2,14 +2,20 @@
 
 import argparse
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ser_lib.predict.adaptation import add_adaptation_arguments
 from ser_lib.predict.inputs import Recording
 from ser_lib.predict.outputs import TIMELINE_SUFFIXES
 from ser_lib.predict.rows import ROW_FORMATS
-from ser_lib.utils.command_line import CommandParser, path_argument, text_argument
+from ser_lib.utils.command_line import (
+    CommandParser,
+    path_argument,
+    positive,
+    share,
+    text_argument,
+)
 
 _TIMELINE_DEFAULTS = {
     "window_s": 4.0,
@@ -66,24 +72,24 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="output file, or folder for rttm and audacity (default: standard output)",
     )
     parser.add_argument(
-        "--batch_size", type=_positive(int), default=16, help="files per batch"
+        "--batch_size", type=positive(int), default=16, help="files per batch"
     )
     parser.add_argument(
         "--max_duration_s",
-        type=_positive(float),
+        type=positive(float),
         default=300.0,
         help="without --timeline, longer files are errors (default: 300)",
     )
     unsure = parser.add_mutually_exclusive_group()
     unsure.add_argument(
         "--unknown_below",
-        type=_share,
+        type=share,
         metavar="P",
         help="the label of a less probable answer is unknown, in timelines, too",
     )
     unsure.add_argument(
         "--target_accuracy",
-        type=_share,
+        type=share,
         metavar="A",
         help="as unknown, leave out answers until this share of the others was right "
         "on the validation recordings of the model",
@@ -122,33 +128,11 @@ def _add_timeline_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _positive(kind: type) -> Callable[[str], float]:
-    """Return a parser of numbers above zero, named for argparse's message."""
-
-    def number(text: str) -> float:
-        value = kind(text)
-        if not value > 0:
-            raise ValueError
-        return value
-
-    number.__name__ = f"positive {kind.__name__}"
-    return number
-
-
 def _number_from_0(text: str) -> float:
     value = float(text)
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(
             f"invalid number: {text!r}; expected at least 0, and finite"
-        )
-    return value
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(
-            f"invalid share: {text!r}; expected a number between 0 and 1"
         )
     return value
 
