@@ -27,6 +27,7 @@ from ser_lib.utils.command_line import (
     text_argument,
 )
 from ser_lib.utils.packages import check_installed
+from ser_lib.utils.ports import listening_socket
 
 NEEDED = ("fastapi", "uvicorn", "python_multipart", "websockets")
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str]) -> None:
     # These take seconds to import; report wrong usage first.
     from ser_lib.inference import load_recognizer
     from ser_lib.serve.app import make_app
-    from ser_lib.serve.server import listening_socket, run_until_stopped
+    from ser_lib.serve.server import run_until_stopped
 
     names = vars(Limits()).keys()
     limits = Limits(**{name: getattr(options, name) for name in names})

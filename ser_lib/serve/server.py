@@ -11,32 +11,12 @@ import uvicorn
 from fastapi import FastAPI
 
 from ser_lib.serve.limits import Limits
+from ser_lib.utils.ports import address
 
 # Of a block of a stream
 _MAX_MESSAGE_BYTES = 4_000_000
 _MAX_WAITING = 1024
 _STOPS = (signal.SIGINT, signal.SIGTERM)
-
-
-@contextmanager
-def listening_socket(host: str, port: int) -> Iterator[socket.socket]:
-    """Open a port.
-
-    Raises
-    ------
-    OSError
-        If the address is not of this machine, or the port is in use.
-    """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        raise OSError(
-            f"Cannot listen at {host}, port {port}: {error}. Choose another --host or "
-            f"--port; --port 0 takes a free one."
-        ) from error
-    with listening:
-        yield listening
 
 
 def run_until_stopped(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
@@ -47,15 +27,13 @@ def run_until_stopped(app: FastAPI, listening: socket.socket, limits: Limits) ->
     app : FastAPI
         The application.
     listening : socket.socket
-        From :func:`listening_socket`.
+        From ``ports.listening_socket``.
     limits : Limits
         What runs may take its ``timeout_s``.
     """
     # It is the client that is told what is wrong with a form.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
-    host, port = listening.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    print(f"http://{shown}:{port}/ says how to call it. Ctrl-C stops it.", flush=True)
+    print(f"{address(listening)} says how to call it. Ctrl-C stops it.", flush=True)
     with _signals_ignored():
         uvicorn.Server(configured(app, limits)).run(sockets=[listening])
     print("Stopped.", flush=True)

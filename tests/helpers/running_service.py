@@ -11,7 +11,8 @@ from stub_recognizer import StubRecognizer
 
 from ser_lib.serve.app import make_app
 from ser_lib.serve.limits import Limits
-from ser_lib.serve.server import configured, listening_socket
+from ser_lib.serve.server import configured
+from ser_lib.utils.ports import listening_socket
 
 
 class WaitingRecognizer(StubRecognizer):
