@@ -234,7 +234,7 @@ def test_long_files_are_refused_unless_asked_for(folder):
     code, out, _ = run(folder, "--max_duration_s", 2.5)
     assert code == 1
     error = rows_of(out)[1]["error"]
-    assert "b.flac: lasts 3.0 s, more than --max_duration_s 2.5. Use --timel" in error
+    assert "b.flac: lasts 3.0 s, more than --max_duration_s 2.5. Raise the" in error
 
 
 # ---- wrong usage

@@ -16,6 +16,7 @@ from matplotlib.ticker import (
     PercentFormatter,
 )
 
+from ser_lib.inference.colours import COLOURS, UNKNOWN_COLOUR, text_colour
 from ser_lib.inference.formats import Timelines
 from ser_lib.inference.segments import Segment
 from ser_lib.inference.sureness import UNKNOWN
@@ -23,19 +24,6 @@ from ser_lib.inference.timeline import Timeline
 from ser_lib.utils.file_names import on_one_line
 
 _DPI = 150
-# Distinguishable for the colour-blind: Okabe and Ito, Color Universal Design (2008),
-# https://jfly.uni-koeln.de/color/. Yellow, faint on white, comes last.
-_COLOURS = (
-    "#0072B2",  # blue
-    "#E69F00",  # orange
-    "#009E73",  # bluish green
-    "#D55E00",  # vermilion
-    "#56B4E9",  # sky blue
-    "#CC79A7",  # reddish purple
-    "#000000",  # black
-    "#F0E442",  # yellow
-)
-_UNKNOWN_COLOUR = "#606060"  # darker than silence
 _LINE_STYLES = ("-", "--", ":", "-.")  # for more labels than colours
 _TICKS_S = (15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 _MAX_SPEAKERS = 12
@@ -102,17 +90,17 @@ def _longest(timelines: Sequence[Timeline]) -> list[Timeline]:
 
 def _styles(timelines: Sequence[Timeline]) -> dict[str, dict]:
     """Return the style of each label, and of ``unknown`` if a segment is unknown."""
-    n_colours, n_styles = len(_COLOURS), len(_LINE_STYLES)
+    n_colours, n_styles = len(COLOURS), len(_LINE_STYLES)
     styles = {
         label: {
-            "color": _COLOURS[i % n_colours],
+            "color": COLOURS[i % n_colours],
             "linestyle": _LINE_STYLES[i // n_colours % n_styles],
         }
         for i, label in enumerate(timelines[0].labels)
     }
     segments = [segment for timeline in timelines for segment in _labelled(timeline)]
     if any(segment.label not in styles for segment in segments):
-        styles[UNKNOWN] = {"color": _UNKNOWN_COLOUR, "linestyle": "-"}
+        styles[UNKNOWN] = {"color": UNKNOWN_COLOUR, "linestyle": "-"}
     return styles
 
 
@@ -172,18 +160,12 @@ def _draw_segments(axes: Axes, timeline: Timeline, styles: dict) -> None:
                 ha="center",
                 va="center",
                 fontsize=8,
-                color=_text_colour(colour),
+                color=text_colour(colour),
                 clip_on=True,
             )
     axes.set_ylim(0, 1)
     axes.set_yticks([])
     axes.set_ylabel("emotion", fontsize=9)
-
-
-def _text_colour(background: str) -> str:
-    """Return black or white by luminance (ITU-R BT.601), for contrast."""
-    red, green, blue = (int(background[i : i + 2], 16) for i in (1, 3, 5))
-    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 100 else "white"
 
 
 def _draw_curves(axes: Axes, timeline: Timeline, styles: dict) -> None:

@@ -29,6 +29,7 @@ from ser_lib.inference import (
     Recognizer,
     check_lengths,
     is_calibrated,
+    load_recognizer,
     threshold_for,
 )
 from ser_lib.predict.adaptation import (
@@ -93,16 +94,6 @@ def main(arguments: Sequence[str]) -> int:
         file=sys.stderr,
     )
     return 1 if n_failed else 0
-
-
-def load_recognizer(source: str, device: str) -> Recognizer:
-    """Load a model folder or a model from the hub."""
-    # SpeechBrain and transformers take seconds to import; report wrong usage first.
-    from ser_lib.inference import EmotionRecognizer
-    from ser_lib.utils.devices import check_device
-
-    check_device(device)
-    return EmotionRecognizer.from_hparams(source, run_opts={"device": device})
 
 
 def _open_output(

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ser_lib.predict.adaptation import add_adaptation_arguments
@@ -19,6 +19,7 @@ from ser_lib.utils.command_line import (
     CommandParser,
     level_argument,
     path_argument,
+    positive,
     share_argument,
     text_argument,
 )
@@ -79,11 +80,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "standard output)",
     )
     parser.add_argument(
-        "--batch_size", type=_positive(int), default=16, help="files per batch"
+        "--batch_size", type=positive(int), default=16, help="files per batch"
     )
     parser.add_argument(
         "--max_duration_s",
-        type=_positive(float),
+        type=positive(float),
         default=300.0,
         help="without --timeline, longer files are errors (default: 300)",
     )
@@ -136,19 +137,6 @@ def _add_timeline_arguments(
         help="write a figure of each recording",
     )
     return group
-
-
-def _positive(kind: type) -> Callable[[str], float]:
-    """Return a parser of numbers above zero, named for argparse's message."""
-
-    def number(text: str) -> float:
-        value = kind(text)
-        if not value > 0:
-            raise ValueError
-        return value
-
-    number.__name__ = f"positive {kind.__name__}"
-    return number
 
 
 def _number_from_0(text: str) -> float:

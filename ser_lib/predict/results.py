@@ -96,8 +96,8 @@ def _duration_s(
         return duration_s
     return _message(
         recording,
-        f"lasts {duration_s:.1f} s, more than --max_duration_s {max_duration_s:g}. Use "
-        f"--timeline for labels over time, or raise the limit.",
+        f"lasts {duration_s:.1f} s, more than --max_duration_s {max_duration_s:g}. "
+        f"Raise the limit, or use predict --timeline, which takes any length.",
     )
 
 

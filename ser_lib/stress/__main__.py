@@ -18,7 +18,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from ser_lib.inference import Recognizer
+from ser_lib.inference import load_recognizer
 from ser_lib.utils.command import RESUMES, run_command
 from ser_lib.utils.command_line import CommandParser, path_argument, text_argument
 from ser_lib.utils.files import make_folder, one_at_a_time
@@ -103,15 +103,6 @@ def _parser() -> CommandParser:
         help="for example cuda (default: cpu)",
     )
     return parser
-
-
-def load_recognizer(source: str, device: str) -> Recognizer:
-    """Load a model folder or a model from the hub."""
-    from ser_lib.inference import EmotionRecognizer
-    from ser_lib.utils.devices import check_device
-
-    check_device(device)
-    return EmotionRecognizer.from_hparams(source, run_opts={"device": device})
 
 
 if __name__ == "__main__":

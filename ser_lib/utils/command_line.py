@@ -5,7 +5,7 @@ The recipes take settings and SpeechBrain's options instead, see ``settings/reci
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +84,33 @@ def path_argument(text: str) -> Path:
     return Path(text_argument(text))
 
 
+def positive(kind: type) -> Callable[[str], float]:
+    """Return a parser of numbers above zero, named for argparse's message.
+
+    Example
+    -------
+    >>> positive(int)("3"), positive(float).__name__
+    (3, 'positive float')
+    """
+
+    def number(text: str) -> float:
+        value = kind(text)
+        if not value > 0:
+            raise ValueError
+        return value
+
+    number.__name__ = f"positive {kind.__name__}"
+    return number
+
+
 def share_argument(text: str) -> float:
-    """Read a number between 0 and 1, without these."""
+    """Read a number between 0 and 1.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If it is 0, 1 or beyond.
+    """
     value = float(text)
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(

@@ -51,6 +51,9 @@ class StubRecognizer:
         rms = torch.stack([wav[:n].square().mean().sqrt() for wav, n in pairs])
         return torch.stack([1 - rms, rms], dim=1)
 
+    def stream(self, blocks, *options):
+        return stream(self, blocks, *options)
+
 
 def square_wave(*pieces: tuple[float, float], rate_hz: int = RATE_HZ) -> np.ndarray:
     """Concatenate square waves of (seconds, amplitude); amplitude 0 is silence."""

@@ -1,0 +1,1 @@
+"""Recognise emotions over HTTP: ``python -m ser_lib.serve``."""
