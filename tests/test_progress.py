@@ -84,9 +84,9 @@ def test_items_pass_unchanged_and_a_break_closes_the_progress():
 
 def imported_by(path: Path) -> set[str]:
     nodes = list(ast.walk(ast.parse(path.read_text())))
-    froms = {n.module or "" for n in nodes if isinstance(n, ast.ImportFrom)}
+    sources = {n.module or "" for n in nodes if isinstance(n, ast.ImportFrom)}
     plain = [n.names for n in nodes if isinstance(n, ast.Import)]
-    names = froms | {alias.name for names in plain for alias in names}
+    names = sources | {alias.name for names in plain for alias in names}
     return {name.split(".")[0] for name in names}
 
 
