@@ -10,7 +10,7 @@ from stub_recognizer import RATE_HZ, square_wave, windows_of
 
 pytest.importorskip("fastapi", reason="needs ser_lib/serve/extra_requirements.txt")
 from running_service import running_service
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 SETTINGS = {"sample_rate_hz": RATE_HZ, "window_s": 2, "hop_s": 1}
@@ -163,14 +163,13 @@ def test_a_client_that_does_not_read_frees_its_place():
         client.socket.close()
 
 
-def test_a_busy_service_refuses_the_handshake():
+def test_a_busy_service_says_so_at_once():
     with running_service(max_concurrency=1) as service:
         with connect(service.stream_url) as client:
             client.send(json.dumps(SETTINGS))
             service.wait_for_busy(1)
-            with pytest.raises(InvalidStatus) as refused:
-                connect(service.stream_url, legacy=True)
-            assert refused.value.response.status_code == 503
-            assert refused.value.response.headers["Retry-After"] == "1"
+            (answer,), code = answers_of(service)
+            assert "1 places are busy" in answer["error"]
+            assert code == 1013
         service.wait_for_busy(0)
-        connect(service.stream_url, legacy=True).close()
+        assert answers_of(service, {})[1] == 1008

@@ -12,6 +12,7 @@ Recordings are deleted when the tab is closed, and all of them when the command 
 (Ctrl-C). ``--write_space`` writes a folder that runs as a Space of Hugging Face.
 """
 
+import os
 import signal
 import tempfile
 import threading
@@ -20,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from ser_lib.demo.session import UPLOADS
 from ser_lib.utils.command import run_command
 from ser_lib.utils.command_line import (
     CommandParser,
@@ -53,12 +55,13 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _run(options: Namespace, folder: Path, stopped: threading.Event) -> None:
-    # These take seconds to import; wrong usage is reported before.
-    import os
-
-    os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
+    # What is imported here takes seconds; wrong usage is reported before.
+    # Gradio reads both when it is imported; the first keeps it from calling home.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["GRADIO_TEMP_DIR"] = str(folder / UPLOADS)
     from ser_lib.audio import find_audio
-    from ser_lib.demo.page import PageOptions, launch_options, make_page
+    from ser_lib.demo.handlers import PageOptions
+    from ser_lib.demo.page import launch_options, make_page
     from ser_lib.inference import load_recognizer
 
     with listening_socket(options.host, options.port) as listening:
@@ -71,10 +74,9 @@ def _run(options: Namespace, folder: Path, stopped: threading.Event) -> None:
         options.max_upload_mb,
         options.max_duration_s,
     )
-    work_folder = folder / "sounds"
-    page = make_page(recognizer, page_options, work_folder)
+    page = make_page(recognizer, page_options, folder)
     where = {"server_name": options.host, "server_port": port}
-    page.launch(**launch_options(page_options, work_folder), **where)
+    page.launch(**launch_options(page_options, folder), **where)
     print(f"Open {shown} in a browser. Ctrl-C stops it.", flush=True)
     stopped.wait()
     page.close(verbose=False)

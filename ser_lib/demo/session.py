@@ -1,5 +1,6 @@
 """What the page remembers of a visitor, until the tab is closed."""
 
+import contextlib
 import shutil
 import threading
 from collections.abc import Callable
@@ -8,9 +9,9 @@ from pathlib import Path
 
 from ser_lib.inference import Recognizer
 
-_MAX_SESSIONS = (
-    1000  # of visitors whose leaving was not noticed, the oldest are dropped
-)
+UPLOADS, SOUNDS = "uploads", "sounds"  # in the folder of the page
+# Of visitors whose leaving was not noticed, the oldest are dropped.
+_MAX_SESSIONS = 1000
 
 
 @dataclass
@@ -21,6 +22,8 @@ class Session:
     ---------
     folder : Path
         For files that the page plays.
+    files : set[str]
+        The paths of all that was given so far.
     recordings : dict[str, None]
         The paths of all recordings so far that could be used, in order.
     adapted : Recognizer | None
@@ -28,6 +31,7 @@ class Session:
     """
 
     folder: Path
+    files: set[str] = field(default_factory=set)
     recordings: dict[str, None] = field(default_factory=dict)
     adapted: Recognizer | None = None
 
@@ -74,8 +78,9 @@ class Sessions:
             session = self._sessions.pop(key, None)
             if session is None:
                 return
-            used = {p for other in self._sessions.values() for p in other.recordings}
-            unused = [path for path in session.recordings if path not in used]
+            used = {p for other in self._sessions.values() for p in other.files}
         shutil.rmtree(session.folder, ignore_errors=True)
-        for path in filter(self._is_upload, unused):
+        for path in filter(self._is_upload, session.files - used):
             Path(path).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # it has other files
+                Path(path).parent.rmdir()

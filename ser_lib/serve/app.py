@@ -19,7 +19,7 @@ from ser_lib.serve.documentation import (
     documentation_page,
 )
 from ser_lib.serve.limits import Limits, Slots
-from ser_lib.serve.stream import Stream
+from ser_lib.serve.stream import TRY_AGAIN_LATER, Stream
 
 _RETRY_AFTER_S = 1
 _LINGER_S = 0.5
@@ -73,15 +73,14 @@ def make_app(
     @app.websocket("/stream")
     async def stream(websocket: WebSocket) -> None:
         """Recognise emotions in a stream of samples; see ``stream.py``."""
+        await websocket.accept()
+        one = Stream(websocket, recognizer, limits, unknown_below)
         slot = slots.take()
         if slot is None:
-            headers = {"Retry-After": str(_RETRY_AFTER_S)}
-            busy = JSONResponse({"detail": _busy(slots)}, 503, headers)
-            await websocket.send_denial_response(busy)
+            await one.end({"error": _busy(slots)}, TRY_AGAIN_LATER)
             return
         with slot:
-            await websocket.accept()
-            await Stream(websocket, recognizer, limits, unknown_below).run(slot)
+            await one.run(slot)
 
     @app.get("/health")
     async def health() -> dict:

@@ -51,8 +51,8 @@ _STREAM = """\
 _SETTINGS = (
     "Further settings: sample_format (int16 or float32, little-endian), channels, "
     "window_s (4), hop_s (1), unknown_below. A mistake is answered with "
-    '{"error": "..."}, and the connection is closed. The handshake is answered 503 '
-    "when all places are busy."
+    '{"error": "..."}, and the connection is closed with the code 1008; a busy service '
+    "closes it with 1013."
 )
 _STYLE = """\
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto;

@@ -26,8 +26,8 @@ from ser_lib.inference import (
 )
 from ser_lib.serve.limits import Limits, Slot
 
-# Codes of RFC 6455, section 7.4.1
-_NORMAL, _POLICY = 1000, 1008
+# Codes of RFC 6455, section 7.4.1, and of IANA's registry
+_NORMAL, _POLICY, TRY_AGAIN_LATER = 1000, 1008, 1013
 _TYPES = {"int16": "<i2", "float32": "<f4"}
 
 
@@ -98,9 +98,10 @@ class Stream:
         except WebSocketDisconnect:
             return
         except ValueError as error:  # _RefusedError, or audio that is refused
-            await self._end({"error": str(error)}, _POLICY)
+            await self.end({"error": str(error)}, _POLICY)
 
-    async def _end(self, message: dict, code: int) -> None:
+    async def end(self, message: dict, code: int) -> None:
+        """Send a last message and close the connection."""
         try:
             await self._send(message)
             async with asyncio.timeout(self._limits.idle_s):
@@ -125,7 +126,7 @@ class Stream:
             n_windows += 1
         duration_s = round(self._n_samples / settings.sample_rate_hz, 3)
         last = {"end": True, "n_windows": n_windows, "duration_s": duration_s}
-        self._await(self._end(last, _NORMAL))
+        self._await(self.end(last, _NORMAL))
 
     def _await(self, talk: Coroutine):
         return asyncio.run_coroutine_threadsafe(talk, self._loop).result()
