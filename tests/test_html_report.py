@@ -17,7 +17,6 @@ from ser_lib.html_report.__main__ import main, render
 from ser_lib.html_report.content import Cell, Page, Section, Table
 
 ROOT = Path(__file__).resolve().parents[1]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NASTY = "<script>alert('1')</script>&\"x\""
 
 
@@ -141,14 +140,10 @@ def test_a_folder_without_results_is_refused(tmp_path):
 
 @pytest.fixture(scope="module")
 def browser():
-    sync = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+    from browser import running_browser  # skips without Playwright or Chromium
+
+    with running_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.mark.slow
