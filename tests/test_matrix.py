@@ -62,7 +62,7 @@ def sources(tmp_path_factory) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """Eight recordings of noise, and a table of them."""
+    """Eight recordings of noise, a table of them, and frames made elsewhere."""
     folder = tmp_path_factory.mktemp("data")
     random = np.random.default_rng(0)
     lines = ["path,label,speaker"]
@@ -70,6 +70,7 @@ def data(tmp_path_factory) -> Path:
         noise = 0.1 * random.standard_normal(9600 + 800 * i)
         soundfile.write(folder / f"{i}.wav", noise, 16000)
         lines.append(f"{i}.wav,{'ab'[i % 2]},s{i % 4}")
+        np.save(folder / f"u{i}.npy", random.standard_normal((60, 25)))
     (folder / "my.csv").write_text("\n".join(lines) + "\n")
     return folder
 
@@ -83,6 +84,7 @@ def settings_of(path: Path, data: Path, sources: dict[str, str]) -> Settings:
     if "family" in known and known["family"] == "hubert":
         given["upstream_source"] = sources["hubert_source"]
     given |= {"csv": str(data / "my.csv")} if "csv" in known else {}
+    given |= {"frames_folder": str(data)} if "frames_folder" in known else {}
     given |= {"corpora": {"RAVDESS": "DATA"}} if "corpora" in known else {}
     if "layer" in known and known["layer"] == [1, 2, 3]:
         given["layer"] = [1, 2]  # the tiny encoders have two layers
