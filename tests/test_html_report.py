@@ -184,3 +184,16 @@ def test_without_scripts_the_page_has_everything_but_sorting(run_folder, browser
     assert page.locator("#s4 tbody tr").count() == 6
     assert not page.locator("form.filters").is_visible()
     context.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_can_be_read_and_used_by_everybody(run_folder, browser, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    written(run_folder)
+    context = browser.new_context(color_scheme=scheme)
+    page = context.new_page()
+    page.goto((run_folder / "report" / "report.html").as_uri())
+    found = axe.Axe().run(page).response["violations"]
+    assert [(v["id"], v["nodes"][0]["html"]) for v in found] == []
+    context.close()
