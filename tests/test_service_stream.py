@@ -113,7 +113,10 @@ def test_what_cannot_be_used_is_answered_by_a_sentence(service, messages, named)
 
 def test_a_message_beyond_the_limit_closes_the_stream(service):
     answers, code = answers_of(service, SETTINGS, bytes(5_000_000))
-    assert (answers, code) == ([], 1009)
+    assert (answers, code in (1009, 1006)) == (
+        [],
+        True,
+    )  # the rest of it may break the close
     service.wait_for_busy(0)
 
 
@@ -153,6 +156,8 @@ def test_a_cut_stream_frees_its_place(caplog):
 @pytest.mark.slow
 def test_a_client_that_does_not_read_frees_its_place():
     with running_service(idle_s=0.5, max_concurrency=1) as service:
+        # Answers that soon fill the buffers of the system
+        service.recognizer.labels = ["q" * 20_000, "l" * 20_000]
         client = connect(service.stream_url, max_queue=1, legacy=True)
         settings = {**FLOATS, "window_s": 0.2, "hop_s": 0.1}
         client.send(json.dumps(settings))

@@ -49,7 +49,7 @@ def configured(app: FastAPI, limits: Limits) -> uvicorn.Config:
         http="h11",
         ws="websockets-sansio",
         ws_max_size=_MAX_MESSAGE_BYTES,
-        ws_max_queue=4,
+        ws_per_message_deflate=False,  # a small message could unpack to gigabytes
         backlog=_MAX_WAITING,
         timeout_graceful_shutdown=math.ceil(2 * limits.timeout_s),
     )
