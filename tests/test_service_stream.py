@@ -113,10 +113,8 @@ def test_what_cannot_be_used_is_answered_by_a_sentence(service, messages, named)
 
 def test_a_message_beyond_the_limit_closes_the_stream(service):
     answers, code = answers_of(service, SETTINGS, bytes(5_000_000))
-    assert (answers, code in (1009, 1006)) == (
-        [],
-        True,
-    )  # the rest of it may break the close
+    assert answers == []
+    assert code in (1009, 1006)  # what still arrives may break the connection
     service.wait_for_busy(0)
 
 
