@@ -6,10 +6,11 @@
 #     bash recipes/quickstart.sh             one experiment: hubert_ecapa
 #     bash recipes/quickstart.sh --table1    all eleven of Morais et al., Table 1, and three more
 #     bash recipes/quickstart.sh --real      one fold of RAVDESS on a frozen Whisper
-# The last one downloads RAVDESS (208 MB) and openai/whisper-tiny.en (151 MB), or uses the
+#     bash recipes/quickstart.sh --page      try the model in the tree in the browser
+# --real downloads RAVDESS (208 MB) and openai/whisper-tiny.en (151 MB), or uses the
 # folders given with --data_folder and --whisper_source. It also exports the model and
 # classifies a recording of a speaker who was not trained on.
-# Further options are passed on to train.py or table1.py, for example --seed 2.
+# Further options are passed on to train.py, table1.py or the page, for example --seed 2.
 set -euo pipefail
 
 # Prints a path as seen from anywhere; a name on the hub stays as it is.
@@ -25,6 +26,7 @@ while [ $# -gt 0 ]; do
     case "$1" in
         --real) kind=real ;;
         --table1) kind=table1 ;;
+        --page) kind=page ;;
         --data_folder) shift; data_folder="$(realpath -m "${1:-}")" ;;
         --data_folder=*) data_folder="$(realpath -m "${1#*=}")" ;;
         --whisper_source) shift; whisper_source="$(absolute "${1:-}")" ;;
@@ -38,8 +40,14 @@ if [ "$kind" != real ] && [ -n "$data_folder" ]; then
     exit 2
 fi
 
-source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" requirements.txt
+needed=(requirements.txt)
+[ "$kind" != page ] || needed+=(ser_lib/demo/extra_requirements.txt)
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" "${needed[@]}"
 folder="results/quickstart"
+
+if [ "$kind" = page ]; then
+    exec python -m ser_lib.demo "$root/pretrained/ser_whisper_tiny" "${options[@]}"
+fi
 
 if [ "$kind" = real ]; then
     cd "$root/recipes/RAVDESS"

@@ -20,7 +20,9 @@ def quickstart(tmp_path):
     for name in ("recipes/environment.sh", "recipes/quickstart.sh"):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, copy / name)
-    for name in ("pyproject.toml", "requirements.txt"):
+    needed = "ser_lib/demo/extra_requirements.txt"
+    for name in ("pyproject.toml", "requirements.txt", needed):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, copy / name)
     for corpus in ("RAVDESS", "IEMOCAP"):
         (copy / "recipes" / corpus).mkdir()
@@ -91,3 +93,10 @@ def test_a_data_folder_without_real_is_refused(quickstart):
     done, calls = quickstart("--data_folder", "mine")
     assert done.returncode == 2 and not calls
     assert done.stderr.startswith("--data_folder is for --real")
+
+
+def test_the_page_is_that_of_the_model_in_the_tree(quickstart, tmp_path):
+    done, (page,) = quickstart("--page", "--port", "0")
+    assert done.returncode == 0, done.stderr
+    model = f"{tmp_path}/a\\ copy/pretrained/ser_whisper_tiny"
+    assert page == f"-m ser_lib.demo {model} --port 0 "
