@@ -1,6 +1,6 @@
 """The page of ``python -m ser_lib.demo`` in a browser.
 
-    python tests/helpers/browser.py pretrained/examples/page.png
+    python tests/helpers/browser.py ser_lib/demo/page.png
 
 takes the picture of the README.
 """
@@ -48,7 +48,7 @@ def running_page(*command: str, folder: Path | None = None) -> Iterator[str]:
         yield found.group().replace("0.0.0.0", "127.0.0.1")
     finally:
         process.terminate()
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=120)
     assert (process.returncode, out) == (0, "Stopped.\n")
 
 
@@ -72,6 +72,7 @@ class Tab:
             viewport={"width": size[0], "height": size[1]}, accept_downloads=True
         )
         self.page = self._context.new_page()
+        self.page.set_default_timeout(180_000)  # the machine may be busy
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.goto(address)
@@ -104,7 +105,7 @@ class Tab:
 
     def wait(self) -> None:
         self.page.wait_for_selector(
-            ".ser-result:not([data-old]), .ser-error:not([data-old])", timeout=60_000
+            ".ser-result:not([data-old]), .ser-error:not([data-old])", timeout=180_000
         )
 
     def text(self, selector: str) -> str:
