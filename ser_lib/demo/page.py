@@ -1,6 +1,7 @@
 """The page: what it has, and what happens when something on it is used."""
 
 import re
+from collections.abc import Awaitable, Callable
 from html import escape
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import gradio as gr
 from ser_lib.demo.handlers import EMPTY, Handlers, PageOptions, status_html
 from ser_lib.demo.session import SOUNDS, UPLOADS, Session
 from ser_lib.inference import Recognizer
+
+FindFile = Callable[[str | Path | None], Awaitable[str | None]]
 
 _HERE = Path(__file__).parent
 _SYSTEM_FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
@@ -110,22 +113,19 @@ def _heading(recognizer: Recognizer, options: PageOptions) -> str:
     )
 
 
-class _UploadedAudio(gr.Audio):
-    """Takes what is uploaded or recorded; Gradio's own also fetches addresses."""
+def _uploads_only(find_file: FindFile) -> FindFile:
+    """Refuse addresses, which Gradio would fetch for a client that is no browser."""
 
-    def get_block_name(self) -> str:
-        return "audio"
+    async def checked(path: str | Path | None) -> str | None:
+        if re.match(r"\w+://", str(path)):
+            raise gr.Error(f"{path} is not a recording that was uploaded.")
+        return await find_file(path)
 
-    async def async_move_resource_to_block_cache(
-        self, url_or_file_path: str | Path | None
-    ) -> str | None:
-        if re.match(r"\w+://", str(url_or_file_path)):
-            raise gr.Error(f"{url_or_file_path} is not a recording that was uploaded.")
-        return await super().async_move_resource_to_block_cache(url_or_file_path)
+    return checked
 
 
 def _recording(options: PageOptions) -> gr.Audio:
-    audio = _UploadedAudio(
+    audio = gr.Audio(
         label=f"Recording (at most {options.max_duration_s / 60:g} min, "
         f"{options.max_upload_mb:g} MB)",
         sources=["upload", "microphone"],
@@ -135,6 +135,10 @@ def _recording(options: PageOptions) -> gr.Audio:
         # The result draws it, in colours.
         waveform_options=gr.WaveformOptions(show_recording_waveform=False),
         elem_id="recording",
+    )
+    # Not in a class of our own: Gradio writes a file beside the code of each.
+    audio.async_move_resource_to_block_cache = _uploads_only(
+        audio.async_move_resource_to_block_cache
     )
     if options.examples:
         gr.Examples(
