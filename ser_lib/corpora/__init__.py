@@ -5,7 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "attributes": ["asked_attributes", "keep_attributes"],
+        "attributes": ["VOTES", "asked_attributes", "keep_attributes"],
         "audio_hashes": ["with_audio_hashes"],
         "csv_rows": ["Row", "SPLITS", "read_csv_table"],
         "csv_table": ["folder_of", "read_recordings"],

@@ -105,8 +105,8 @@ def _count_lacking(
     without = f"{len(lacking)} of {n} utterances of {corpus} have no frames of {name}"
     if not settings["modality_dropout"] or len(lacking) == n:
         raise ValueError(
-            f"{without}: there is no file <id>.npy or <id>.safetensors in "
-            f"{stream.upstream.folder} for {first_few(lacking)}. Write them, or train "
+            f"{without}: {stream.upstream.folder} has no <id>.npy or <id>.safetensors "
+            f"for {first_few(lacking)}. Write them, or train "
             f"with --modality_dropout 0.3 an experiment that also reads speech or "
             f"text; it uses such utterances without {name}."
         )

@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ser_lib.corpora import Utterance
+from ser_lib.corpora import VOTES, Utterance
 from ser_lib.evaluation.task_columns import (
-    VOTES,
     further_tasks,
     tasks_of_columns,
     with_truth,

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ser_lib.corpora import Utterance
+from ser_lib.corpora import VOTES, Utterance
 from ser_lib.settings import DISTRIBUTION, VALUE, Task
 
-VOTES = "votes_"
 _PREDICTION = "_prediction"
 
 

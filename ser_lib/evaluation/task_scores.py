@@ -17,10 +17,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
+from ser_lib.corpora import VOTES
 from ser_lib.evaluation.bootstrap import bootstrap_interval, interval_of_sums
 from ser_lib.evaluation.fold_results import FoldResult, pool
 from ser_lib.evaluation.metrics import compute_scores
-from ser_lib.evaluation.task_columns import VOTES, TaskColumns, further_tasks
+from ser_lib.evaluation.task_columns import TaskColumns, further_tasks
 
 _OF_CLASSES = ("WA", "UA", "macro_F1")
 _MOMENTS = ("n", "t", "p", "tt", "pp", "tp")  # sums of truth and prediction

@@ -47,7 +47,6 @@ class BatchRecognizer(Pretrained):
         self.model_info: dict = hparams["pretrainer"].model_info
         self.labels: list[str] = list(self.model_info["labels"])
         self.tasks: list[Task] = further_tasks(self.model_info["network"])
-        self._task_sizes = [task.size for task in self.tasks]
         self.sample_rate_hz: int = self.model_info["sample_rate_hz"]
         members = self.model_info["members"].values()
         temperatures = [member.get("temperature", 1.0) for member in members]
@@ -151,7 +150,8 @@ class BatchRecognizer(Pretrained):
             members = [member(wavs, wav_lens) for member in self.mods.values()]
         outputs = torch.stack(members).float()
         check_outputs(outputs, names, "logits")
-        logits, *others = outputs.split([len(self.labels), *self._task_sizes], dim=-1)
+        sizes = [len(self.labels), *(task.size for task in self.tasks)]
+        logits, *others = outputs.split(sizes, dim=-1)
         answered = [(logits / self.temperatures[:, None, None]).softmax(-1)]
         pairs = zip(self.tasks, others, strict=True)
         answered += [answers(task, own) for task, own in pairs]

@@ -60,8 +60,8 @@ def check_turns(turns: Sequence[Turn]) -> list[Turn]:
     Raises
     ------
     ValueError
-        If there are none, a time is negative or not finite, a turn does not end after
-        it starts, has no speaker, or overlaps another turn of its speaker.
+        If the list is empty, a time is negative or not finite, or a turn does not end
+        after it starts, has no speaker, or overlaps another turn of its speaker.
 
     Example
     -------

@@ -97,8 +97,8 @@ class FrameFiles(nn.Module):
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise FileNotFoundError(
-                f"There is no folder {folder}. Expected a file of frames for each "
-                f"utterance in it, <id>.npy or <id>.safetensors."
+                f"There is no folder {folder}. It must hold the frames of each "
+                f"utterance, in <id>.npy or <id>.safetensors."
             )
         if not (isinstance(size, int) and size > 0 and hop_s > 0):
             raise ValueError(
@@ -143,7 +143,7 @@ class FrameFiles(nn.Module):
         Raises
         ------
         FileNotFoundError
-            If there is no file.
+            If the utterance has no file.
         ValueError
             If the file is damaged, or holds something else than finite floating-point
             numbers of this shape.
