@@ -9,7 +9,7 @@ from pathlib import Path
 
 from speechbrain import create_experiment_directory
 from speechbrain.utils.distributed import if_main_process
-from speechbrain.utils.logger import get_logger
+from speechbrain.utils.logger import get_logger, setup_logging
 from speechbrain.utils.run_opts import RunOptions
 
 from ser_lib.corpora import protocol, read_utterances, with_audio_hashes
@@ -74,13 +74,7 @@ def run_folds(
     progress : str
         Prefix of the line that announces a fold.
     """
-    output_folder = Path(settings["output_folder"])
-    create_experiment_directory(output_folder)
-    if if_main_process():
-        with atomic_path(output_folder / "hyperparams.yaml") as unfinished:
-            unfinished.write_text(settings.text, encoding="utf-8")
-    for counted in _check_streams(settings, folds):
-        logger.info(counted)
+    start_run(settings, folds)
     known: dict = {}
     name, chosen = settings["experiment"], chosen_folds(folds, settings["folds"])
     show = len(chosen) > 1 and not run_opts.noprogressbar and if_main_process()
@@ -91,6 +85,23 @@ def run_folds(
                 sys.stdout.flush()
             FoldRun(settings, fold, run_opts, known).evaluate()
             shown.update()
+
+
+def start_run(settings: Settings, folds: list[Fold]) -> None:
+    """Create the output folder of a run, with its settings and its log."""
+    output_folder = Path(settings["output_folder"])
+    create_experiment_directory(output_folder)
+    if if_main_process():
+        with atomic_path(output_folder / "hyperparams.yaml") as unfinished:
+            unfinished.write_text(settings.text, encoding="utf-8")
+    for counted in _check_streams(settings, folds):
+        logger.info(counted)
+
+
+def log_to(output_folder: Path) -> None:
+    """Add the log of this process to that of a run."""
+    file = {"filename": str(output_folder / "log.txt")}
+    setup_logging(overrides={"handlers": {"file_handler": file}})
 
 
 def report(settings: Settings, run_opts: RunOptions) -> None:

@@ -30,7 +30,7 @@ from ser_lib.settings import (
 )
 from ser_lib.training import PASSED_ON, WITHOUT_EFFECT
 
-TABLE_OPTIONS = ("only", "changes", "plan_only")
+TABLE_OPTIONS = ("only", "changes", "plan_only", "ray", "slurm", "resources")
 # With one value for all, the experiments would overwrite each other or be the same.
 _PER_EXPERIMENT = {
     "experiment",

@@ -5,6 +5,8 @@
 the table of all finished folds.
 """
 
+import contextlib
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,10 +16,11 @@ from speechbrain.utils.run_opts import RunOptions
 
 from ser_lib.corpora import protocol
 from ser_lib.evaluation import FoldResult, collect, result_rows
-from ser_lib.experiment import report, run_folds
+from ser_lib.experiment import report, run_folds, start_run
 from ser_lib.fold_run import FoldRun
 from ser_lib.folds import fold_digest, write_folds
 from ser_lib.paper_table.claims import judge_claims
+from ser_lib.paper_table.engines import table_engine
 from ser_lib.paper_table.figure import table_figure
 from ser_lib.paper_table.plan import (
     RowPlan,
@@ -27,6 +30,7 @@ from ser_lib.paper_table.plan import (
     plan_table,
 )
 from ser_lib.paper_table.rows import read_rows
+from ser_lib.paper_table.steps import Engine, Step, run_steps, steps_of
 from ser_lib.paper_table.text import METRICS, console_text, markdown_text
 from ser_lib.settings import Settings
 from ser_lib.training import result_key
@@ -50,23 +54,59 @@ def run_table(path: str | Path, overrides: str, run_opts: RunOptions) -> None:
         SpeechBrain's run options.
     """
     table, rows = read_rows(path, overrides)
-    plans = make_plan(rows, run_opts)
-    if if_main_process():
-        print(f"\n{plain_table(plan_table(plans))}\n\n{disk_text(plans)}\n", flush=True)
-    if not table["plan_only"]:
-        check_disk(plans)
-        run_missing(plans, run_opts)
+    jobs_folder = Path(rows[0].settings["results_folder"]) / "jobs"
+    with contextlib.ExitStack() as stack:
+        engine = None
+        if not table["plan_only"]:
+            engine = stack.enter_context(table_engine(table, jobs_folder))
+        plans = make_plan(rows, run_opts)
+        if if_main_process():
+            print(f"\n{plain_table(plan_table(plans))}\n\n{disk_text(plans)}\n")
+            sys.stdout.flush()
+        if not table["plan_only"]:
+            check_disk(plans)
+            run_missing(plans, run_opts, engine)
     if if_main_process():
         results = {p.row.experiment: finished_results(p, run_opts) for p in plans}
         print(write_table(table, plans, results))
 
 
-def run_missing(plans: Sequence[RowPlan], run_opts: RunOptions) -> None:
-    """Run the missing folds of every experiment, as ``train.py`` does."""
-    for number, plan in enumerate(plans, start=1):
+def run_missing(
+    plans: Sequence[RowPlan], run_opts: RunOptions, engine: Engine | None = None
+) -> None:
+    """Run the missing folds of every experiment, here or on an engine."""
+    for plan in plans:
         settings = plan.row.settings
         if if_main_process():
             write_folds(plan.folds, protocol(settings), settings["output_folder"])
+    if engine is None:
+        _run_here(plans, run_opts)
+    else:
+        _run_on(engine, plans, run_opts)
+
+
+def _run_on(engine: Engine, plans: Sequence[RowPlan], run_opts: RunOptions) -> None:
+    """Run the missing folds as steps of an engine; report each finished experiment."""
+    rows = {plan.row.experiment: plan for plan in plans if plan.to_do}
+    to_do = {name: set(plan.to_do) for name, plan in rows.items()}
+    for plan in rows.values():
+        start_run(plan.row.settings, plan.folds)
+
+    def then(step: Step) -> None:
+        settings = step.settings
+        folds = to_do[settings["experiment"]]
+        if not step.upstream:
+            folds.remove(step.fold.number)
+            if not folds:
+                report(settings, run_opts)
+
+    run_steps(steps_of(plans, run_opts), engine, then)
+
+
+def _run_here(plans: Sequence[RowPlan], run_opts: RunOptions) -> None:
+    """Run the missing folds of every experiment, as ``train.py`` does."""
+    for number, plan in enumerate(plans, start=1):
+        settings = plan.row.settings
         if not plan.to_do:
             continue
         run_folds(settings, plan.folds, run_opts, f"[{number}/{len(plans)}] ")

@@ -20,6 +20,9 @@ title: Toy table
 only: all
 changes: null
 plan_only: False
+ray: null
+slurm: null
+resources: null
 rows:
   - {row: 1, experiment: whole, upstream: Fbank, averaged: True}
   - {row: 2, experiment: part, upstream: Fbank, averaged: False}
