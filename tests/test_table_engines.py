@@ -22,7 +22,7 @@ from ser_lib.paper_table.plan import make_plan
 from ser_lib.paper_table.rows import read_rows
 from ser_lib.paper_table.steps import Step, run_steps, steps_of
 from ser_lib.settings import Settings
-from ser_lib.synthetic.encoders import write_tiny_hubert
+from ser_lib.synthetic.encoders import write_tiny_hubert, write_tiny_whisper
 
 NOTHING = {"ray": None, "slurm": None, "resources": None}
 HELPERS = Path(__file__).parent / "helpers"
@@ -35,7 +35,7 @@ class Fake(Step):
     """A step that notes each attempt in a folder instead of training."""
 
     settings: object = None
-    fold: object = None
+    folds: object = None
     run_opts: object = None
     name: str = "fake"
     error: Exception | None = None
@@ -102,6 +102,22 @@ def test_a_step_waits_for_what_it_shares_with_others(tmp_path, monkeypatch):
             f"fbank_ecapa, fold {k}": [],
         }
     assert named == expected
+
+
+@pytest.mark.slow
+def test_folds_that_share_the_frames_of_a_frozen_encoder_are_one_step(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(experiment_plan, "prepare", lambda settings: toy_folds())
+    whisper = write_tiny_whisper(tmp_path / "whisper")
+    more = f"only: whisper_frozen,fbank_ecapa\nwhisper_source: {whisper}\nfolds: 1,3"
+    _, rows = read_rows(RECIPES / "RAVDESS" / "table1.yaml", given(tmp_path, more))
+    needs = steps_of(make_plan(rows, OPTIONS), OPTIONS)
+    assert {step.name for step in needs} == {
+        "whisper_frozen, fold 1, 3",
+        "fbank_ecapa, fold 1",
+        "fbank_ecapa, fold 3",
+    }
 
 
 # ---- Ray

@@ -18,7 +18,7 @@ from ser_lib.folds import Fold, chosen_folds
 from ser_lib.model import EmotionModel
 from ser_lib.paper_table.rows import Row
 from ser_lib.settings import Settings
-from ser_lib.training import check_modality_dropout
+from ser_lib.training import changes_frames, check_modality_dropout
 from ser_lib.utils.disk import check_disk_space, free_bytes
 
 
@@ -38,6 +38,9 @@ class RowPlan:
         Numbers of the chosen folds that are not tested.
     train, finetune, encode : dict[Path, int]
         Folder to fill -> bytes it will take: downstream training, fine-tuning, frames.
+    folds_share_frames : bool
+        Whether the encoders run once for all folds of a run, since nothing changes
+        their frames and they are pooled without weights.
     """
 
     row: Row
@@ -47,6 +50,7 @@ class RowPlan:
     train: dict[Path, int] = field(default_factory=dict)
     finetune: dict[Path, int] = field(default_factory=dict)
     encode: dict[Path, int] = field(default_factory=dict)
+    folds_share_frames: bool = False
 
     @property
     def n_bytes(self) -> int:
@@ -164,6 +168,11 @@ def _add_work(plan: RowPlan, runs: Sequence[FoldRun], seen: set[Path]) -> None:
     )
     fold_inputs(settings, set(modalities), runs[0].fold)  # checks transcripts
     check_frame_files(settings, model, [runs[0].fold])  # counted when it is trained
+    plan.folds_share_frames = (
+        not settings["finetuned"]
+        and not changes_frames(settings, model.upstreams)
+        and model.downstream.has_pooling
+    )
     own_size, stage_sizes = _training_bytes(settings, model), {}
     for run in runs:
         if run.folder not in seen and not run.is_trained:

@@ -96,7 +96,7 @@ def _run_on(engine: Engine, plans: Sequence[RowPlan], run_opts: RunOptions) -> N
         settings = step.settings
         folds = to_do[settings["experiment"]]
         if not step.upstream:
-            folds.remove(step.fold.number)
+            folds.difference_update(fold.number for fold in step.folds)
             if not folds:
                 report(settings, run_opts)
 

@@ -1,9 +1,9 @@
 """What remains of a table, as steps that can run on different machines.
 
 A step computes the frames of one fine-tuned upstream for one fold, or trains and tests
-one fold of one experiment. Fine-tuning that several experiments share is done by the
-first step that needs it, and the others wait for that step. Every step resumes: one
-that is lost is simply run again.
+one fold of one experiment; all folds, if they share the frames of a frozen encoder.
+Fine-tuning that several experiments share is done by the first step that needs it, and
+the others wait for that step. Every step resumes: one that is lost is run again.
 """
 
 import contextlib
@@ -30,12 +30,14 @@ from ser_lib.utils.progress import Progress
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A piece of work on one fold.
+    """A piece of work on one fold, or on several that share frames.
 
     Arguments
     ---------
     settings : Settings
         Settings of the experiment.
+    folds : Sequence[Fold]
+        Run one after the other.
     upstream : str | None
         The fine-tuned upstream whose frames are computed; None to train and test.
     folder : str
@@ -45,7 +47,7 @@ class Step:
     """
 
     settings: Settings
-    fold: Fold
+    folds: Sequence[Fold]
     run_opts: RunOptions
     upstream: str | None = None
     folder: str = field(default_factory=os.getcwd)
@@ -53,19 +55,22 @@ class Step:
 
     @property
     def name(self) -> str:
-        """The experiment and the fold, for messages."""
+        """The experiment and its folds, for messages."""
         what = f" ({self.upstream})" if self.upstream else ""
-        return f"{self.settings['experiment']}{what}, fold {self.fold.number}"
+        numbers = ", ".join(str(fold.number) for fold in self.folds)
+        return f"{self.settings['experiment']}{what}, fold {numbers}"
 
     def run(self) -> None:
         """Do the work here, in this process."""
         with contextlib.chdir(self.folder):
             log_to(Path(self.settings["output_folder"]))
-            run = FoldRun(self.settings, self.fold, self.run_opts)
-            if self.upstream:
-                run.frames(self.upstream)
-            else:
-                run.evaluate()
+            known: dict = {}
+            for fold in self.folds:
+                run = FoldRun(self.settings, fold, self.run_opts, known)
+                if self.upstream:
+                    run.frames(self.upstream)
+                else:
+                    run.evaluate()
 
 
 @dataclass(frozen=True)
@@ -113,9 +118,13 @@ def steps_of(plans: Sequence[RowPlan], run_opts: RunOptions) -> dict[Step, set[S
     fills: dict[Path, Step] = {}  # folder -> the first step that fills it
     for plan in plans:
         settings = plan.row.settings
-        for fold in (f for f in plan.folds if f.number in plan.to_do):
+        to_do = [fold for fold in plan.folds if fold.number in plan.to_do]
+        if plan.folds_share_frames and to_do:
+            needs[Step(settings, to_do, run_opts)] = set()
+            continue
+        for fold in to_do:
             run = FoldRun(settings, fold, run_opts)
-            test = Step(settings, fold, run_opts)
+            test = Step(settings, [fold], run_opts)
             needs[test] = set()
             if not settings["finetuned"]:
                 needs[test] = _waiting_for(fills, run.folder, test)
@@ -124,7 +133,7 @@ def steps_of(plans: Sequence[RowPlan], run_opts: RunOptions) -> dict[Step, set[S
                 if folder not in missing_frames:
                     continue
                 if folder not in fills:
-                    fills[folder] = Step(settings, fold, run_opts, name)
+                    fills[folder] = Step(settings, [fold], run_opts, name)
                     trained = run.finetuning(name).folder
                     needs[fills[folder]] = _waiting_for(fills, trained, fills[folder])
                 needs[test].add(fills[folder])

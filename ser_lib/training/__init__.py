@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "saved_modules",
         ],
         "finetuning": ["PASSED_ON", "finetuning_settings"],
+        "fixed_frames": ["changes_frames"],
         "fold_files": ["discard_results", "write_results"],
         "history": ["History"],
         "modality_dropout": ["check_modality_dropout"],

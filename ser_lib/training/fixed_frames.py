@@ -5,7 +5,7 @@ aggregators.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from speechbrain import Stage
@@ -24,6 +24,18 @@ from ser_lib.utils.distributed import gather_lists, unwrapped
 # Settings that change frames in every step.
 _CHANGING = ("crop_s", "wav_augment", "frame_augment")
 _TRAINING_PART = "training part"  # the statistics in the model
+
+
+def changes_frames(
+    settings: Mapping[str, Any], upstreams: Mapping[str, torch.nn.Module]
+) -> list[str]:
+    """Return the upstreams and settings that change frames during training."""
+    trained = [
+        name
+        for name, upstream in upstreams.items()
+        if any(weight.requires_grad for weight in upstream.parameters())
+    ]
+    return trained + [name for name in _CHANGING if settings[name]]
 
 
 class FixedFrames(NamedTuple):
@@ -67,12 +79,7 @@ class FixedFramesBrain(ResumableBrain):
     @property
     def changing(self) -> list[str]:
         """Upstreams and settings that change frames during training."""
-        trained = [
-            name
-            for name, upstream in self.upstreams.items()
-            if any(weight.requires_grad for weight in upstream.parameters())
-        ]
-        return trained + [name for name in _CHANGING if getattr(self.hparams, name)]
+        return changes_frames(vars(self.hparams), self.upstreams)
 
     @property
     def is_pooled_once(self) -> bool:
