@@ -27,7 +27,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "unchanged",
             "white_noise",
         ],
-        "find": ["find_audio", "find_files"],
+        "find": ["AUDIO_SUFFIXES", "find_audio", "find_files"],
         "read": [
             "audio_duration_s",
             "file_status",

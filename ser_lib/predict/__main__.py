@@ -5,14 +5,16 @@
     python -m ser_lib.predict MODEL call.wav --timeline --vad silero --plot pictures
     python -m ser_lib.predict MODEL call.wav --timeline --turns call.rttm
     python -m ser_lib.predict MODEL calls.csv --adapt_by speaker
+    python -m ser_lib.predict MODEL s3://bucket/calls --out emotions --ray
     sox speech.mp3 -t wav - | python -m ser_lib.predict MODEL -
 
 MODEL is a folder written by ``python -m ser_lib.export``, or a hub id. The inputs are
-audio files, folders (searched recursively), CSV files with a column ``path`` (relative
-to the CSV file), or ``-`` for a WAV file on standard input. A recording that cannot be
-used gets a row with an error. With --out, an interrupted command resumes; recordings
-that have changed are processed again. A second run with the same --out waits for the
-first. Exit code: 0 for success, 1 if an input failed, 2 for wrong usage or no model.
+audio files, folders (searched recursively), CSV or Parquet tables with a column
+``path`` (relative to the table), or ``-`` for a WAV file on standard input. A recording
+that cannot be used gets a row with an error. With --out, an interrupted command
+resumes; recordings that have changed are processed again. A second run with the same
+--out waits for the first. Exit code: 0 for success, 1 if an input failed, 2 for wrong
+usage or no model.
 """
 
 import shutil
@@ -78,6 +80,20 @@ def main(arguments: Sequence[str]) -> int:
     if options.timeline:
         lengths_s = options.window_s, options.hop_s
         check_lengths(*lengths_s, recognizer.min_duration_s)
+    classify = _classify if options.ray is None else _classify_in_bulk
+    n_todo, n_failed = classify(recognizer, recordings, options)
+    print(
+        f"{n_todo - n_failed} done, {n_failed} failed, "
+        f"{len(recordings) - n_todo} already done.",
+        file=sys.stderr,
+    )
+    return 1 if n_failed else 0
+
+
+def _classify(
+    recognizer: Recognizer, recordings: Sequence[Recording], options: Namespace
+) -> tuple[int, int]:
+    """Process what is not done; return how many that were, and how many failed."""
     output = _open_output(recognizer, options, recordings)
     with closing(output), tempfile.TemporaryDirectory() as folder:
         recordings = [
@@ -87,18 +103,22 @@ def main(arguments: Sequence[str]) -> int:
         find = find_timelines if options.timeline else find_labels
         groups = adapted_groups(recognizer, recordings, todo, options)
         results = chain.from_iterable(find(*group, options) for group in groups)
-        n_failed = _write_all(results, output, len(todo))
-    n_before = len(recordings) - len(todo)
-    print(
-        f"{len(todo) - n_failed} done, {n_failed} failed, {n_before} already done.",
-        file=sys.stderr,
-    )
-    return 1 if n_failed else 0
+        return len(todo), _write_all(results, output, len(todo))
 
 
-def _open_output(
+def _classify_in_bulk(
+    recognizer: Recognizer, recordings: Sequence[Recording], options: Namespace
+) -> tuple[int, int]:
+    from ser_lib.predict.bulk import classify_in_bulk  # imports pandas
+
+    settings = _settings(recognizer, options, recordings) | {"format": "parquet"}
+    return classify_in_bulk(recognizer, recordings, settings, options)
+
+
+def _settings(
     recognizer: Recognizer, options: Namespace, recordings: Sequence[Recording]
-) -> RowOutput | FolderOutput:
+) -> dict:
+    """Return everything that the output depends on."""
     model_info = recognizer.model_info
     settings = {
         "model": [model_info["members"], model_info["network_sha256"]],
@@ -111,6 +131,13 @@ def _open_output(
     if options.timeline:
         settings |= {name: getattr(options, name) for name in WINDOWING}
         settings |= speaker_settings(options)
+    return settings
+
+
+def _open_output(
+    recognizer: Recognizer, options: Namespace, recordings: Sequence[Recording]
+) -> RowOutput | FolderOutput:
+    settings = _settings(recognizer, options, recordings)
     if options.format in TIMELINE_SUFFIXES:
         return FolderOutput(options.out, options.format, settings, recordings)
     speakers = has_speakers(options), options.turns is not None

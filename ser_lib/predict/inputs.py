@@ -1,4 +1,7 @@
-"""The inputs of ``python -m ser_lib.predict``: files, folders, tables, a pipe."""
+"""The inputs of ``python -m ser_lib.predict``: files, folders, tables, a pipe.
+
+With ``--ray``, they may also be at an address (``remote.py``).
+"""
 
 import csv
 from collections.abc import Iterable
@@ -6,9 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ser_lib.audio import find_audio
+from ser_lib.predict.remote import is_remote, list_address
 from ser_lib.utils.file_names import printable, shortened
+from ser_lib.utils.packages import check_installed
 
 STANDARD_INPUT = "-"
+TABLE_SUFFIXES = (".csv", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -48,8 +54,8 @@ def list_recordings(
     Arguments
     ---------
     inputs : Iterable[str]
-        Audio files, folders (searched recursively), CSV files with a column ``path``
-        (relative to the CSV file), or ``-`` for standard input.
+        Audio files, folders (searched recursively), CSV or Parquet tables with a
+        column ``path`` (relative to the table), addresses, or ``-`` for standard input.
     group_column : str | None
         The column of the CSV files that groups recordings; None does not group them.
 
@@ -77,10 +83,12 @@ def list_recordings(
 
 def _recordings_of(argument: str, group_column: str | None) -> list[Recording]:
     path = Path(argument)
-    is_table = path.suffix.lower() == ".csv" and not path.is_dir()
+    if is_remote(argument):
+        return _recordings_at(argument)
+    is_table = path.suffix.lower() in TABLE_SUFFIXES and not path.is_dir()
     if group_column is not None and not is_table:
         raise MissingColumnError(
-            f"{argument} is not a CSV file; expected tables with the columns path and "
+            f"{argument} is not a table; expected tables with the columns path and "
             f"{group_column}."
         )
     if argument == STANDARD_INPUT:
@@ -90,7 +98,7 @@ def _recordings_of(argument: str, group_column: str | None) -> list[Recording]:
             return _recordings_in(path)
         if is_table:
             return [
-                replace(_recording(path.parent / cell, Path(cell)), group=group)
+                replace(_named(cell, path.parent), group=group)
                 for cell, group in _cells(path, group_column)
             ]
     except MissingColumnError:
@@ -98,6 +106,21 @@ def _recordings_of(argument: str, group_column: str | None) -> list[Recording]:
     except (OSError, ValueError, csv.Error) as error:
         return [_unusable(path, str(error))]
     return [_recording(path, Path(path.name))]
+
+
+def _named(cell: str, folder: Path) -> Recording:
+    """Return the recording that a table in a folder names."""
+    if is_remote(cell):
+        return Recording(printable(cell), Path(cell), cell)
+    return _recording(folder / cell, Path(cell))
+
+
+def _recordings_at(address: str) -> list[Recording]:
+    try:
+        names = list_address(address)
+    except ValueError as error:
+        return [Recording(address, Path(address), address, str(error))]
+    return [Recording(name, Path(name), name) for name in names]
 
 
 def _recording(path: Path, relative: Path) -> Recording:
@@ -130,25 +153,38 @@ def _recordings_in(folder: Path) -> list[Recording]:
 def _cells(path: Path, group_column: str | None) -> list[tuple[str, str]]:
     """Read the path and the group of each row."""
     if path.exists() and not path.is_file():
-        raise ValueError(f"{path} is a device or FIFO; expected a CSV file.")
-    # File names need not be UTF-8.
-    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as f:
-        rows = csv.DictReader(f)
-        columns = list(rows.fieldnames or [])
-        if "path" not in columns:
-            raise ValueError(
-                f"{path} has the columns {columns}; expected a column path in a "
-                f"comma-separated table in UTF-8."
-            )
-        if group_column is not None and group_column not in columns:
-            raise MissingColumnError(
-                f"{path} has the columns {columns}; expected a column {group_column}, "
-                f"which groups the recordings."
-            )
-        cells = [(row["path"] or "", row.get(group_column) or "") for row in rows]
+        raise ValueError(f"{path} is a device or FIFO; expected a table.")
+    read = _read_parquet if path.suffix.lower() == ".parquet" else _read_csv
+    columns, rows = read(path)
+    if "path" not in columns:
+        raise ValueError(
+            f"{path} has the columns {columns}; expected a column path in a "
+            f"comma-separated table in UTF-8, or in a Parquet table."
+        )
+    if group_column is not None and group_column not in columns:
+        raise MissingColumnError(
+            f"{path} has the columns {columns}; expected a column {group_column}, "
+            f"which groups the recordings."
+        )
+    cells = [(row["path"] or "", row.get(group_column) or "") for row in rows]
     empty = [i for i, (cell, _) in enumerate(cells, start=1) if not cell.strip()]
     if empty:
         raise ValueError(f"{path} has no path in row {empty[0]} of {len(cells)}.")
     if not cells:
         raise ValueError(f"{path} has no rows; expected one per recording.")
     return cells
+
+
+def _read_csv(path: Path) -> tuple[list[str], list[dict]]:
+    # File names need not be UTF-8.
+    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as f:
+        rows = csv.DictReader(f)
+        return list(rows.fieldnames or []), list(rows)
+
+
+def _read_parquet(path: Path) -> tuple[list[str], list[dict]]:
+    check_installed("A Parquet table", ["pyarrow"], "recipes/extra_requirements.txt")
+    import pandas as pd
+
+    table = pd.read_parquet(path).astype("string").fillna("")
+    return list(table.columns), table.to_dict("records")

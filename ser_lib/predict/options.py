@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ser_lib.predict.adaptation import add_adaptation_arguments
-from ser_lib.predict.inputs import Recording
+from ser_lib.predict.inputs import STANDARD_INPUT, Recording
 from ser_lib.predict.outputs import TIMELINE_SUFFIXES
+from ser_lib.predict.remote import is_remote
 from ser_lib.predict.rows import ROW_FORMATS
 from ser_lib.predict.speakers import (
     SPEAKER_OPTIONS,
@@ -23,6 +24,7 @@ from ser_lib.utils.command_line import (
     share_argument,
     text_argument,
 )
+from ser_lib.utils.ray_cluster import LOCAL
 
 _TIMELINE_DEFAULTS = {
     "window_s": 4.0,
@@ -64,7 +66,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "inputs",
         nargs="+",
         type=text_argument,
-        metavar="FILE_OR_FOLDER_OR_CSV",
+        metavar="FILE_OR_FOLDER_OR_TABLE",
         help="recordings to classify",
     )
     parser.add_argument(
@@ -107,6 +109,16 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         type=text_argument,
         default="cpu",
         help="for example cuda (default: cpu)",
+    )
+    parser.add_argument(
+        "--ray",
+        type=text_argument,
+        nargs="?",
+        const=LOCAL,
+        metavar="ADDRESS",
+        help="classify with Ray, on all cores of this machine or on the cluster at an "
+        "address; --out is a folder of Parquet files, and inputs may be addresses "
+        "(s3:// ...)",
     )
 
 
@@ -155,9 +167,25 @@ def _usage_error(options: argparse.Namespace) -> str:
         used.append(f"format {options.format}")
     if used and not options.timeline:
         return f"--{used[0]} needs --timeline"
+    if options.ray is not None:
+        return _bulk_usage_error(options)
     if options.save_adaptation is not None and not options.adapt:
         return "--save_adaptation needs --adapt"
     return speaker_usage_error(options)
+
+
+def _bulk_usage_error(options: argparse.Namespace) -> str:
+    if options.out is None:
+        return "--ray needs --out FOLDER, for Parquet files"
+    others = ("timeline", "adapt", "adapt_by", "adaptation", "save_adaptation")
+    used = [name for name in others if getattr(options, name)]
+    if options.format != "csv":
+        used.append(f"format {options.format}")
+    if used:
+        return f"--{used[0]} cannot be used with --ray; leave one of them out"
+    if STANDARD_INPUT in options.inputs:
+        return "standard input cannot be used with --ray; write it to a file"
+    return ""
 
 
 def check_outputs(options: argparse.Namespace, recordings: Sequence[Recording]) -> None:
@@ -173,6 +201,11 @@ def check_outputs(options: argparse.Namespace, recordings: Sequence[Recording]) 
         folder = getattr(options, name)
         if folder is not None and folder.exists() and not folder.is_dir():
             raise ValueError(f"--{name} {folder} is a file; expected a folder.")
+    addresses = [r.name for r in recordings if is_remote(r.name)]
+    if addresses and options.ray is None:
+        raise ValueError(f"{addresses[0]} is an address, which needs --ray.")
+    if options.ray is not None:
+        return
     if options.out is not None and options.format in ROW_FORMATS:
         if options.out.is_dir():
             raise ValueError(

@@ -60,6 +60,13 @@ class Result:
     error: str = ""
 
 
+def result_rows(result: Result) -> list[dict]:
+    """Return the rows of a result; an error is one row."""
+    if result.error:
+        return [{"path": result.recording.name, "error": printable(result.error)}]
+    return result.rows
+
+
 class RowOutput:
     """Rows of all recordings, in one file or on standard output.
 
@@ -127,10 +134,7 @@ class RowOutput:
 
     def write(self, result: Result) -> None:
         """Add the rows of a recording."""
-        rows = result.rows
-        if result.error:
-            rows = [{"path": result.recording.name, "error": printable(result.error)}]
-        self._write(self._encoder.rows(rows))
+        self._write(self._encoder.rows(result_rows(result)))
         if self._progress is not None:
             self._progress.note(result.recording.name)
 

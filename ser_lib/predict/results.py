@@ -36,13 +36,10 @@ _NOT_FINITE = "the model returns answers that are not finite (NaN or infinity)."
 
 def _message(recording: Recording, error: Exception | str) -> str:
     """Return the text of an error, including the name of the recording."""
-    if recording.name == STANDARD_INPUT:
-        return str(error).replace(str(recording.path), "standard input")
-    return (
-        str(error)
-        if str(recording.path) in str(error)
-        else f"{recording.path}: {error}"
-    )
+    name, path = recording.name, str(recording.path)
+    name = "standard input" if name == STANDARD_INPUT else name
+    text = str(error).replace(path, name) if path in str(error) else str(error)
+    return text if name in text else f"{name}: {text}"
 
 
 # ---- one label for each file
