@@ -157,8 +157,7 @@ def test_groups_need_a_table(recognizer, table):
     code, _, err = run(path, "--adapt_by", "speaker", recognizer=recognizer)
     assert code == 2
     assert (
-        "a.wav is not a CSV file; expected tables with the columns path and speaker"
-        in err
+        "a.wav is not a table; expected tables with the columns path and speaker" in err
     )
 
 

@@ -141,9 +141,8 @@ class _Classifier:
                 for k, recording in enumerate(recordings)
             ]
             results = find_labels(self._recognizer, local, self._options)
-            return pd.DataFrame(
-                [row for result in results for row in result_rows(result)]
-            )
+            rows = [row for result in results for row in result_rows(result)]
+        return pd.DataFrame(rows).reindex(columns=list(self._kinds)).astype(self._kinds)
 
 
 def _block(recordings: Sequence[Recording]) -> pd.DataFrame:
