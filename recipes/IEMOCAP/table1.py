@@ -5,10 +5,11 @@ python table1.py --data_folder /path/to/the/corpus
 
 The rows are in table1.yaml, after Table 1 of Morais et al. (2022). Options: --only
 hubert_ecapa,fbank_ecapa (these experiments), --changes FILE (settings of each
-experiment) and --plan_only True (train nothing). Any setting can be given and applies
-to every experiment that has it; SpeechBrain's run options can be given too. An
-interrupted run resumes with the same command. This file is the same in every corpus
-folder that has it: the steps are in ser_lib/paper_table/run.py.
+experiment), --plan_only True (train nothing), --ray and --slurm (several steps at a
+time, see recipes/README.md). Any setting can be given and applies to every experiment
+that has it; SpeechBrain's run options can be given too. An interrupted run resumes with
+the same command. This file is the same in every corpus folder that has it: the steps
+are in ser_lib/paper_table/run.py.
 """
 
 from collections.abc import Sequence
