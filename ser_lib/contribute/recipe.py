@@ -227,6 +227,7 @@ def _debug_flags(stage: Stage) -> str:
         "skip_prep": True,
         "wav2vec2_hub": _DEBUG_ENCODER,
         "encoder_dim": ENCODER_DIMS[_DEBUG_ENCODER],
+        "out_n_neurons": 4,  # the labels of the samples
         "wav2vec2_folder": "tests/tmp/wav2vec2_checkpoint",
     }
     if stage.finetuned:
