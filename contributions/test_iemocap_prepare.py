@@ -14,9 +14,7 @@ DIALOGS = ["Ses03M_impro05a", "Ses03M_impro05", "Ses05M_script01_1b"]
 @pytest.mark.parametrize("copy", COPIES)
 @pytest.mark.parametrize("gender", "FM")
 @pytest.mark.parametrize("dialog", DIALOGS)
-def test_the_speaker_is_the_one_in_the_name_of_the_turn(
-    tmp_path, copy, gender, dialog
-):
+def test_the_speaker_is_the_one_in_the_name_of_the_turn(tmp_path, copy, gender, dialog):
     folder = tmp_path / "Session" / "dialog" / "EmoEvaluation"
     folder.mkdir(parents=True)
     line = f"[6.2901 - 8.2357]\t{dialog}_{gender}000\tneu\t[2.5, 2.5, 2.5]\n"

@@ -172,8 +172,8 @@ def test_the_readme_says_which_scores_are_the_papers_and_that_ours_are_missing(i
         (RAVDESS / "whisper_ecapa.yaml", "reads WhisperUpstream"),
         (RAVDESS / "prosody_frozen.yaml", "cannot be a SpeechBrain recipe"),
         (RECIPES / "SAVEE" / "hparams" / "fbank_ecapa.yaml", "is on SAVEE"),
-        (RECIPES / "Custom" / "hparams" / "hubert_ecapa.yaml", "no SpeechBrain recipe"),
-        (RECIPES / "Multi" / "hparams" / "fbank_ecapa.yaml", "no SpeechBrain recipe"),
+        (RECIPES / "Custom" / "hparams" / "hubert_ecapa.yaml", "a table of recordings"),
+        (RECIPES / "Multi" / "hparams" / "fbank_ecapa.yaml", "several corpora"),
     ],
 )
 def test_what_cannot_be_a_recipe_is_refused_in_one_line(path, reason, tmp_path):

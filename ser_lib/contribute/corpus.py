@@ -36,6 +36,15 @@ class CorpusFacts(NamedTuple):
     preparation: dict[str, Any]
 
 
+def corpus_name(settings: Settings) -> str:
+    """Return the name of the corpus of an experiment."""
+    if "corpora" in settings:
+        return "several corpora"
+    if "csv" in settings:
+        return "a table of recordings"
+    return settings["corpus"]["name"]
+
+
 def corpus_facts(settings: Settings) -> CorpusFacts:
     """Return what the templates need to know of the corpus of an experiment.
 
@@ -44,13 +53,14 @@ def corpus_facts(settings: Settings) -> CorpusFacts:
     ValueError
         If there is no template for the corpus or its folds.
     """
-    # Of several joined corpora, and of a table, the name is not in the list.
-    corpus, experiment = settings["corpus"], settings["experiment"]
-    if corpus["name"] not in _FACTS:
+    experiment = settings["experiment"]
+    name = corpus_name(settings)
+    if name not in _FACTS:
         raise ValueError(
-            f"{experiment} is on {corpus['name']}, for which there is no SpeechBrain "
-            f"recipe to write; expected {' or '.join(_FACTS)}."
+            f"{experiment} is on {name}, for which there is no SpeechBrain recipe to "
+            f"write; expected {' or '.join(_FACTS)}."
         )
+    corpus = settings["corpus"]
     make_folds, facts = _FACTS[corpus["name"]]
     if make_folds not in settings.unresolved()["make_folds"]:
         raise ValueError(

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ser_lib.contribute.corpus import CorpusFacts, corpus_facts
+from ser_lib.contribute.corpus import CorpusFacts, corpus_facts, corpus_name
 from ser_lib.contribute.stage import ENCODER_DIMS, Stage, stages
 from ser_lib.settings import Settings
 
@@ -48,7 +48,7 @@ def recipe_files(experiments: Sequence[Settings]) -> dict[str, str]:
         If an experiment cannot be a SpeechBrain recipe, the experiments are on several
         corpora, or they fine-tune under one name with different settings.
     """
-    corpora = {settings["corpus"]["name"] for settings in experiments}
+    corpora = {corpus_name(settings) for settings in experiments}
     if len(corpora) > 1:
         raise ValueError(
             f"The experiments are on {' and '.join(sorted(corpora))}; a recipe has one "
