@@ -104,7 +104,8 @@ def _ravdess(corpus: Mapping, labels: Mapping[str, str | None]) -> CorpusFacts:
         folds_comment="1 to 6",
         protocol=(
             "The six folds have no speaker in two parts. The test actors are those of "
-            "[EmoBox](https://github.com/emo-box/EmoBox); two others are for validation."
+            "[EmoBox](https://github.com/emo-box/EmoBox); two others are for "
+            "validation."
         ),
         n_folds=len(corpus["folds"]),
         listed=False,

@@ -1,8 +1,8 @@
 """The stages of an experiment, as far as a SpeechBrain recipe can have them.
 
-Each stage becomes one hparams file. What the recipe has no words for is refused: an
-encoder that SpeechBrain's ``Wav2Vec2`` cannot load, text, several encoders, and settings
-that change how a stage is trained.
+Each stage becomes one hparams file. What the recipe cannot say is refused: an encoder
+that SpeechBrain's ``Wav2Vec2`` cannot load, text, several encoders, and settings that
+change how a stage is trained.
 """
 
 from collections.abc import Mapping
@@ -143,7 +143,7 @@ def _check_training(settings: Settings) -> None:
     changed = [k for k, v in _WITHOUT.items() if k in settings and settings[k] != v]
     if changed:
         key = changed[0]
-        reason = f"has {key}: {settings[key]}, which the recipe has no words for"
+        reason = f"has {key}: {settings[key]}, which the recipe does not have"
         raise _refusal(settings, f"{reason} (expected {_WITHOUT[key]})")
 
 
