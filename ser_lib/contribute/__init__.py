@@ -1,0 +1,1 @@
+"""A recipe of ours as a standalone SpeechBrain recipe, to be sent to SpeechBrain."""
