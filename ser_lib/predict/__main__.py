@@ -56,7 +56,11 @@ from ser_lib.predict.speakers import (
     speaker_settings,
     summary_lines,
 )
-from ser_lib.utils.command import raise_if_interrupted, run_command
+from ser_lib.utils.command import (
+    RESUMES_WITH_OUT,
+    raise_if_interrupted,
+    run_command,
+)
 from ser_lib.utils.file_names import on_one_line
 from ser_lib.utils.progress import Progress
 
@@ -183,4 +187,4 @@ def _write_all(
 
 
 if __name__ == "__main__":
-    run_command(main, "With --out, the same command resumes.")
+    run_command(main, RESUMES_WITH_OUT)

@@ -60,7 +60,7 @@ def download(address: str, path: Path) -> None:
 
 def _opened(address: str, use: Callable[[Any, str], Result]) -> Result:
     """Call a function with the file system of an address and the path in it."""
-    check_installed(address, ["fsspec"], "recipes/extra_requirements.txt")
+    check_installed(address, ["fsspec"], "ray")
     import fsspec
 
     try:

@@ -40,7 +40,7 @@ def ray_cluster(address: str, **options: object) -> Iterator[ModuleType]:
     ConnectionError
         If nothing answers at the address.
     """
-    check_installed("--ray", ["ray"], "recipes/extra_requirements.txt")
+    check_installed("--ray", ["ray"], "ray")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # no warning
     import ray
