@@ -24,7 +24,7 @@ be given on the command line, as can SpeechBrain's run options (--device, --prec
 bf16 ...). Results are written to ./results. An interrupted run resumes with the same
 command.
 """
-TABLE = """Train what a table of experiments lacks, and print it beside the paper's scores.
+TABLE = """Train what a table of experiments lacks and print it with the paper's scores.
 
     ser-table IEMOCAP --data_folder /path/to/the/corpus
 
