@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
         write_space(options.write_space, options.model, options.examples)
         print(f"{options.write_space} is a Space. Its README says how to upload it.")
         return
-    check_installed("The page", NEEDED, "ser_lib/demo/extra_requirements.txt")
+    check_installed("The page", NEEDED, "demo")
     with (
         tempfile.TemporaryDirectory(prefix="ser_lib_") as folder,
         _until_stopped() as stopped,

@@ -35,7 +35,7 @@ NEEDED = ("fastapi", "uvicorn", "python_multipart", "websockets")
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     options = _parser().parse_args(arguments)
-    check_installed("The service", NEEDED, "ser_lib/serve/extra_requirements.txt")
+    check_installed("The service", NEEDED, "serve")
     # These take seconds to import; report wrong usage first.
     from ser_lib.inference import load_recognizer
     from ser_lib.serve.app import make_app
