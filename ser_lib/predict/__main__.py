@@ -67,7 +67,9 @@ def main(arguments: Sequence[str]) -> int:
     recordings = list_recordings(options.inputs, options.adapt_by)
     check_outputs(options, recordings)
     prepare_speakers(options, recordings)
-    recognizer = prepared(load_recognizer(options.model, options.device), options)
+    # With --ray, only the workers need the device.
+    device = options.device if options.ray is None else "cpu"
+    recognizer = prepared(load_recognizer(options.model, device), options)
     if options.target_accuracy is not None:
         accuracy = options.target_accuracy
         options.unknown_below = threshold_for(recognizer.model_info, accuracy)

@@ -183,6 +183,8 @@ def _bulk_usage_error(options: argparse.Namespace) -> str:
         used.append(f"format {options.format}")
     if used:
         return f"--{used[0]} cannot be used with --ray; leave one of them out"
+    if options.out.parts[0].endswith(":"):
+        return "--out must be a folder on this machine, not an address"
     if STANDARD_INPUT in options.inputs:
         return "standard input cannot be used with --ray; write it to a file"
     return ""
