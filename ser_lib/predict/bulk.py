@@ -161,14 +161,14 @@ class _Classifier:
 def _block(recordings: Sequence[Recording]) -> pd.DataFrame:
     """Return recordings as a table; Arrow has bytes for names that are not UTF-8."""
     # Workers have another current folder.
-    paths = [os.fsencode(os.path.abspath(r.path)) for r in recordings]
+    paths = [os.fsencode(r.path.absolute()) for r in recordings]
     rows = [(r.name, p, r.error) for r, p in zip(recordings, paths, strict=True)]
     return pd.DataFrame(rows, columns=["name", "path", "error"])
 
 
 def _absolute(model: str) -> str:
     """Return the path of a model folder, or a hub id as it is."""
-    return os.path.abspath(model) if os.path.isdir(model) else model
+    return str(Path(model).absolute()) if Path(model).is_dir() else model
 
 
 def _local(recording: Recording, path: Path) -> Recording:

@@ -18,6 +18,7 @@ from ser_lib.predict.speakers import (
 )
 from ser_lib.utils.command_line import (
     CommandParser,
+    add_model_arguments,
     level_argument,
     path_argument,
     positive,
@@ -59,9 +60,7 @@ def parse_options(arguments: Sequence[str], description: str) -> argparse.Namesp
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "model", type=text_argument, metavar="MODEL", help="model folder or hub id"
-    )
+    add_model_arguments(parser)
     parser.add_argument(
         "inputs",
         nargs="+",
@@ -103,12 +102,6 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="A",
         help="as unknown, leave out answers until this share of the others was right "
         "on the validation recordings of the model",
-    )
-    parser.add_argument(
-        "--device",
-        type=text_argument,
-        default="cpu",
-        help="for example cuda (default: cpu)",
     )
     parser.add_argument(
         "--ray",

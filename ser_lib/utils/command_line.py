@@ -64,6 +64,36 @@ class CommandParser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
 
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add MODEL and ``--device``."""
+    parser.add_argument(
+        "model", type=text_argument, metavar="MODEL", help="model folder or hub id"
+    )
+    parser.add_argument(
+        "--device",
+        type=text_argument,
+        default="cpu",
+        help="for example cuda (default: cpu)",
+    )
+
+
+def add_address_arguments(parser: argparse.ArgumentParser, port: int) -> None:
+    """Add ``--host`` and ``--port``, with the default of the latter."""
+    parser.add_argument(
+        "--host",
+        type=text_argument,
+        default="127.0.0.1",
+        help="address to listen at; 0.0.0.0 lets other machines in, without a password "
+        "(default: 127.0.0.1)",
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=port,
+        help=f"0 takes a free one (default: {port})",
+    )
+
+
 def text_argument(text: str) -> str:
     """Check that an argument is not empty, as ``type=`` of an option.
 
