@@ -7,13 +7,12 @@ not finished (``FoldRun.evaluate``), and reports on the folds.
 import sys
 from pathlib import Path
 
-from speechbrain import create_experiment_directory
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_logger, setup_logging
 from speechbrain.utils.run_opts import RunOptions
 
 from ser_lib.corpora import protocol, read_utterances, with_audio_hashes
-from ser_lib.dataio import check_frame_files
+from ser_lib.dataio import check_frame_files, write_label_encoder
 from ser_lib.evaluation import (
     format_table,
     list_errors,
@@ -26,11 +25,13 @@ from ser_lib.folds import (
     audit_folds,
     chosen_folds,
     describe,
+    prepared_folds,
+    record_preparation,
     with_training_only,
     write_folds,
 )
 from ser_lib.settings import Settings
-from ser_lib.training import result_key
+from ser_lib.training import create_run_folder, result_key
 from ser_lib.utils.files import atomic_path
 from ser_lib.utils.progress import Progress
 
@@ -90,10 +91,11 @@ def run_folds(
 def start_run(settings: Settings, folds: list[Fold]) -> None:
     """Create the output folder of a run, with its settings and its log."""
     output_folder = Path(settings["output_folder"])
-    create_experiment_directory(output_folder)
+    create_run_folder(output_folder)
     if if_main_process():
         with atomic_path(output_folder / "hyperparams.yaml") as unfinished:
             unfinished.write_text(settings.text, encoding="utf-8")
+        write_label_encoder(output_folder, settings["labels"])
     for counted in _check_streams(settings, folds):
         logger.info(counted)
 
@@ -127,25 +129,34 @@ def prepare(settings: Settings) -> list[Fold]:
     """Read a corpus, check it, split it, audit the folds and write them.
 
     Each part is written to ``fold_<k>/{train,valid,test}.csv`` in ``output_folder``.
+    With ``skip_prep``, these files are read instead of the corpus.
 
     Raises
     ------
     ValueError
         If the corpus does not match ``corpus.yaml``, or the parts of a fold share
-        something that the protocol forbids.
+        something that the protocol forbids; with ``skip_prep``, if the folds are of
+        other settings or have changed.
     """
-    utterances = read_utterances(settings)
     hashes = Path(settings["cache_folder"]) / "audio_hashes.csv"
-    utterances = with_audio_hashes(utterances, settings["data_folder"], hashes)
-    folds = with_training_only(utterances, settings["make_folds"])
+    if settings["skip_prep"]:
+        folds = prepared_folds(settings, hashes)
+        summary = f"skip_prep: the folds are those in {settings['output_folder']}"
+    else:
+        utterances = read_utterances(settings)
+        utterances = with_audio_hashes(utterances, settings["data_folder"], hashes)
+        folds = with_training_only(utterances, settings["make_folds"])
+        summary = describe(utterances, folds)
     corpus = protocol(settings)
     if if_main_process():
-        print(describe(utterances, folds))
+        print(summary)
     audit = audit_folds(folds, corpus)
     audit.check()
     if if_main_process():
         print(audit.summary())
-        write_folds(folds, corpus, settings["output_folder"])
+        if not settings["skip_prep"]:
+            write_folds(folds, corpus, settings["output_folder"])
+            record_preparation(settings, folds)
     return folds
 
 

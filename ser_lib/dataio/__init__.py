@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "write_shared_frames",
         ],
         "inputs": ["fold_inputs"],
+        "label_encoder": ["LABEL_ENCODER_FILE", "write_label_encoder"],
         "loaders": [
             "evaluation_sampler",
             "make_audio_reader",

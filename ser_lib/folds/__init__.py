@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "superb_folds",
         ],
         "official": ["official_split"],
+        "prepared": ["prepared_folds", "record_preparation"],
         "summary": ["describe"],
         "training_only": ["with_training_only"],
     },

@@ -3,6 +3,7 @@
     model.json            labels in order, network, training data, checksums ...
     fold_<k>.safetensors  the weights; an ensemble has several
     hyperparams.yaml, custom_interface.py      only for SpeechBrain's foreign_class
+    label_encoder.txt     the labels, for SpeechBrain's CategoricalEncoder
     README.md             the model card
     model.onnx            if requested
 
@@ -21,6 +22,7 @@ import torch
 from safetensors.torch import save_file
 
 from ser_lib import __version__
+from ser_lib.dataio import LABEL_ENCODER_FILE, write_label_encoder
 from ser_lib.model import EmotionModel
 from ser_lib.model_folder.checksums import network_sha256, sha256
 from ser_lib.model_folder.network import check_network
@@ -38,6 +40,7 @@ OWN_FILES = (
     MODEL_FILE,
     YAML_FILE,
     INTERFACE_FILE,
+    LABEL_ENCODER_FILE,
     CARD_FILE,
     WEIGHT_FILES,
     ONNX_FILE,
@@ -162,6 +165,7 @@ def write_model_info(
     check_network(network, f"the experiment {info['experiment']}")
     (folder / YAML_FILE).write_text(_YAML, encoding="utf-8")
     (folder / INTERFACE_FILE).write_text(_INTERFACE, encoding="utf-8")
+    write_label_encoder(folder, info["labels"])
     model_info = {
         "format": FORMAT,
         **{key: info[key] for key in (*_KEPT, *_KEPT_OF_RUN)},

@@ -43,6 +43,7 @@ _PER_EXPERIMENT = {
     "upstream_source",
     "paper",
     "prepare_only",
+    "skip_prep",
     "show_hparams",
     "export_to",
 }

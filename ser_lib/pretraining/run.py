@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from speechbrain import create_experiment_directory
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataloader import make_dataloader
 from speechbrain.dataio.dataset import DynamicItemDataset
@@ -38,7 +37,7 @@ from ser_lib.pretraining.brain import PretrainingBrain
 from ser_lib.pretraining.encoder_card import write_encoder_card
 from ser_lib.pretraining.objective import Objective
 from ser_lib.settings import Settings
-from ser_lib.training import AtomicCheckpointer
+from ser_lib.training import AtomicCheckpointer, create_run_folder
 from ser_lib.utils.distributed import locked, n_processes, process_rank
 from ser_lib.utils.files import atomic_path
 from ser_lib.utils.seeds import epoch_seed
@@ -96,7 +95,7 @@ def pretrain(settings: Settings, run_opts: RunOptions) -> Path:
 
 def _run(settings: Settings, run_opts: RunOptions, folder: Path) -> None:
     """Train to the end, then write the encoder and pretraining.json."""
-    create_experiment_directory(folder)
+    create_run_folder(folder)
     seed_everything(epoch_seed(settings["seed"], 0, 0), verbose=False)
     hparams = settings.build()
     train, valid = _recordings(hparams, folder)

@@ -17,10 +17,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "finetuning": ["PASSED_ON", "finetuning_settings"],
         "fixed_frames": ["changes_frames"],
         "fold_files": ["discard_results", "write_results"],
-        "history": ["History"],
+        "history": ["TRAIN_LOG", "History"],
         "modality_dropout": ["check_modality_dropout"],
         "partial_finetuning": ["Group", "choose_weights"],
         "resumable_brain": ["ResumableBrain"],
+        "run_folder": ["create_run_folder"],
         "step_log": ["copy_steps"],
     },
 )

@@ -43,6 +43,7 @@ WITHOUT_EFFECT = {
     "save_folder",
     "folds",
     "prepare_only",
+    "skip_prep",
     "show_hparams",
     "note",
     "export_to",

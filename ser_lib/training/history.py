@@ -1,11 +1,13 @@
 """The metrics of each epoch, saved with the checkpoints.
 
 Because the history is part of a checkpoint, a resumed run continues the rows of the
-checkpoint it resumes from, and no epoch appears twice.
+checkpoint it resumes from, and no epoch appears twice. The same rows are written as
+``train_log.txt``, in the format of SpeechBrain's ``FileTrainLogger``.
 """
 
 import importlib.util
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,12 @@ from speechbrain.utils.checkpoints import (
     register_checkpoint_hooks,
 )
 from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.train_logger import FileTrainLogger
 
 from ser_lib.utils.files import atomic_path
+
+TRAIN_LOG = "train_log.txt"
+_PARTS = ("train", "valid")
 
 
 @register_checkpoint_hooks
@@ -45,6 +51,8 @@ class History:
     >>> print(history.path.read_text().strip())
     epoch,train_loss
     1,0.5
+    >>> print(history.path.with_name("train_log.txt").read_text().strip())
+    epoch: 1 - train loss: 5.00e-01
     """
 
     def __init__(self, path: str, tensorboard: str = "no") -> None:
@@ -60,9 +68,15 @@ class History:
                 self._tensorboard.add_scalar(name, value, row["epoch"])
 
     def write(self) -> None:
-        """Write all rows to the CSV file."""
+        """Write all rows to the CSV file, and to ``train_log.txt`` beside it."""
         with atomic_path(self.path) as unfinished:
             pd.DataFrame(self.rows).to_csv(unfinished, index=False, float_format="%.6g")
+        # SpeechBrain's logger appends; written anew, no epoch appears twice.
+        with atomic_path(self.path.with_name(TRAIN_LOG)) as unfinished:
+            unfinished.touch()
+            train_log = FileTrainLogger(str(unfinished))
+            for row in self.rows:
+                train_log.log_stats(**_stats(row), verbose=False)
 
     @mark_as_saver
     def _save(self, path: str) -> None:
@@ -72,6 +86,32 @@ class History:
     def _load(self, path: str, end_of_epoch: bool) -> None:
         del end_of_epoch
         self.rows = json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def log_test(train_log: Path, tested: Mapping[str, Any], **stats: float) -> None:
+    """Append the line of a test to a ``train_log.txt``.
+
+    Arguments
+    ---------
+    tested : Mapping[str, Any]
+        What was tested, such as ``{"Epochs averaged": "3 4"}``.
+    **stats : float
+        Its scores.
+    """
+    logger = FileTrainLogger(str(train_log))
+    logger.log_stats(dict(tested), test_stats=stats, verbose=False)
+
+
+def _stats(row: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Group the columns of an epoch as the arguments of ``log_stats``."""
+    stats = {"stats_meta": {}, **{f"{part}_stats": {} for part in _PARTS}}
+    for name, value in row.items():
+        part, _, rest = name.partition("_")
+        if rest and part in _PARTS:
+            stats[f"{part}_stats"][rest] = value
+        else:
+            stats["stats_meta"][name] = value
+    return {name: values for name, values in stats.items() if values}
 
 
 def _tensorboard_writer(folder: Path, setting: str) -> Any:
