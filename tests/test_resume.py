@@ -39,6 +39,13 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_predictions(
     ]
     ours, theirs = ([p.read_text() for p in sorted(paths)] for paths in histories)
     assert ours == theirs
+    for name in ("work/trained/*/train_log.txt", "quickstart/*/*/train_log.txt"):
+        ours, theirs = (
+            [path.read_text() for path in sorted(results.glob(name))]
+            for results in (interrupted, uninterrupted)
+        )
+        assert ours == theirs
+        assert ours
 
 
 def test_a_table_that_is_killed_again_and_again_ends_as_the_same_table(tmp_path):

@@ -6,7 +6,10 @@ time:
     python -m ser_lib.evaluation.report OUTPUT_FOLDER
     python -m ser_lib.evaluation.report OUTPUT_FOLDER --results RECIPE/results.csv
 
+    python -m ser_lib.evaluation.report OUTPUT_FOLDER --results FILE --pack PACK
+
 The second command also writes the rows of the run to the results file of the recipe.
+The third adds the id of the pack (``python -m ser_lib.publish``) that has the run.
 """
 
 import json
@@ -43,6 +46,7 @@ from ser_lib.evaluation.report_sections import (
     score_sections,
 )
 from ser_lib.evaluation.results_csv import (
+    PUBLISHED,
     merge_results,
     read_results,
     result_rows,
@@ -55,6 +59,7 @@ from ser_lib.evaluation.task_sections import (
     task_sections,
     write_task_scores,
 )
+from ser_lib.utils.checksums import pack_id, read_checksums, sha256
 from ser_lib.utils.command import run_command
 from ser_lib.utils.command_line import CommandParser, path_argument
 from ser_lib.utils.files import atomic_path
@@ -204,12 +209,34 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--results", type=path_argument, help="results.csv to add the run to"
     )
+    parser.add_argument(
+        "--pack", type=path_argument, help="the published run, named in its rows"
+    )
     options = parser.parse_args(arguments)
+    if options.pack and not options.results:
+        parser.error("--pack names the run in a results file: give --results, too")
     write_report(options.output_folder, **read_report_info(options.output_folder))
     print(format_table(options.output_folder))
     if options.results:
-        merge_results(options.results, _read_rows(options.output_folder))
+        rows = _read_rows(options.output_folder)
+        if options.pack:
+            rows[PUBLISHED] = _published_id(options.output_folder, rows, options.pack)
+        merge_results(options.results, rows)
         print(f"The rows of this run are now in {options.results}.")
+
+
+def _published_id(output_folder: Path, rows: pd.DataFrame, pack: Path) -> str:
+    """Return the id of a pack, after checking that it has the predictions of a run."""
+    sums = read_checksums(pack)
+    run = f"{rows['experiment'].iloc[0]}/seed_{rows['seed'].iloc[0]}"
+    for fold in rows["fold"][rows["fold"] != "pooled"]:
+        name = f"fold_{fold}/predictions.csv"
+        if sums.get(f"{run}/{name}") != sha256(output_folder / name):
+            raise ValueError(
+                f"{pack} does not have the predictions of {output_folder / name}. "
+                f"Publish the run again: python -m ser_lib.publish {output_folder} OUT"
+            )
+    return pack_id(sums)
 
 
 def read_report_info(output_folder: str | Path) -> dict:

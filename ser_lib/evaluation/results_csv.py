@@ -19,6 +19,7 @@ from ser_lib.utils.text_tables import read_csv
 _RUN = ("corpus", "experiment", "seed", "adapted")
 _RECALL = "recall_"
 _ENDS = ("_low", "_high")
+PUBLISHED = "published"  # optional last column: the id of the pack with the run
 
 
 def result_rows(results: Sequence[FoldResult]) -> pd.DataFrame:
@@ -99,7 +100,7 @@ def write_results(path: str | Path, rows: pd.DataFrame) -> None:
 
 def read_results(path: str | Path) -> pd.DataFrame:
     """Read a file of :func:`write_results` or :func:`merge_results`."""
-    text = dict.fromkeys(("corpus", "experiment", "adapted", "fold"), str)
+    text = dict.fromkeys(("corpus", "experiment", "adapted", "fold", PUBLISHED), str)
     columns = read_csv(path, nrows=0).columns
     empty = {c: [""] for c in columns if c.startswith(_RECALL) or c.endswith(_ENDS)}
     rows = read_csv(path, dtype=text, keep_default_na=False, na_values=empty)
@@ -118,7 +119,8 @@ def merge_results(path: str | Path, rows: pd.DataFrame) -> None:
     rows : pd.DataFrame
         From :func:`result_rows`. Rows of the same experiment and seed are replaced;
         the file is sorted. An experiment on a subset of the classes has empty recalls
-        for the others.
+        for the others. A column ``published``, which both may lack, is empty for runs
+        that are not published.
 
     Raises
     ------
@@ -127,6 +129,7 @@ def merge_results(path: str | Path, rows: pd.DataFrame) -> None:
     """
     if Path(path).exists():
         former = read_results(path)
+        former, rows = _with_published(former, rows)
         columns = _common_columns(path, former, rows)
         former, rows = former.reindex(columns=columns), rows.reindex(columns=columns)
         run = ["experiment", "seed"]
@@ -135,6 +138,18 @@ def merge_results(path: str | Path, rows: pd.DataFrame) -> None:
     order = rows["fold"].map(lambda fold: 10**9 if fold == "pooled" else int(fold))
     rows = rows.assign(order=order).sort_values(["experiment", "seed", "order"])
     write_results(path, rows.drop(columns="order"))
+
+
+def _with_published(*tables: pd.DataFrame) -> list[pd.DataFrame]:
+    """Move the column ``published`` to the end, if one of the tables has it."""
+    if not any(PUBLISHED in table for table in tables):
+        return list(tables)
+    found = []
+    for table in tables:
+        ids = table[PUBLISHED] if PUBLISHED in table else ""
+        others = table.drop(columns=PUBLISHED, errors="ignore")
+        found.append(others.assign(**{PUBLISHED: ids}))
+    return found
 
 
 def _common_columns(

@@ -122,6 +122,6 @@ def _check_audio(
     ]
     if changed:
         raise ValueError(
-            f"{len(changed)} recordings have changed since the folds were prepared, "
+            f"Recordings have changed since the folds were prepared: {len(changed)}, "
             f"the first is {changed[0]}. {_REMEDY}"
         )

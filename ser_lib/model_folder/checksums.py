@@ -5,18 +5,12 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from ser_lib.utils.files import named_in_errors
+from ser_lib.utils.checksums import sha256
 
 
 def network_sha256(network: Mapping) -> str:
     """Hash the entry ``network`` of ``model.json``, ignoring key order and spaces."""
     return hashlib.sha256(json.dumps(network, sort_keys=True).encode()).hexdigest()
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits."""
-    with named_in_errors(path), open(path, "rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def check_sum(path: Path, expected: str) -> None:

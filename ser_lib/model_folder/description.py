@@ -24,8 +24,9 @@ from safetensors.torch import save_file
 from ser_lib import __version__
 from ser_lib.dataio import LABEL_ENCODER_FILE, write_label_encoder
 from ser_lib.model import EmotionModel
-from ser_lib.model_folder.checksums import network_sha256, sha256
+from ser_lib.model_folder.checksums import network_sha256
 from ser_lib.model_folder.network import check_network
+from ser_lib.utils.checksums import sha256
 from ser_lib.utils.strict_json import read_json
 
 FORMAT = 3

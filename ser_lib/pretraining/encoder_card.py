@@ -5,16 +5,14 @@ that of the Hugging Face hub, https://huggingface.co/docs/hub/model-cards.
 """
 
 import json
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCardData
-from ruamel.yaml import YAML
 
 from ser_lib.model_folder import hub_licence
-from ser_lib.settings import Settings
+from ser_lib.settings import Settings, options_of
 from ser_lib.upstreams.families import FAMILIES
 from ser_lib.upstreams.huggingface import HuggingFaceUpstream
 from ser_lib.utils.files import atomic_path
@@ -132,27 +130,9 @@ def _command(settings: Settings) -> str:
     """Return the command that gives these settings, with DATA as its data folder."""
     file = settings.path
     defaults = Settings.from_file(file).unresolved()
-    options = ["--data_folder DATA"]
-    for key, value in settings.unresolved().items():
-        if key not in _NOT_IN_THE_COMMAND and defaults.get(key) != value:
-            is_plain = isinstance(value, str) and YAML(typ="safe").load(value) == value
-            text = value if is_plain else _as_yaml(value)
-            options.append(f"--{key} {shlex.quote(text)}")
-    return f"python train.py hparams/{file.name} {' '.join(options)}"
-
-
-def _as_yaml(value: Any) -> str:
-    """Format a value of ``Settings.unresolved`` as one line of YAML."""
-    if isinstance(value, list):
-        return f"[{', '.join(map(_as_yaml, value))}]"
-    if not isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False)
-    tag = next((key for key in value if key.startswith("!")), None)
-    if tag is not None:
-        arguments = value[tag]
-        bare = arguments if isinstance(arguments, str) else _as_yaml(arguments)
-        return f"{tag} {bare}".strip()
-    return f"{{{', '.join(f'{k}: {_as_yaml(v)}' for k, v in value.items())}}}"
+    changed = options_of(settings.unresolved(), defaults, _NOT_IN_THE_COMMAND)
+    options = " ".join(["--data_folder DATA", *changed])
+    return f"python train.py hparams/{file.name} {options}"
 
 
 def _data(settings: Settings) -> str:

@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "naming_settings",
             "read_settings_text",
         ],
+        "differences": ["options_of"],
         "layers": ["stage_file"],
         "recipe": ["join_processes", "read_command_line", "run_recipe"],
         "settings": ["Settings"],

@@ -1,0 +1,1 @@
+"""Pack finished runs so that others can cite, check and repeat them."""
