@@ -160,7 +160,7 @@ def _recipe(corpus: str) -> str:
     """Return the folder of the recipe that has the corpus."""
     if " + " in corpus:
         return "Multi"
-    known = {path.parent.name for path in RECIPES.glob("*/train.py")}
+    known = {path.parent.name for path in RECIPES.glob("*/hparams")}
     return corpus if corpus in known else "Custom"
 
 
