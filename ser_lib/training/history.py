@@ -17,7 +17,7 @@ from speechbrain.utils.checkpoints import (
     mark_as_saver,
     register_checkpoint_hooks,
 )
-from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.distributed import MainProcessContext, if_main_process
 from speechbrain.utils.train_logger import FileTrainLogger
 
 from ser_lib.utils.files import atomic_path
@@ -74,9 +74,8 @@ class History:
         # SpeechBrain's logger appends; written anew, no epoch appears twice.
         with atomic_path(self.path.with_name(TRAIN_LOG)) as unfinished:
             unfinished.touch()
-            train_log = FileTrainLogger(str(unfinished))
             for row in self.rows:
-                train_log.log_stats(**_stats(row), verbose=False)
+                _log(unfinished, **_stats(row))
 
     @mark_as_saver
     def _save(self, path: str) -> None:
@@ -98,8 +97,13 @@ def log_test(train_log: Path, tested: Mapping[str, Any], **stats: float) -> None
     **stats : float
         Its scores.
     """
-    logger = FileTrainLogger(str(train_log))
-    logger.log_stats(dict(tested), test_stats=stats, verbose=False)
+    _log(train_log, stats_meta=dict(tested), test_stats=stats)
+
+
+def _log(train_log: Path, **stats: Mapping[str, Any]) -> None:
+    """Append a line; SpeechBrain would wait for the processes that write nothing."""
+    with MainProcessContext():
+        FileTrainLogger(str(train_log)).log_stats(**stats, verbose=False)
 
 
 def _stats(row: Mapping[str, float]) -> dict[str, dict[str, float]]:
