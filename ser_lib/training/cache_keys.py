@@ -28,6 +28,7 @@ from ser_lib.utils.distributed import n_processes
 
 # Increase by hand when a change of the code changes scores (see CHANGELOG.md).
 SCORES_VERSION = 2
+_ADAPTERS_VERSION = 2  # the same for runs with adapters
 
 _MODULE_PATH = re.compile(r"^(!\w+:)ser_lib\.(?:\w+\.)*(?=\w+$)")
 TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "vocab.txt")
@@ -97,6 +98,8 @@ def _settings_key(settings: Settings, options: tuple[tuple[str, Any], ...]) -> s
             kept[key] = encoder_digest(settings[key])
         elif key.endswith("frames_folder"):
             kept[key] = _frames_digest(Path(settings[key]))
+    if kept.get("lora") is not None:
+        kept["lora"] = [kept["lora"], _ADAPTERS_VERSION]
     kept["labels"] = list(settings["labels"])
     kept["finetuned"] = {
         name: [
