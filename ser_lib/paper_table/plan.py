@@ -18,7 +18,12 @@ from ser_lib.folds import Fold, chosen_folds
 from ser_lib.model import EmotionModel
 from ser_lib.paper_table.rows import Row
 from ser_lib.settings import Settings
-from ser_lib.training import changes_frames, check_modality_dropout
+from ser_lib.training import (
+    changes_frames,
+    check_modality_dropout,
+    choose_weights,
+    saved_modules,
+)
 from ser_lib.utils.disk import check_disk_space, free_bytes
 
 
@@ -209,12 +214,20 @@ def _frames_bytes(
 
 
 def _training_bytes(settings: Settings, model: EmotionModel) -> int:
-    """Estimate the size of the checkpoints of a fold while it is trained."""
+    """Estimate the size of the checkpoints of a fold while it is trained.
+
+    Adds adapters to the model, and freezes layers, as the settings say.
+    """
     running = model.upstreams.without(settings["finetuned"])
-    state = trained = 0
-    for module in (model.downstream, running):
-        state += sum(t.nbytes for t in module.state_dict().values())
-        trained += sum(p.nbytes for p in module.parameters() if p.requires_grad)
+    choose_weights(running, settings)
+    modules = {"downstream": model.downstream, "upstreams": running}
+    state = sum(
+        tensor.nbytes
+        for module in saved_modules(modules).values()
+        for tensor in module.state_dict().values()
+    )
+    weights = [p for module in modules.values() for p in module.parameters()]
+    trained = sum(p.nbytes for p in weights if p.requires_grad)
     n_kept = min(settings["kept_checkpoints"] + 1, settings["number_of_epochs"])
     return n_kept * (state + 2 * trained)
 
