@@ -7,6 +7,7 @@ harmless settings (workers, logging, folders) gets the same.
 
 import hashlib
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,17 @@ def encoder_digest(source: str | None) -> str:
     return digest(
         {p.name: _file_digest(p, p.stat().st_mtime_ns) for p in [*found, *shards]}
     )
+
+
+def adapted_encoders(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digest of each encoder if adapters are trained, by setting.
+
+    Checkpoints of adapters do not hold their encoder, so they record it.
+    """
+    if settings["lora"] is None:
+        return {}
+    sources = [key for key in settings if key.endswith("_source")]
+    return {key: encoder_digest(settings[key]) for key in sources}
 
 
 def _frames_digest(folder: Path) -> str:
