@@ -6,17 +6,15 @@ the average that was tested. Each fine-tuned upstream comes from the fine-tuning
 that ``fold.json`` names.
 """
 
-import inspect
 import os
 from collections.abc import Mapping
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import torch
-from hyperpyyaml import load_hyperpyyaml, resolve_references
+from hyperpyyaml import resolve_references
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 from speechbrain.utils.checkpoints import Checkpoint
 from torch import nn
@@ -28,6 +26,7 @@ from ser_lib.evaluation import (
     fold_status,
     read_labels,
 )
+from ser_lib.export.description import describe_network
 from ser_lib.folds import CORPUS_FILE
 from ser_lib.model import EmotionModel
 from ser_lib.model_folder import MODEL_FILE, describe_tasks
@@ -39,9 +38,8 @@ from ser_lib.training import (
     load_average,
     saved_modules,
 )
-from ser_lib.upstreams import Adapters, class_of_family, merge_lora, take_lora
+from ser_lib.upstreams import Adapters, merge_lora, take_lora
 
-_BY_FAMILY = "!apply:ser_lib.upstreams.families.load_upstream"
 SETTINGS_FILE = "hyperparams.yaml"
 _CHECKPOINTS = ("finished", "save", SETTINGS_FILE)
 
@@ -112,7 +110,7 @@ def load_trained(
         model.upstreams[name], block["upstreams"][name] = encoder, stage_block
     adapters = {} if merged else _adapters(model)
     merge_lora(model)
-    network, encoders = _describe(model.eval(), block)
+    network, encoders = describe_network(model.eval(), block)
     network |= {"tasks": describe_tasks(tasks)} if tasks else {}
     labels = settings["labels"]
     rows = calibration_rows(collect(run_folder, labels, fold_info["settings_key"]))
@@ -279,49 +277,6 @@ def _adapters(model: EmotionModel) -> dict[str, Adapters]:
 def _model_block(settings: Settings) -> CommentedMap:
     """Return the settings block ``model`` with all references resolved."""
     return YAML().load(resolve_references(settings.text))["model"]
-
-
-def _describe(model: EmotionModel, block: CommentedMap) -> tuple[dict, dict]:
-    """Describe a network in plain values; return it with the names of its encoders."""
-    network, encoders = {"upstreams": {}, "branches": []}, {}
-    for name, upstream in model.upstreams.items():
-        arguments = _arguments(block["upstreams"][name], upstream)
-        if hasattr(upstream, "without_weights") and "source" in arguments:
-            encoders[name] = _without_folders(str(arguments["source"]))
-            arguments["source"] = upstream.without_weights()
-        network["upstreams"][name] = {"class": type(upstream).__name__, **arguments}
-    branches = zip(block["branches"], model.downstream.branches, strict=True)
-    for written, branch in branches:
-        aggregator = {"class": type(branch.aggregator).__name__}
-        kind = "fusion" if "fusion" in written else "aggregator"
-        aggregator |= _arguments(written[kind], branch.aggregator)
-        network["branches"].append(
-            {"upstreams": list(branch.upstreams), kind: aggregator}
-        )
-    if model.standardise_by is not None:
-        network["standardise_by"] = model.standardise_by
-    return network, encoders
-
-
-def _arguments(node: object, module: nn.Module) -> dict[str, Any]:
-    """Evaluate the arguments that a module was built with."""
-    if isinstance(node, CommentedSeq):
-        names = inspect.signature(type(module)).parameters
-        node = CommentedMap(zip(names, node, strict=False))
-    if not isinstance(node, CommentedMap) or not node:
-        return {}
-    text = StringIO()
-    YAML().dump(CommentedMap(node), text)  # a copy has no tag
-    arguments = load_hyperpyyaml(text.getvalue())
-    if getattr(node.tag, "value", None) == _BY_FAMILY and "." not in node["family"]:
-        _, arguments = class_of_family(**arguments)
-    return arguments
-
-
-def _without_folders(source: str) -> str:
-    """Return a hub id unchanged, and only the last part of a local path."""
-    path = Path(source).expanduser()
-    return path.name if path.exists() else source
 
 
 def _usage_info(settings: Settings) -> dict:

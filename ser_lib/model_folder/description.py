@@ -219,9 +219,9 @@ def read_model_info(folder: str | Path) -> dict:
     if found not in (FORMAT, SHARED_FORMAT):
         raise ValueError(
             f"{path} has the format {reprlib.repr(found)}; this version of ser_lib "
-            f"reads the formats {FORMAT} and {SHARED_FORMAT}. Export the model again from its run (python -m "
-            f"ser_lib.export RUN_FOLDER {folder}), or install the version of ser_lib "
-            f"that wrote it."
+            f"reads the formats {FORMAT} and {SHARED_FORMAT}. Export the model again "
+            f"from its run (python -m ser_lib.export RUN_FOLDER {folder}), or install "
+            f"the version of ser_lib that wrote it."
         )
     for key, kind in _KINDS.items():
         if not isinstance(info.get(key), kind):

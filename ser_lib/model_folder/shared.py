@@ -157,9 +157,7 @@ def whole_shapes(own: Shapes, shared: Shapes, adapters: Mapping, path: Path) -> 
     expected = _factor_shapes(shared, adapters)
     found = {key: shape for key, shape in own.items() if key.endswith(_FACTORS)}
     if found != expected:
-        key = min(
-            k for k in {*found, *expected} if found.get(k) != expected.get(k)
-        )
+        key = min(k for k in {*found, *expected} if found.get(k) != expected.get(k))
         raise ValueError(
             f"{path} has no adapters for the encoder in {SHARED_FILE}: {key} is "
             f"{found.get(key, 'missing')}, expected {expected.get(key, 'no such key')}."
