@@ -26,6 +26,10 @@ from ser_lib.training import (
 )
 from ser_lib.utils.disk import check_disk_space, free_bytes
 
+# What files of torch need besides numbers: for each tensor (its name, shape and
+# alignment), and for a checkpoint (measured, rounded up).
+_TENSOR_BYTES, _CHECKPOINT_BYTES = 512, 4096
+
 
 @dataclass
 class RowPlan:
@@ -221,15 +225,15 @@ def _training_bytes(settings: Settings, model: EmotionModel) -> int:
     running = model.upstreams.without(settings["finetuned"])
     choose_weights(running, settings)
     modules = {"downstream": model.downstream, "upstreams": running}
-    state = sum(
-        tensor.nbytes
-        for module in saved_modules(modules).values()
-        for tensor in module.state_dict().values()
-    )
+    saved = [
+        t for m in saved_modules(modules).values() for t in m.state_dict().values()
+    ]
     weights = [p for module in modules.values() for p in module.parameters()]
-    trained = sum(p.nbytes for p in weights if p.requires_grad)
+    trained = [p for p in weights if p.requires_grad]
     n_kept = min(settings["kept_checkpoints"] + 1, settings["number_of_epochs"])
-    return n_kept * (state + 2 * trained)
+    n_bytes = sum(t.nbytes for t in saved) + 2 * sum(p.nbytes for p in trained)
+    n_tensors = len(saved) + 3 * len(trained)  # two moments and the number of steps
+    return n_kept * (n_bytes + n_tensors * _TENSOR_BYTES + _CHECKPOINT_BYTES)
 
 
 def _still_needed(n_bytes: int, folder: Path) -> int:
