@@ -9,6 +9,7 @@ import torch
 from model_folders import LABELS, MODEL_INFO, hubert_definition
 from safetensors.torch import load_file, save_file
 
+from ser_lib.export.onnx import write_onnx
 from ser_lib.inference import EmotionRecognizer
 from ser_lib.model_folder import hub as hub_module
 from ser_lib.model_folder import push_to_hub, write_member, write_model_info
@@ -110,6 +111,13 @@ def test_half_precision_halves_encoder_and_adapters(network, sound, tmp_path):
     wavs = 0.1 * torch.randn(2, 16000, generator=torch.Generator().manual_seed(0))
     found, whole = (load(f).classify_batch(wavs)[0] for f in (half, sound))
     torch.testing.assert_close(found, whole, atol=0.02, rtol=0)
+
+
+@pytest.mark.slow
+def test_an_ensemble_becomes_one_graph(network, tmp_path):
+    folder = write_ensemble(tmp_path / "model", network, folds=(1, 2))
+    path = write_onnx(load(folder), tmp_path / "model.onnx")  # it compares them
+    assert path.is_file()
 
 
 def test_a_member_of_another_encoder_is_not_written(network, tmp_path):

@@ -26,9 +26,9 @@ from ser_lib.training import (
 )
 from ser_lib.utils.disk import check_disk_space, free_bytes
 
-# What files of torch need besides numbers: for each tensor (its name, shape and
-# alignment), and for a checkpoint (measured, rounded up).
-_TENSOR_BYTES, _CHECKPOINT_BYTES = 512, 4096
+# What files of torch need besides numbers (measured, rounded up): for a tensor of a
+# model, for one of an optimiser, and for the rest of a checkpoint.
+_TENSOR_BYTES, _MOMENT_BYTES, _CHECKPOINT_BYTES = 512, 352, 6144
 
 
 @dataclass
@@ -232,8 +232,9 @@ def _training_bytes(settings: Settings, model: EmotionModel) -> int:
     trained = [p for p in weights if p.requires_grad]
     n_kept = min(settings["kept_checkpoints"] + 1, settings["number_of_epochs"])
     n_bytes = sum(t.nbytes for t in saved) + 2 * sum(p.nbytes for p in trained)
-    n_tensors = len(saved) + 3 * len(trained)  # two moments and the number of steps
-    return n_kept * (n_bytes + n_tensors * _TENSOR_BYTES + _CHECKPOINT_BYTES)
+    n_bytes += len(saved) * _TENSOR_BYTES + _CHECKPOINT_BYTES
+    n_bytes += 3 * len(trained) * _MOMENT_BYTES  # two moments, the number of steps
+    return n_kept * n_bytes
 
 
 def _still_needed(n_bytes: int, folder: Path) -> int:
