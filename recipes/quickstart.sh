@@ -40,9 +40,9 @@ if [ "$kind" != real ] && [ -n "$data_folder" ]; then
     exit 2
 fi
 
-needed=(requirements.txt)
-[ "$kind" != page ] || needed+=(ser_lib/demo/extra_requirements.txt)
-source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" "${needed[@]}"
+extras=""
+[ "$kind" != page ] || extras=demo
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" "$extras"
 folder="results/quickstart"
 
 if [ "$kind" = page ]; then

@@ -3,8 +3,7 @@
 # options are passed on to pytest.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../recipes/environment.sh" \
-    requirements.txt tests/requirements.txt \
-    ser_lib/demo/extra_requirements.txt ser_lib/serve/extra_requirements.txt
+    demo,serve,vad,listen,onnx,lora,audformat,ray,slurm tests/requirements.txt
 bash "$root/tests/install_browser.sh"
 
 lane=()

@@ -30,6 +30,7 @@ from ser_lib.upstreams import (
     WhisperUpstream,
 )
 from ser_lib.upstreams.wav2vec_network import Wav2Vec
+from ser_lib.utils import packages
 
 pytestmark = pytest.mark.slow
 
@@ -176,7 +177,7 @@ def test_early_fusion_is_refused_by_the_names_of_its_upstreams(tmp_path):
 
 
 def test_missing_packages_are_named_with_the_command(monkeypatch):
-    monkeypatch.setattr(onnx_export, "find_spec", lambda name: None)
-    message = "ONNX export needs onnx, onnxscript, onnxruntime: pip install onnx"
+    monkeypatch.setattr(packages, "find_spec", lambda name: None)
+    message = r"needs onnx, onnxscript, onnxruntime: python -m pip install onnx==\d"
     with pytest.raises(ModuleNotFoundError, match=message):
-        onnx_export.check_installed()
+        onnx_export.check_onnx_is_installed()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-pytest.importorskip("gradio", reason="needs ser_lib/demo/extra_requirements.txt")
+pytest.importorskip("gradio", reason="needs the extra demo")
 pytest.importorskip("playwright", reason="needs tests/requirements.txt")
 from browser import (
     DESKTOP,

@@ -52,7 +52,7 @@ def test_a_space_has_what_hugging_face_reads(space):
 
 @pytest.mark.slow
 def test_a_space_runs_unchanged_and_alone(space, tmp_path, monkeypatch):
-    pytest.importorskip("gradio", reason="needs ser_lib/demo/extra_requirements.txt")
+    pytest.importorskip("gradio", reason="needs the extra demo")
     browser = pytest.importorskip("browser")
     moved = tmp_path / "moved"
     shutil.copytree(space, moved)
@@ -81,7 +81,7 @@ def test_a_space_of_no_model_is_refused(tmp_path, capsys):
 
 
 def test_a_port_in_use_is_named(capsys):
-    pytest.importorskip("gradio", reason="needs ser_lib/demo/extra_requirements.txt")
+    pytest.importorskip("gradio", reason="needs the extra demo")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         code, message = failure_of(MODEL, "--port", port, capsys=capsys)
@@ -93,7 +93,7 @@ def test_a_missing_package_is_named_with_what_to_install(capsys):
         code, message = failure_of(MODEL, capsys=capsys)
     assert code == 2
     assert "no_such_package" in message
-    assert "pip install -r ser_lib/demo/extra_requirements.txt" in message
+    assert "pip install gradio==" in message
 
 
 def test_two_sessions_share_an_upload_until_both_end(tmp_path):

@@ -162,6 +162,6 @@ def test_a_summary_does_not_overwrite_an_input(call, turns, tmp_path):
 
 
 def test_without_the_vad_one_line_says_what_to_install(call, monkeypatch):
-    monkeypatch.setattr("ser_lib.inference.speech.find_spec", lambda name: None)
+    monkeypatch.setattr("ser_lib.utils.packages.find_spec", lambda name: None)
     code, _, err = run(*LENGTHS, "--vad", "silero", call)
-    assert code == 2 and "silero-vad: python -m pip install -r" in err
+    assert code == 2 and "silero_vad: python -m pip install silero-vad==" in err

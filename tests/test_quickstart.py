@@ -20,9 +20,7 @@ def quickstart(tmp_path):
     for name in ("recipes/environment.sh", "recipes/quickstart.sh"):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, copy / name)
-    needed = "ser_lib/demo/extra_requirements.txt"
-    for name in ("pyproject.toml", "requirements.txt", needed):
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+    for name in ("pyproject.toml", "requirements.txt"):
         shutil.copy(ROOT / name, copy / name)
     for corpus in ("RAVDESS", "IEMOCAP"):
         (copy / "recipes" / corpus).mkdir()

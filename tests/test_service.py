@@ -13,7 +13,7 @@ import soundfile
 from predict_runner import rows_of, run
 from stub_recognizer import RATE_HZ, square_wave, write_wave
 
-pytest.importorskip("fastapi", reason="needs ser_lib/serve/extra_requirements.txt")
+pytest.importorskip("fastapi", reason="needs the extra serve")
 from running_service import running_service
 
 

@@ -12,7 +12,7 @@ from unittest.mock import patch
 import pytest
 from stub_recognizer import RATE_HZ, square_wave
 
-pytest.importorskip("fastapi", reason="needs ser_lib/serve/extra_requirements.txt")
+pytest.importorskip("fastapi", reason="needs the extra serve")
 import httpx
 from running_service import Service
 from test_service import LOUD
@@ -115,4 +115,4 @@ def test_a_missing_package_is_named_with_what_to_install(capsys):
         code, message = failure_of("MODEL", capsys=capsys)
     assert code == 2
     assert "no_such_package" in message
-    assert "pip install -r ser_lib/serve/extra_requirements.txt" in message
+    assert "pip install fastapi==" in message

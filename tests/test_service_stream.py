@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from stub_recognizer import RATE_HZ, square_wave, windows_of
 
-pytest.importorskip("fastapi", reason="needs ser_lib/serve/extra_requirements.txt")
+pytest.importorskip("fastapi", reason="needs the extra serve")
 from running_service import running_service
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect

@@ -20,15 +20,10 @@ from ser_lib.utils.command import RESUMES, run_command
 
 def main(arguments: Sequence[str]) -> None:
     """Read the options and run the table."""
-    from ser_lib.paper_table import run_table
-    from ser_lib.settings import join_processes, read_command_line
+    from ser_lib.paper_table import run_table_recipe
 
     table_file = str(Path(__file__).with_name("table1.yaml"))
-    table_file, run_opts, overrides = read_command_line(
-        [table_file, *arguments], __doc__
-    )
-    run_opts = join_processes(run_opts)
-    run_table(table_file, overrides, run_opts)
+    run_table_recipe([table_file, *arguments], __doc__)
 
 
 if __name__ == "__main__":

@@ -15,13 +15,10 @@ from ser_lib.utils.command import RESUMES, run_command
 
 def main(arguments: Sequence[str]) -> None:
     """Read the settings, run them and print the folder of the encoder."""
-    from ser_lib.pretraining import pretrain
+    from ser_lib.pretraining import run_pretraining
     from ser_lib.settings import run_recipe
 
-    def run(settings, run_opts):
-        print(f"The encoder is in {pretrain(settings, run_opts)}")
-
-    run_recipe(run, arguments, __doc__)
+    run_recipe(run_pretraining, arguments, __doc__)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from ser_lib.corpora.skeleton import write_skeleton
 from ser_lib.settings import RECIPES
 from ser_lib.utils.command import run_command
 from ser_lib.utils.command_line import CommandParser
+from ser_lib.utils.packages import IS_CHECKOUT
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -20,6 +21,12 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("action", choices=["new"])
     parser.add_argument("name", help="name of the corpus, such as EmoDB")
     options = parser.parse_args(arguments)
+    if not IS_CHECKOUT:
+        raise ValueError(
+            "A new corpus is written into a checkout; this is an installed package. "
+            "Clone the repository, or list your recordings in a CSV file "
+            "(ser-train Custom/hubert_ecapa --csv my.csv)."
+        )
     files = write_skeleton(RECIPES.parent, options.name)
     for path in files:
         print(path.relative_to(RECIPES.parent))

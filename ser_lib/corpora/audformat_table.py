@@ -11,6 +11,8 @@ from pathlib import Path
 import pandas as pd
 from speechbrain.utils.logger import get_logger
 
+from ser_lib.utils.packages import check_installed
+
 logger = get_logger(__name__)
 
 LABEL, SPEAKER, TEXT = "emotion", "speaker", "transcription"
@@ -47,13 +49,9 @@ def audformat_records(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _labelled_files(path: Path) -> pd.DataFrame:
     """Return emotion, speaker and perhaps transcription of each file."""
-    try:
-        import audformat
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "A database in audformat needs the package audformat: python -m pip "
-            "install -r recipes/extra_requirements.txt"
-        ) from error
+    check_installed("A database in audformat", ["audformat"], "audformat")
+    import audformat
+
     if not path.is_file():
         raise FileNotFoundError(f"There is no database {path}. Give its db.yaml.")
     table = _read_table(path)

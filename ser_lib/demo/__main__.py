@@ -25,9 +25,10 @@ from ser_lib.demo.session import UPLOADS
 from ser_lib.utils.command import run_command
 from ser_lib.utils.command_line import (
     CommandParser,
+    add_address_arguments,
+    add_model_arguments,
     path_argument,
     positive,
-    text_argument,
 )
 from ser_lib.utils.packages import check_installed
 from ser_lib.utils.ports import address, listening_socket
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str]) -> None:
         write_space(options.write_space, options.model, options.examples)
         print(f"{options.write_space} is a Space. Its README says how to upload it.")
         return
-    check_installed("The page", NEEDED, "ser_lib/demo/extra_requirements.txt")
+    check_installed("The page", NEEDED, "demo")
     with (
         tempfile.TemporaryDirectory(prefix="ser_lib_") as folder,
         _until_stopped() as stopped,
@@ -97,19 +98,8 @@ def _until_stopped() -> Iterator[threading.Event]:
 
 def _parser() -> CommandParser:
     parser = CommandParser("ser_lib.demo", __doc__)
-    parser.add_argument(
-        "model", type=text_argument, metavar="MODEL", help="model folder or hub id"
-    )
-    parser.add_argument(
-        "--host",
-        type=text_argument,
-        default="127.0.0.1",
-        help="address to listen at; 0.0.0.0 lets other machines in, without a password "
-        "(default: 127.0.0.1)",
-    )
-    parser.add_argument(
-        "--port", type=int, default=7860, help="0 takes a free one (default: 7860)"
-    )
+    add_model_arguments(parser)
+    add_address_arguments(parser, port=7860)
     parser.add_argument(
         "--examples",
         type=path_argument,
@@ -128,12 +118,6 @@ def _parser() -> CommandParser:
         type=positive(float),
         default=600.0,
         help="length of a recording (default: 600)",
-    )
-    parser.add_argument(
-        "--device",
-        type=text_argument,
-        default="cpu",
-        help="for example cuda (default: cpu)",
     )
     parser.add_argument(
         "--write_space",

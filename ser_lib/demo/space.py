@@ -14,13 +14,10 @@ from ser_lib.model_folder import (
     WEIGHT_FILES,
     hub_licence,
 )
+from ser_lib.utils.packages import pins_of
 from ser_lib.utils.strict_json import read_json
 
 _PACKAGE = Path(ser_lib.__file__).parent
-_REQUIREMENTS = (
-    _PACKAGE.parent / "requirements.txt",
-    Path(__file__).parent / "extra_requirements.txt",
-)
 _APP = '''"""The page; Hugging Face runs this file."""
 
 import os
@@ -99,12 +96,13 @@ def write_space(folder: Path, model: str, examples: Path) -> None:
     shutil.copytree(_PACKAGE, folder / "ser_lib", ignore=ignored)
     if examples.is_dir():
         _copy_examples(examples, folder / "examples")
-    requirements = [path.read_text(encoding="utf-8") for path in _REQUIREMENTS]
     info = read_json(source / MODEL_FILE)
     texts = {
-        "requirements.txt": "".join(requirements),
+        "requirements.txt": "".join(
+            f"{pin}\n" for pin in [*pins_of(), *pins_of("demo")]
+        ),
         "app.py": _APP.replace("{model}", source.name),
-        "README.md": _readme(source.name, info, requirements[-1]),
+        "README.md": _readme(source.name, info),
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -123,10 +121,8 @@ def _copy_examples(source: Path, target: Path) -> None:
         shutil.copy(path, target)
 
 
-def _readme(model: str, info: Mapping, demo_requirements: str) -> str:
-    pins = dict(
-        line.split("==") for line in demo_requirements.splitlines() if "==" in line
-    )
+def _readme(model: str, info: Mapping) -> str:
+    pins = dict(pin.split("==") for pin in pins_of("demo"))
     trained_on = info["trained_on"]
     licence = hub_licence(trained_on.get("licence"))
     return _README.format(

@@ -13,7 +13,6 @@ output of the file is compared with that of the original model.
 """
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -21,6 +20,7 @@ import torch
 from ser_lib.export.onnx_recognizer import UnpaddedRecognizer
 from ser_lib.inference import EmotionRecognizer
 from ser_lib.model_folder import describe_tasks
+from ser_lib.utils.packages import check_installed
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-3
@@ -28,13 +28,9 @@ _COPIED = ("labels", "sample_rate_hz", "trim_silence_db")
 _ONE_FILE_BYTES = 1_500_000_000  # protobuf is limited to 2 GB
 
 
-def check_installed() -> None:
+def check_onnx_is_installed() -> None:
     """Raise ModuleNotFoundError, with what to install, if a package is missing."""
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
-        raise ModuleNotFoundError(
-            f"ONNX export needs {', '.join(missing)}: pip install {' '.join(NEEDED)}"
-        )
+    check_installed("ONNX export", NEEDED, "onnx")
 
 
 def write_onnx(recognizer: EmotionRecognizer, path: str | Path) -> Path:
@@ -56,7 +52,7 @@ def write_onnx(recognizer: EmotionRecognizer, path: str | Path) -> Path:
     RuntimeError
         If the probabilities of onnxruntime differ from those of PyTorch.
     """
-    check_installed()
+    check_onnx_is_installed()
     members, tasks = list(recognizer.mods.values()), recognizer.tasks
     graph = UnpaddedRecognizer(members, recognizer.temperatures, tasks).eval()
     least_samples = max(

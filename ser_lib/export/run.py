@@ -15,7 +15,7 @@ from ser_lib.evaluation import finished_folds
 from ser_lib.export.card import model_card
 from ser_lib.export.card_scores import Evidence
 from ser_lib.export.finished_fold import load_trained, read_fold_info
-from ser_lib.export.onnx import check_installed, write_onnx
+from ser_lib.export.onnx import check_onnx_is_installed, write_onnx
 from ser_lib.inference import EmotionRecognizer
 from ser_lib.model import EmotionModel
 from ser_lib.model_folder import (
@@ -80,7 +80,7 @@ def export_run(
     out = Path(out)
     _check_out(out)
     if onnx:
-        check_installed()
+        check_onnx_is_installed()
     folds = folds or finished_folds(run_folder)[:1] or [1]
     key = _check_one_run({fold: read_fold_info(run_folder, fold) for fold in folds})
     texts = [_read_report(path) for path in reports]

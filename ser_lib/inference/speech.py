@@ -5,7 +5,6 @@ Source: https://github.com/snakers4/silero-vad (MIT). The package ships its weig
 
 import logging
 from collections.abc import Iterable, Sequence
-from importlib.util import find_spec
 
 import numpy as np
 import soxr
@@ -13,6 +12,7 @@ import torch
 
 from ser_lib.audio import check_rate, mono
 from ser_lib.inference.spans import Span
+from ser_lib.utils.packages import check_installed
 
 logger = logging.getLogger(__name__)
 
@@ -22,14 +22,11 @@ _MIN_SPEECH_S = 0.25
 # Half-second pauses separate, in spite of reverberation; stops within words do not.
 _MIN_PAUSE_S = 0.25
 _LOUD_REST_S = 0.5
-_NEEDED = "vad='silero' needs silero-vad"
-_INSTALL = "python -m pip install -r recipes/extra_requirements.txt"
 
 
 def check_vad_is_installed() -> None:
     """Raise ModuleNotFoundError, saying what to install, if Silero VAD is missing."""
-    if find_spec("silero_vad") is None:
-        raise ModuleNotFoundError(f"{_NEEDED}: {_INSTALL}")
+    check_installed("vad='silero'", ["silero_vad"], "vad")
 
 
 def find_speech(

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from ser_lib.utils.command import run_command
 from ser_lib.utils.command_line import (
     CommandParser,
+    add_model_arguments,
     level_argument,
     path_argument,
     share_argument,
@@ -70,9 +71,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     (60.0, 4.0, None)
     """
     parser = CommandParser("ser_lib.listen", __doc__)
-    parser.add_argument(
-        "model", type=text_argument, metavar="MODEL", help="model folder or hub id"
-    )
+    add_model_arguments(parser)
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--microphone",
@@ -111,12 +110,6 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         type=path_argument,
         metavar="FILE",
         help="adapt the model as a file of predict --save_adaptation says",
-    )
-    parser.add_argument(
-        "--device",
-        type=text_argument,
-        default="cpu",
-        help="for example cuda (default: cpu)",
     )
     return parser.parse_args(arguments)
 

@@ -10,11 +10,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from ser_lib.audio import open_audio
+from ser_lib.utils.packages import check_installed
 
 _BLOCK_S = 0.05
 _STOPPED_S = 5.0  # without a sample, a microphone has been unplugged
 _MAX_WAITING_S = 60.0  # of sound in memory, if the machine is too slow
-_INSTALL = "python -m pip install -r recipes/extra_requirements.txt"
 
 
 class Block(NamedTuple):
@@ -153,12 +153,9 @@ class Microphone:
 
 
 def _import_sounddevice() -> ModuleType:
+    check_installed("A microphone", ["sounddevice"], "listen")
     try:
         import sounddevice
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"A microphone needs sounddevice: {_INSTALL}"
-        ) from error
     except OSError as error:
         raise ModuleNotFoundError(
             f"A microphone needs PortAudio ({error}): on Debian, apt install "

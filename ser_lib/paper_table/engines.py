@@ -150,7 +150,7 @@ class _SlurmEngine:
     def __init__(
         self, options: Mapping[str, Any], resources: Mapping[str, Any], folder: Path
     ) -> None:
-        check_installed("--slurm", ["submitit"], "recipes/extra_requirements.txt")
+        check_installed("--slurm", ["submitit"], "slurm")
         import submitit
 
         options = _slurm_options(options)

@@ -23,6 +23,7 @@ from ruamel.yaml import YAML
 
 from ser_lib.settings import (
     COMMAND_LINE,
+    RECIPES,
     Settings,
     at_source,
     naming_settings,
@@ -67,6 +68,29 @@ class Row:
     experiment: str
     columns: dict[str, str | bool]
     settings: Settings
+
+
+def find_table(name: str) -> Path:
+    """Find a table file by its path, or by the corpus that has one.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is neither.
+
+    Example
+    -------
+    >>> find_table("IEMOCAP").relative_to(RECIPES).as_posix()
+    'IEMOCAP/table1.yaml'
+    """
+    of_corpora = {path.parent.name: path for path in RECIPES.glob("*/table1.yaml")}
+    path = of_corpora.get(name, Path(name))
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There is no table {name}; expected a file, or one of "
+            f"{', '.join(sorted(of_corpora))}."
+        )
+    return path
 
 
 def read_rows(path: str | Path, overrides: str) -> tuple[Settings, list[Row]]:

@@ -29,16 +29,30 @@ from ser_lib.paper_table.plan import (
     make_plan,
     plan_table,
 )
-from ser_lib.paper_table.rows import read_rows
+from ser_lib.paper_table.rows import find_table, read_rows
 from ser_lib.paper_table.steps import Engine, Step, run_steps, steps_of
 from ser_lib.paper_table.text import METRICS, console_text, markdown_text
-from ser_lib.settings import Settings
+from ser_lib.settings import Settings, join_processes, read_command_line
 from ser_lib.training import result_key
 from ser_lib.utils.files import atomic_path
 from ser_lib.utils.text_tables import plain_table
 
 _PER_METRIC = ("{0}_mean", "{0}_sd", "{0}", "{0}_low", "{0}_high")
 _SCORES = ["n", *(name.format(metric) for metric in METRICS for name in _PER_METRIC)]
+
+
+def run_table_recipe(arguments: Sequence[str], description: str) -> None:
+    """Run a table from the command line.
+
+    Arguments
+    ---------
+    arguments : Sequence[str]
+        A table file or the name of its corpus, then options, settings and run options.
+    description : str
+        Start of the help text.
+    """
+    name, run_opts, overrides = read_command_line(arguments, description)
+    run_table(find_table(name), overrides, join_processes(run_opts))
 
 
 def run_table(path: str | Path, overrides: str, run_opts: RunOptions) -> None:

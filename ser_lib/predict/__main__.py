@@ -56,7 +56,11 @@ from ser_lib.predict.speakers import (
     speaker_settings,
     summary_lines,
 )
-from ser_lib.utils.command import raise_if_interrupted, run_command
+from ser_lib.utils.command import (
+    RESUMES_WITH_OUT,
+    raise_if_interrupted,
+    run_command,
+)
 from ser_lib.utils.file_names import on_one_line
 from ser_lib.utils.progress import Progress
 
@@ -67,7 +71,9 @@ def main(arguments: Sequence[str]) -> int:
     recordings = list_recordings(options.inputs, options.adapt_by)
     check_outputs(options, recordings)
     prepare_speakers(options, recordings)
-    recognizer = prepared(load_recognizer(options.model, options.device), options)
+    # With --ray, only the workers need the device.
+    device = options.device if options.ray is None else "cpu"
+    recognizer = prepared(load_recognizer(options.model, device), options)
     if options.target_accuracy is not None:
         accuracy = options.target_accuracy
         options.unknown_below = threshold_for(recognizer.model_info, accuracy)
@@ -183,4 +189,4 @@ def _write_all(
 
 
 if __name__ == "__main__":
-    run_command(main, "With --out, the same command resumes.")
+    run_command(main, RESUMES_WITH_OUT)

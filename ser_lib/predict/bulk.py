@@ -10,6 +10,7 @@ import os
 import tempfile
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,9 @@ from ser_lib.utils.progress import Progress
 from ser_lib.utils.ray_cluster import ray_cluster
 
 _BLOCK_FILES = 64  # that a worker sorts by length and classifies together
+_DOWNLOADS = 8  # at a time
+# A recording that kills each worker must not be tried for ever.
+_RETRIES = 3
 
 
 def classify_in_bulk(
@@ -62,7 +66,7 @@ def classify_in_bulk(
     ValueError
         If ``options.out`` was not written with the same settings.
     ConnectionError
-        If no Ray cluster answers.
+        If no Ray cluster answers, or its workers fail.
     """
     kinds = _kinds(recognizer)
     output = PartsOutput(options.out, settings, recordings)
@@ -104,9 +108,10 @@ def _rows(
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # ours shows files
+    options = Namespace(**vars(options) | {"model": _absolute(options.model)})
     starts = range(0, len(recordings), _BLOCK_FILES)
     blocks = [_block(recordings[start : start + _BLOCK_FILES]) for start in starts]
-    resource = "GPU" if torch.device(options.device).type == "cuda" else "CPU"
+    resource = "GPU" if options.device.startswith("cuda") else "CPU"
     n_workers = int(ray.cluster_resources().get(resource, 0))
     if not n_workers:
         raise ValueError(f"--device {options.device}: the Ray cluster has no GPU.")
@@ -118,8 +123,17 @@ def _rows(
         compute=ray.data.ActorPoolStrategy(size=min(n_workers, len(blocks))),
         num_cpus=1,
         num_gpus=int(resource == "GPU"),
+        max_task_retries=_RETRIES,
     )
-    yield from classified.iter_batches(batch_size=None, batch_format="pandas")
+    try:
+        yield from classified.iter_batches(batch_size=None, batch_format="pandas")
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().rpartition("\n")[2]
+        raise ConnectionError(
+            f"A worker of the Ray cluster failed: {reason} Each machine needs ser_lib, "
+            f"the model and the recordings at the same paths. What is done is kept; "
+            f"--debug shows the whole error."
+        ) from error
 
 
 class _Classifier:
@@ -136,10 +150,9 @@ class _Classifier:
             for row in block.to_dict("records")
         ]
         with tempfile.TemporaryDirectory() as folder:
-            local = [
-                _local(recording, Path(folder) / str(k))
-                for k, recording in enumerate(recordings)
-            ]
+            paths = [Path(folder) / str(k) for k in range(len(recordings))]
+            with ThreadPoolExecutor(_DOWNLOADS) as pool:
+                local = list(pool.map(_local, recordings, paths))
             results = find_labels(self._recognizer, local, self._options)
             rows = [row for result in results for row in result_rows(result)]
         return pd.DataFrame(rows).reindex(columns=list(self._kinds)).astype(self._kinds)
@@ -147,8 +160,15 @@ class _Classifier:
 
 def _block(recordings: Sequence[Recording]) -> pd.DataFrame:
     """Return recordings as a table; Arrow has bytes for names that are not UTF-8."""
-    rows = [(r.name, os.fsencode(r.path), r.error) for r in recordings]
+    # Workers have another current folder.
+    paths = [os.fsencode(r.path.absolute()) for r in recordings]
+    rows = [(r.name, p, r.error) for r, p in zip(recordings, paths, strict=True)]
     return pd.DataFrame(rows, columns=["name", "path", "error"])
+
+
+def _absolute(model: str) -> str:
+    """Return the path of a model folder, or a hub id as it is."""
+    return str(Path(model).absolute()) if Path(model).is_dir() else model
 
 
 def _local(recording: Recording, path: Path) -> Recording:

@@ -183,7 +183,7 @@ def _read_csv(path: Path) -> tuple[list[str], list[dict]]:
 
 
 def _read_parquet(path: Path) -> tuple[list[str], list[dict]]:
-    check_installed("A Parquet table", ["pyarrow"], "recipes/extra_requirements.txt")
+    check_installed("A Parquet table", ["pyarrow"], "ray")
     import pandas as pd
 
     table = pd.read_parquet(path).astype("string").fillna("")

@@ -18,6 +18,7 @@ from ser_lib.predict.speakers import (
 )
 from ser_lib.utils.command_line import (
     CommandParser,
+    add_model_arguments,
     level_argument,
     path_argument,
     positive,
@@ -59,9 +60,7 @@ def parse_options(arguments: Sequence[str], description: str) -> argparse.Namesp
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "model", type=text_argument, metavar="MODEL", help="model folder or hub id"
-    )
+    add_model_arguments(parser)
     parser.add_argument(
         "inputs",
         nargs="+",
@@ -103,12 +102,6 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="A",
         help="as unknown, leave out answers until this share of the others was right "
         "on the validation recordings of the model",
-    )
-    parser.add_argument(
-        "--device",
-        type=text_argument,
-        default="cpu",
-        help="for example cuda (default: cpu)",
     )
     parser.add_argument(
         "--ray",
@@ -183,6 +176,8 @@ def _bulk_usage_error(options: argparse.Namespace) -> str:
         used.append(f"format {options.format}")
     if used:
         return f"--{used[0]} cannot be used with --ray; leave one of them out"
+    if options.out.parts[0].endswith(":"):
+        return "--out must be a folder on this machine, not an address"
     if STANDARD_INPUT in options.inputs:
         return "standard input cannot be used with --ray; write it to a file"
     return ""

@@ -80,7 +80,8 @@ class PartsOutput:
 
     def _keep(self) -> set[str]:
         """Remove rows that are to be computed again; return the names of the others."""
-        parts = {path: pd.read_parquet(path) for path in self._parts()}
+        columns = ["path", "error"]
+        parts = {path: _read(path, columns) for path in self._parts()}
         done = [p.loc[p["error"].isna(), "path"] for p in parts.values()]
         kept = self._progress.unchanged(set(pd.concat(done)) if done else set())
         for path, part in parts.items():
@@ -88,7 +89,7 @@ class PartsOutput:
             if not keep.any():
                 path.unlink()
             elif not keep.all():
-                self._write(path, part[keep])
+                self._write(path, _read(path)[keep])
         return kept
 
     def _flush(self) -> None:
@@ -104,3 +105,13 @@ class PartsOutput:
     def _write(self, path: Path, rows: pd.DataFrame) -> None:
         with naming(path), atomic_path(path) as unfinished:
             rows.to_parquet(unfinished, index=False)
+
+
+def _read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path, columns=columns)
+    except (ValueError, OSError) as error:  # pyarrow has subclasses of these
+        raise ValueError(
+            f"{path} was changed by another program: {error}. Remove it, and its "
+            f"recordings are processed again."
+        ) from error

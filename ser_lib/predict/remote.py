@@ -9,7 +9,8 @@ from ser_lib.audio import AUDIO_SUFFIXES
 from ser_lib.utils.packages import check_installed
 
 Result = TypeVar("Result")
-_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*(::|://)")
+_PROTOCOL = r"[a-zA-Z][a-zA-Z0-9+.-]*"
+_ADDRESS = re.compile(f"({_PROTOCOL}::)*{_PROTOCOL}://")
 
 
 def is_remote(name: str) -> bool:
@@ -17,7 +18,7 @@ def is_remote(name: str) -> bool:
 
     Example
     -------
-    >>> is_remote("s3://calls/a.wav"), is_remote("calls/a.wav"), is_remote("C:/a.wav")
+    >>> is_remote("s3://calls/a.wav"), is_remote("calls/a.wav"), is_remote("a::b.wav")
     (True, False, False)
     """
     return bool(_ADDRESS.match(name))
@@ -60,7 +61,7 @@ def download(address: str, path: Path) -> None:
 
 def _opened(address: str, use: Callable[[Any, str], Result]) -> Result:
     """Call a function with the file system of an address and the path in it."""
-    check_installed(address, ["fsspec"], "recipes/extra_requirements.txt")
+    check_installed(address, ["fsspec"], "ray")
     import fsspec
 
     try:

@@ -17,7 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "mockingjay": ["MockingjayObjective"],
         "probe": ["Probe"],
         "probe_table": ["record"],
-        "run": ["pretrain"],
+        "run": ["pretrain", "run_pretraining"],
         "wav2vec": ["Wav2VecObjective"],
         "wav2vec2": ["Wav2Vec2Objective"],
     },

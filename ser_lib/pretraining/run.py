@@ -61,6 +61,11 @@ WITHOUT_EFFECT = (
 )
 
 
+def run_pretraining(settings: Settings, run_opts: RunOptions) -> None:
+    """Pre-train an encoder as :func:`pretrain` does, and print its folder."""
+    print(f"The encoder is in {pretrain(settings, run_opts)}")
+
+
 def pretrain(settings: Settings, run_opts: RunOptions) -> Path:
     """Pre-train an encoder, or resume an interrupted run; return the encoder's folder.
 

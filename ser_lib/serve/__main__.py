@@ -22,9 +22,10 @@ from ser_lib.serve.limits import Limits
 from ser_lib.utils.command import run_command
 from ser_lib.utils.command_line import (
     CommandParser,
+    add_address_arguments,
+    add_model_arguments,
     positive,
     share_argument,
-    text_argument,
 )
 from ser_lib.utils.packages import check_installed
 from ser_lib.utils.ports import listening_socket
@@ -35,7 +36,7 @@ NEEDED = ("fastapi", "uvicorn", "python_multipart", "websockets")
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     options = _parser().parse_args(arguments)
-    check_installed("The service", NEEDED, "ser_lib/serve/extra_requirements.txt")
+    check_installed("The service", NEEDED, "serve")
     # These take seconds to import; report wrong usage first.
     from ser_lib.inference import load_recognizer
     from ser_lib.serve.app import make_app
@@ -51,30 +52,13 @@ def main(arguments: Sequence[str]) -> None:
 
 def _parser() -> CommandParser:
     parser = CommandParser("ser_lib.serve", __doc__)
-    parser.add_argument(
-        "model", type=text_argument, metavar="MODEL", help="model folder or hub id"
-    )
-    parser.add_argument(
-        "--host",
-        type=text_argument,
-        default="127.0.0.1",
-        help="address to listen at; 0.0.0.0 lets other machines in, without a password "
-        "(default: 127.0.0.1)",
-    )
-    parser.add_argument(
-        "--port", type=int, default=8000, help="0 takes a free one (default: 8000)"
-    )
+    add_model_arguments(parser)
+    add_address_arguments(parser, port=8000)
     parser.add_argument(
         "--unknown_below",
         type=share_argument,
         metavar="P",
         help="the label of a less probable answer is unknown",
-    )
-    parser.add_argument(
-        "--device",
-        type=text_argument,
-        default="cpu",
-        help="for example cuda (default: cpu)",
     )
     _add_limits(parser.add_argument_group("limits"))
     return parser

@@ -11,8 +11,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "naming_settings",
             "read_settings_text",
         ],
-        "recipe": ["RECIPES", "join_processes", "read_command_line", "run_recipe"],
+        "layers": ["stage_file"],
+        "recipe": ["join_processes", "read_command_line", "run_recipe"],
         "settings": ["Settings"],
+        "shipped": ["RECIPES", "find_settings"],
         "tasks": [
             "CLASSES",
             "DISTRIBUTION",

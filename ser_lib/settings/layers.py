@@ -24,6 +24,7 @@ from ser_lib.settings.errors import (
     read_settings_text,
     unknown_setting,
 )
+from ser_lib.settings.shipped import find_settings
 from ser_lib.settings.yaml_tree import check_size, tag_of, without_comments
 
 _KINDS = {bool: "True or False", (int, float): "a number", list: "a list"}
@@ -42,14 +43,34 @@ def join_files(path: Path, above: tuple[Path, ...] = ()) -> CommentedMap:
     if not names:
         return layer
     above = (*above, path.resolve())
-    first, *others = names
-    tree = join_files(path.parent / first, above)
-    for name in others:
-        merge(tree, join_files(path.parent / name, above), str(path.parent / name))
+    first, *others = [find_settings(name, path.parent) for name in names]
+    tree = join_files(first, above)
+    for other in others:
+        merge(tree, join_files(other, above), str(other))
     introduced = [key for key in layer if key not in tree]
     merge(tree, layer, str(path))
     _check_are_used(introduced, tree, path)
     return tree
+
+
+def stage_file(path: Path, name: str) -> Path:
+    """Find a settings file that another one names, such as that of its fine-tuning.
+
+    Arguments
+    ---------
+    path : Path
+        The settings file that has the name, itself or in a file that it extends.
+    name : str
+        A file beside any of them, or a name as for ``find_settings``.
+    """
+    layers = [path]
+    for layer in layers:  # grows: the files that each extends, the uppermost first
+        if (layer.parent / name).is_file():
+            return layer.parent / name
+        names = parse(read_settings_text(layer), str(layer)).get("extends", [])
+        extended = extended_files(names, layer)
+        layers += [find_settings(other, layer.parent) for other in extended]
+    return find_settings(name, path.parent)
 
 
 def merge(

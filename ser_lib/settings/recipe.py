@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from speechbrain.utils.distributed import ddp_init_group, get_local_rank
@@ -10,10 +9,8 @@ from speechbrain.utils.run_opts import RunOptions
 
 from ser_lib.settings.arguments import read_arguments
 from ser_lib.settings.settings import Settings
+from ser_lib.settings.shipped import find_settings
 from ser_lib.utils.devices import check_device
-
-# The folder of the recipes, in a checkout
-RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
 
 def run_recipe(
@@ -28,12 +25,12 @@ def run_recipe(
     run : Callable
         Runs the recipe.
     arguments : Sequence[str]
-        A settings file, then settings and run options.
+        A settings file or the name of an experiment, then settings and run options.
     description : str
         Start of the help text.
     """
     hparams_file, run_opts, overrides = read_command_line(arguments, description)
-    settings = Settings.from_file(hparams_file, overrides)
+    settings = Settings.from_file(find_settings(hparams_file), overrides)
     if settings["show_hparams"]:
         print(settings.text)
     else:

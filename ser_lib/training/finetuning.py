@@ -5,7 +5,7 @@ experiment that fine-tunes it::
 
     finetuned:
         hubert:
-            hparams: hubert_finetune.yaml   # in the folder of this corpus's settings
+            hparams: hubert_finetune.yaml   # beside these settings or those they extend
             averaged_checkpoints: 5
             overrides: {}                   # settings of that experiment to change
 
@@ -15,7 +15,7 @@ option on the command line applies to both.
 
 from functools import lru_cache
 
-from ser_lib.settings import Settings
+from ser_lib.settings import Settings, stage_file
 
 PASSED_ON = (
     "corpus",
@@ -60,7 +60,7 @@ def finetuning_settings(settings: Settings, upstream: str) -> Settings:
             f"finetuned: {upstream} in {settings.path} has {sorted(block)}; "
             f"expected {sorted(expected)}."
         )
-    path = settings.path.parent / block["hparams"]
+    path = stage_file(settings.path, block["hparams"])
     finetuning = Settings.from_file(path)
     encoder = [k for k in settings if k.endswith("_source") or k in ("family", "layer")]
     shared = [key for key in encoder if key in finetuning]

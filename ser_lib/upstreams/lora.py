@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ser_lib.upstreams.layer_stack import mixing_weights
+from ser_lib.utils.packages import check_installed
 
 # The projections of queries and values, which the paper adapts, by the names that the
 # encoders here have for them.
@@ -36,12 +37,9 @@ def add_lora(upstream: nn.Module, options: Mapping) -> None:
     ValueError
         If an option is unknown or wrong, or the encoder has no such layer.
     """
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "lora needs peft: python -m pip install -r recipes/extra_requirements.txt"
-        ) from error
+    check_installed("lora", ["peft"], "lora")
+    from peft import LoraConfig, inject_adapter_in_model
+
     unknown = [str(name) for name in options if name not in _OPTIONS]
     if unknown:
         raise ValueError(

@@ -35,6 +35,7 @@ from ser_lib import __version__
 from ser_lib.utils.files import is_full_disk
 
 RESUMES = "Run the same command again to resume."
+RESUMES_WITH_OUT = "With --out, the same command resumes."
 STARTS_OVER = "Run the same command again to start over."
 
 BUG = 1

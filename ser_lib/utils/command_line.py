@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+_INSTALLED = "ser-"  # start of the names of the commands in pyproject.toml
+
 
 class CommandParser(argparse.ArgumentParser):
     """An ArgumentParser that is stricter than argparse.
@@ -21,7 +23,8 @@ class CommandParser(argparse.ArgumentParser):
     module : str
         Module to run with ``python -m``; empty for a script.
     description : str
-        The help text; line breaks are kept.
+        The help text; line breaks are kept. A command of the installation
+        (``ser-predict``) has its own name in it in place of ``python -m module``.
 
     Example
     -------
@@ -32,9 +35,12 @@ class CommandParser(argparse.ArgumentParser):
     """
 
     def __init__(self, module: str, description: str) -> None:
+        by_module = f"python -m {module}"
+        called = Path(sys.argv[0]).name
+        name = called if called.startswith(_INSTALLED) else by_module
         super().__init__(
-            prog=f"python -m {module}" if module else None,
-            description=description,
+            prog=name if module else None,
+            description=description.replace(f"{by_module} ", f"{name} "),
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
@@ -56,6 +62,36 @@ class CommandParser(argparse.ArgumentParser):
             if names.count(name) > 1 and not is_list:
                 self.error(f"{name} is given {names.count(name)} times; give it once")
         return super().parse_known_args(args, namespace)
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add MODEL and ``--device``."""
+    parser.add_argument(
+        "model", type=text_argument, metavar="MODEL", help="model folder or hub id"
+    )
+    parser.add_argument(
+        "--device",
+        type=text_argument,
+        default="cpu",
+        help="for example cuda (default: cpu)",
+    )
+
+
+def add_address_arguments(parser: argparse.ArgumentParser, port: int) -> None:
+    """Add ``--host`` and ``--port``, with the default of the latter."""
+    parser.add_argument(
+        "--host",
+        type=text_argument,
+        default="127.0.0.1",
+        help="address to listen at; 0.0.0.0 lets other machines in, without a password "
+        "(default: 127.0.0.1)",
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=port,
+        help=f"0 takes a free one (default: {port})",
+    )
 
 
 def text_argument(text: str) -> str:

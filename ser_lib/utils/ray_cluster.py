@@ -40,7 +40,7 @@ def ray_cluster(address: str, **options: object) -> Iterator[ModuleType]:
     ConnectionError
         If nothing answers at the address.
     """
-    check_installed("--ray", ["ray"], "recipes/extra_requirements.txt")
+    check_installed("--ray", ["ray"], "ray")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # no warning
     import ray
@@ -50,12 +50,13 @@ def ray_cluster(address: str, **options: object) -> Iterator[ModuleType]:
     else:
         _check_address(address)
     try:
-        ray.init(
-            address=address,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            **options,
-        )
+        with _without_standard_error():  # Ray writes how it logs
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                **options,
+            )
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ConnectionError(_no_cluster(address, reason)) from error
@@ -63,6 +64,19 @@ def ray_cluster(address: str, **options: object) -> Iterator[ModuleType]:
         yield ray
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _without_standard_error() -> Iterator[None]:
+    """Discard what C++ code writes to standard error."""
+    kept = os.dup(2)
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _n_cores() -> int:

@@ -18,7 +18,7 @@ import pytest
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="needs tests/requirements.txt"
 )
-pytest.importorskip("gradio", reason="needs ser_lib/demo/extra_requirements.txt")
+pytest.importorskip("gradio", reason="needs the extra demo")
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "pretrained" / "examples"
