@@ -206,8 +206,8 @@ def test_frames_are_standardised_only_in_a_known_way(folder, value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "has the format 2; .* format 3.*ser_lib.export RUN_FOLDER"),
-        ({"format": 4}, "has the format 4; this version of ser_lib reads format 3"),
+        ({"format": 2}, "has the format 2; .* formats 3 and 4.*export RUN_FOLDER"),
+        ({"format": 5}, "has the format 5; this version of ser_lib reads the formats"),
         ({"labels": "neu"}, "labels is 'neu', expected list"),
         ({"labels": ["neu", "neu"]}, "different names"),
         ({"labels": ["neu", 1]}, "different names"),

@@ -1,5 +1,7 @@
 """Fine-tuning of a part: frozen lower layers, rates by layer, low-rank adapters."""
 
+import copy
+
 import pytest
 import torch
 from tiny_upstreams import UPSTREAMS
@@ -18,6 +20,7 @@ from ser_lib.upstreams import (
     HuggingFaceUpstream,
     TextUpstream,
     WhisperUpstream,
+    load_lora,
     load_upstream,
     lora_weights,
     merge_lora,
@@ -177,6 +180,44 @@ def test_a_checkpoint_holds_the_adapters_only_and_loads_them_back(hubert, tmp_pa
             weight.zero_()
     load_average(checkpointer, saved, 1)
     assert all(w.equal(expected[n]) for n, w in lora_weights(upstreams).items())
+
+
+@pytest.mark.parametrize("options", [{}, {"lora_alpha": 3, "use_rslora": True}])
+def test_averaged_adapters_add_the_mean_of_what_each_epoch_adds(
+    hubert, tmp_path, options
+):
+    upstreams = chosen(hubert, lora={"r": 2, **options}).eval()
+    saved = saved_modules({"upstreams": upstreams})
+    checkpointer = AtomicCheckpointer(tmp_path / "save", saved)
+    torch.manual_seed(0)
+    merged = []
+    for epoch in (1, 2, 3):
+        with torch.no_grad():
+            for weight in lora_weights(upstreams).values():
+                weight.normal_()
+        meta = {"valid_accuracy": 0.5, "epoch": epoch}
+        checkpointer.save_checkpoint(name=str(epoch), meta=meta)
+        plain = copy.deepcopy(upstreams)
+        merge_lora(plain)
+        merged.append({k: v.double() for k, v in plain.state_dict().items()})
+    load_average(checkpointer, saved, 3)
+    unmerged = hubert(WAVS, LENS).values
+    merge_lora(upstreams)
+    for key, weight in upstreams.state_dict().items():
+        mean = sum(state[key] for state in merged) / 3
+        torch.testing.assert_close(weight.double(), mean, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(hubert(WAVS, LENS).values, unmerged, atol=1e-4, rtol=0)
+
+
+def test_adapters_of_another_encoder_are_refused(hubert):
+    weights = lora_weights(chosen(hubert, lora={"r": 2}))
+    state = {key: value.clone() for key, value in weights.items()}
+    first = next(key for key in state if "lora_A" in key)
+    wider = {**state, first: torch.zeros(2, 128)}
+    with pytest.raises(RuntimeError, match=r"size mismatch for .*lora_A"):
+        load_lora(weights, wider)
+    with pytest.raises(RuntimeError, match=r"Missing key.*lora_A"):
+        load_lora(weights, {key: state[key] for key in state if key != first})
 
 
 def test_merged_adapters_give_the_same_frames_and_leave_a_plain_encoder(hubert):

@@ -7,7 +7,13 @@ from pathlib import Path
 import ser_lib
 from ser_lib.audio import find_audio
 from ser_lib.inference import load_recognizer
-from ser_lib.model_folder import CARD_FILE, MODEL_FILE, WEIGHT_FILES, hub_licence
+from ser_lib.model_folder import (
+    CARD_FILE,
+    MODEL_FILE,
+    SHARED_FILE,
+    WEIGHT_FILES,
+    hub_licence,
+)
 from ser_lib.utils.packages import pins_of
 from ser_lib.utils.strict_json import read_json
 
@@ -104,7 +110,7 @@ def write_space(folder: Path, model: str, examples: Path) -> None:
 
 def _copy_model(source: Path, target: Path) -> None:
     target.mkdir(parents=True)
-    for pattern in (MODEL_FILE, CARD_FILE, WEIGHT_FILES):
+    for pattern in (MODEL_FILE, CARD_FILE, WEIGHT_FILES, SHARED_FILE):
         for path in source.glob(pattern):
             shutil.copy(path, target)
 

@@ -6,17 +6,15 @@ the average that was tested. Each fine-tuned upstream comes from the fine-tuning
 that ``fold.json`` names.
 """
 
-import inspect
 import os
 from collections.abc import Mapping
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import torch
-from hyperpyyaml import load_hyperpyyaml, resolve_references
+from hyperpyyaml import resolve_references
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 from speechbrain.utils.checkpoints import Checkpoint
 from torch import nn
@@ -28,24 +26,27 @@ from ser_lib.evaluation import (
     fold_status,
     read_labels,
 )
+from ser_lib.export.description import describe_network
 from ser_lib.folds import CORPUS_FILE
 from ser_lib.model import EmotionModel
 from ser_lib.model_folder import MODEL_FILE, describe_tasks
 from ser_lib.settings import Settings, Task
 from ser_lib.training import (
     AtomicCheckpointer,
+    adapted_encoders,
     choose_weights,
     load_average,
     saved_modules,
 )
-from ser_lib.upstreams import class_of_family, merge_lora
+from ser_lib.upstreams import Adapters, merge_lora, take_lora
 
-_BY_FAMILY = "!apply:ser_lib.upstreams.families.load_upstream"
 SETTINGS_FILE = "hyperparams.yaml"
 _CHECKPOINTS = ("finished", "save", SETTINGS_FILE)
 
 
-def load_trained(run_folder: str | Path, fold: int) -> tuple[EmotionModel, dict]:
+def load_trained(
+    run_folder: str | Path, fold: int, merged: bool = True
+) -> tuple[EmotionModel, dict]:
     """Load the averaged model of a finished fold.
 
     Arguments
@@ -55,14 +56,18 @@ def load_trained(run_folder: str | Path, fold: int) -> tuple[EmotionModel, dict]
         have been moved together with the work folder next to it.
     fold : int
         Number of the fold.
+    merged : bool
+        Whether adapters are added to the encoders. If not, the encoders are those from
+        before the training.
 
     Returns
     -------
     EmotionModel
         In eval mode, on the CPU.
     dict
-        The entries of ``fold.json``, what a user of the model needs to know, and
-        ``network``, a description of the model (see ``model_folder/network.py``).
+        The entries of ``fold.json``, what a user of the model needs to know,
+        ``network``, a description of the model (see ``model_folder/network.py``), and
+        ``adapters``: upstream -> :class:`ser_lib.upstreams.Adapters` not merged.
 
     Raises
     ------
@@ -94,8 +99,8 @@ def load_trained(run_folder: str | Path, fold: int) -> tuple[EmotionModel, dict]
     }
     choose_weights(modules["upstreams"], settings)
     averaged = _average(folder, modules, len(fold_info["averaged_epochs"]))
-    merge_lora(modules["upstreams"])
     _check_epochs(folder, averaged, fold_info["averaged_epochs"])
+    _check_encoders(settings, averaged)
     for name in settings["finetuned"]:
         trained_in = fold_info.get("upstreams_trained_in", {}).get(name)
         stage = _trained_folder(run_folder, fold_info, trained_in)
@@ -103,12 +108,15 @@ def load_trained(run_folder: str | Path, fold: int) -> tuple[EmotionModel, dict]
         k = settings["finetuned"][name]["averaged_checkpoints"]
         encoder, stage_block = _finetuned(stage, stage_settings, k)
         model.upstreams[name], block["upstreams"][name] = encoder, stage_block
-    network, encoders = _describe(model.eval(), block)
+    adapters = {} if merged else _adapters(model)
+    merge_lora(model)
+    network, encoders = describe_network(model.eval(), block)
     network |= {"tasks": describe_tasks(tasks)} if tasks else {}
     labels = settings["labels"]
     rows = calibration_rows(collect(run_folder, labels, fold_info["settings_key"]))
     calibration = calibration_of(rows[fold], labels) if fold in rows else {}
     fold_info |= {"network": network, "encoders": encoders, "calibration": calibration}
+    fold_info["adapters"] = adapters
     return model, fold_info | _usage_info(settings)
 
 
@@ -167,8 +175,7 @@ def _finetuned(
     """Load the upstream of a fine-tuning run, and the settings that build it."""
     upstreams = settings["model"].upstreams
     choose_weights(upstreams, settings)
-    _average(folder, {"upstreams": upstreams}, k)
-    merge_lora(upstreams)
+    _check_encoders(settings, _average(folder, {"upstreams": upstreams}, k))
     ((name, encoder),) = upstreams.items()
     return encoder, _model_block(settings)["upstreams"][name]
 
@@ -244,52 +251,32 @@ def _check_epochs(folder: Path, averaged: list[Checkpoint], tested: list[int]) -
         )
 
 
+def _check_encoders(settings: Settings, averaged: list[Checkpoint]) -> None:
+    """Check that adapters are loaded into the encoders that they were trained in."""
+    for checkpoint in averaged if settings["lora"] is not None else []:
+        expected = checkpoint.meta.get("encoders")
+        if expected is None:
+            raise ValueError(
+                f"An older version trained the adapters in {checkpoint.path} and "
+                f"averaged them in another way. Run the experiment again."
+            )
+        for key, found in adapted_encoders(settings).items():
+            if found != expected.get(key):
+                raise ValueError(
+                    f"The adapters in {checkpoint.path} were trained in another "
+                    f"encoder: {key} is {settings[key]} with the digest {found}, "
+                    f"expected {expected.get(key)}. Restore its files."
+                )
+
+
+def _adapters(model: EmotionModel) -> dict[str, Adapters]:
+    taken = {name: take_lora(upstream) for name, upstream in model.upstreams.items()}
+    return {name: adapters for name, adapters in taken.items() if adapters}
+
+
 def _model_block(settings: Settings) -> CommentedMap:
     """Return the settings block ``model`` with all references resolved."""
     return YAML().load(resolve_references(settings.text))["model"]
-
-
-def _describe(model: EmotionModel, block: CommentedMap) -> tuple[dict, dict]:
-    """Describe a network in plain values; return it with the names of its encoders."""
-    network, encoders = {"upstreams": {}, "branches": []}, {}
-    for name, upstream in model.upstreams.items():
-        arguments = _arguments(block["upstreams"][name], upstream)
-        if hasattr(upstream, "without_weights") and "source" in arguments:
-            encoders[name] = _without_folders(str(arguments["source"]))
-            arguments["source"] = upstream.without_weights()
-        network["upstreams"][name] = {"class": type(upstream).__name__, **arguments}
-    branches = zip(block["branches"], model.downstream.branches, strict=True)
-    for written, branch in branches:
-        aggregator = {"class": type(branch.aggregator).__name__}
-        kind = "fusion" if "fusion" in written else "aggregator"
-        aggregator |= _arguments(written[kind], branch.aggregator)
-        network["branches"].append(
-            {"upstreams": list(branch.upstreams), kind: aggregator}
-        )
-    if model.standardise_by is not None:
-        network["standardise_by"] = model.standardise_by
-    return network, encoders
-
-
-def _arguments(node: object, module: nn.Module) -> dict[str, Any]:
-    """Evaluate the arguments that a module was built with."""
-    if isinstance(node, CommentedSeq):
-        names = inspect.signature(type(module)).parameters
-        node = CommentedMap(zip(names, node, strict=False))
-    if not isinstance(node, CommentedMap) or not node:
-        return {}
-    text = StringIO()
-    YAML().dump(CommentedMap(node), text)  # a copy has no tag
-    arguments = load_hyperpyyaml(text.getvalue())
-    if getattr(node.tag, "value", None) == _BY_FAMILY and "." not in node["family"]:
-        _, arguments = class_of_family(**arguments)
-    return arguments
-
-
-def _without_folders(source: str) -> str:
-    """Return a hub id unchanged, and only the last part of a local path."""
-    path = Path(source).expanduser()
-    return path.name if path.exists() else source
 
 
 def _usage_info(settings: Settings) -> dict:

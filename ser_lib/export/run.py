@@ -23,6 +23,7 @@ from ser_lib.model_folder import (
     MODEL_FILE,
     ONNX_FILE,
     OWN_FILES,
+    SHARED_FILE,
     WEIGHT_FILES,
     check_exportable,
     write_member,
@@ -86,7 +87,7 @@ def export_run(
     with _complete_folder(out) as folder:
         members, evidence = {}, None
         for fold in folds:
-            model, info = load_trained(run_folder, fold)
+            model, info = load_trained(run_folder, fold, merged=len(folds) == 1)
             _check_reads_speech(model, run_folder)
             check_exportable(model, run_folder)
             if evidence is None:
@@ -187,7 +188,8 @@ def _complete_folder(out: Path) -> Iterator[Path]:
 def _replace(out: Path, unfinished: Path) -> None:
     """Move weights first (the old model.json refuses them) and model.json last."""
     new = {path.name for path in unfinished.iterdir()}
-    weights = {name for name in new if fnmatchcase(name, WEIGHT_FILES)}
+    patterns = WEIGHT_FILES, SHARED_FILE
+    weights = {n for n in new if any(fnmatchcase(n, p) for p in patterns)}
     for name in sorted(weights):
         os.replace(unfinished / name, out / name)
     for path in out.iterdir():

@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "hub": ["hub_licence", "push_to_hub"],
         "network": ["check_exportable"],
+        "shared": ["SHARED_FILE"],
         "tasks": ["describe_tasks", "further_tasks"],
         "weights": ["StrictPretrainer"],
     },

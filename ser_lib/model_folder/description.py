@@ -2,6 +2,7 @@
 
     model.json            labels in order, network, training data, checksums ...
     fold_<k>.safetensors  the weights; an ensemble has several
+    encoders.safetensors  the encoder of an ensemble with adapters, see ``shared.py``
     hyperparams.yaml, custom_interface.py      only for SpeechBrain's foreign_class
     label_encoder.txt     the labels, for SpeechBrain's CategoricalEncoder
     README.md             the model card
@@ -26,10 +27,17 @@ from ser_lib.dataio import LABEL_ENCODER_FILE, write_label_encoder
 from ser_lib.model import EmotionModel
 from ser_lib.model_folder.checksums import network_sha256
 from ser_lib.model_folder.network import check_network
+from ser_lib.model_folder.shared import (
+    SHARED_FILE,
+    check_shared,
+    split_weights,
+    write_shared,
+)
 from ser_lib.utils.checksums import sha256
 from ser_lib.utils.strict_json import read_json
 
 FORMAT = 3
+SHARED_FORMAT = 4  # with encoders.safetensors
 MODEL_FILE = "model.json"
 YAML_FILE = "hyperparams.yaml"
 INTERFACE_FILE = "custom_interface.py"
@@ -44,6 +52,7 @@ OWN_FILES = (
     LABEL_ENCODER_FILE,
     CARD_FILE,
     WEIGHT_FILES,
+    SHARED_FILE,
     ONNX_FILE,
     f"{ONNX_FILE}.data",
 )
@@ -96,7 +105,8 @@ def write_member(
     model : EmotionModel
         The averaged model.
     info : Mapping
-        From ``export.load_trained``.
+        From ``export.load_trained``. If it has ``adapters``, the encoders are written
+        to a file that all members share.
     half : bool
         Whether the weights of encoders are written in float16.
 
@@ -108,16 +118,24 @@ def write_member(
     Raises
     ------
     ValueError
-        If a weight is too large for float16.
+        If a weight is too large for float16, or the encoder is not that of the other
+        members.
     """
     path = folder / f"fold_{info['fold']}.safetensors"
-    weights = {key: value.clone() for key, value in model.state_dict().items()}
+    adapters = info.get("adapters", {})
+    parts = split_weights(model, adapters)
+    shared, weights = ({k: v.clone() for k, v in part.items()} for part in parts)
     if half:
+        shared |= _halved(shared)
         weights |= _halved(weights)
+    if shared:
+        write_shared(folder / SHARED_FILE, shared, info["fold"])
     repeated = json.dumps({key: info[key] for key in REPEATED_IN_WEIGHTS})
     save_file(weights, path, metadata={"format": "pt", "model_info": repeated})
     path.chmod(folder.stat().st_mode & 0o666)  # safetensors denies access to others
     kept = {key: info[key] for key in _KEPT_OF_FOLD} | info["calibration"]
+    if adapters:
+        kept["adapters"] = {name: about for name, (_, about) in adapters.items()}
     return {**kept, "sha256": sha256(path)}
 
 
@@ -166,13 +184,16 @@ def write_model_info(
     check_network(network, f"the experiment {info['experiment']}")
     (folder / YAML_FILE).write_text(_YAML, encoding="utf-8")
     (folder / INTERFACE_FILE).write_text(_INTERFACE, encoding="utf-8")
+    shared = folder / SHARED_FILE
+    is_shared = shared.is_file()
     write_label_encoder(folder, info["labels"])
     model_info = {
-        "format": FORMAT,
+        "format": SHARED_FORMAT if is_shared else FORMAT,
         **{key: info[key] for key in (*_KEPT, *_KEPT_OF_RUN)},
         "network": network,
         "network_sha256": network_sha256(network),
         "members": dict(members),
+        **({"shared": {"sha256": sha256(shared)}} if is_shared else {}),
         **({"encoder_weights": "float16"} if half else {}),
         "versions": {"ser_lib": __version__, **{p: version(p) for p in PACKAGES}},
     }
@@ -200,12 +221,12 @@ def read_model_info(folder: str | Path) -> dict:
         )
     info = read_json(path)
     found = info.get("format") if isinstance(info, dict) else None
-    if found != FORMAT:
+    if found not in (FORMAT, SHARED_FORMAT):
         raise ValueError(
             f"{path} has the format {reprlib.repr(found)}; this version of ser_lib "
-            f"reads format {FORMAT}. Export the model again from its run (python -m "
-            f"ser_lib.export RUN_FOLDER {folder}), or install the version of ser_lib "
-            f"that wrote it."
+            f"reads the formats {FORMAT} and {SHARED_FORMAT}. Export the model again "
+            f"from its run (python -m ser_lib.export RUN_FOLDER {folder}), or install "
+            f"the version of ser_lib that wrote it."
         )
     for key, kind in _KINDS.items():
         if not isinstance(info.get(key), kind):
@@ -216,6 +237,7 @@ def read_model_info(folder: str | Path) -> dict:
     _check_numbers(path, info)
     _check_labels_and_members(path, info)
     check_network(info["network"], path)
+    check_shared(path, info)
     if network_sha256(info["network"]) != info["network_sha256"]:
         raise ValueError(
             f"{path} was changed or damaged: the SHA-256 of its network differs from "

@@ -18,9 +18,10 @@ from ser_lib.model_folder.description import (
     WEIGHT_FILES,
     read_model_info,
 )
+from ser_lib.model_folder.shared import SHARED_FILE
 
 _COMMON_LICENCE = re.compile(r"CC (BY|BY-SA|BY-NC|BY-ND|BY-NC-SA|BY-NC-ND) [\d.]+")
-NEEDED_PATTERNS = [MODEL_FILE, WEIGHT_FILES]
+NEEDED_PATTERNS = [MODEL_FILE, WEIGHT_FILES, SHARED_FILE]
 
 
 def local_model(source: str | Path, fetch_config: FetchConfig | None = None) -> Path:
@@ -70,11 +71,12 @@ def _cached(source: str, options: Mapping) -> Path | None:
     """Return the folder of a model in the cache, or None if any of it is missing."""
     try:
         folder = Path(snapshot_download(source, local_files_only=True, **options))
-        members = read_model_info(folder)["members"]
+        info = read_model_info(folder)
     except (LocalEntryNotFoundError, FileNotFoundError):
         return None
-    is_complete = all((folder / f"{name}.safetensors").is_file() for name in members)
-    return folder if is_complete else None
+    needed = [f"{name}.safetensors" for name in info["members"]]
+    needed += [SHARED_FILE] if "shared" in info else []
+    return folder if all((folder / name).is_file() for name in needed) else None
 
 
 def push_to_hub(folder: str | Path, name: str) -> str:

@@ -21,6 +21,12 @@ from ser_lib.model_folder.description import (
 )
 from ser_lib.model_folder.hub import local_model
 from ser_lib.model_folder.network import build_model
+from ser_lib.model_folder.shared import (
+    SHARED_FILE,
+    Shapes,
+    whole_shapes,
+    whole_weights,
+)
 from ser_lib.upstreams import check_shapes, load_strictly
 from ser_lib.utils.strict_json import MAX_BYTES, parse_json
 
@@ -69,12 +75,18 @@ class StrictPretrainer:
         with torch.device("meta"):
             outline = self._build()
         paths = {name: self.folder / f"{name}.safetensors" for name in self._names}
+        shared_path, shapes, shared = self.folder / SHARED_FILE, {}, {}
+        if "shared" in self.model_info:
+            check_sum(shared_path, self.model_info["shared"]["sha256"])
+            shapes, _ = _read_header(shared_path)
         for name, path in paths.items():
             check_sum(path, self.model_info["members"][name]["sha256"])
-            self._check_header(path, outline)
+            self._check_member(name, path, shapes, outline)
+        if "shared" in self.model_info:
+            shared = _read_weights(shared_path)
         for name, path in paths.items():
             model = self._build()
-            load_strictly(model, _read_weights(path), path)
+            load_strictly(model, whole_weights(_read_weights(path), shared, path), path)
             self.members[name] = model
 
     @property
@@ -85,22 +97,31 @@ class StrictPretrainer:
         info = self.model_info
         return build_model(info["network"], info["labels"], self.folder / MODEL_FILE)
 
-    def _check_header(self, path: Path, outline: EmotionModel) -> None:
-        with open(path, "rb") as f:
-            header_bytes = int.from_bytes(f.read(8), "little")
-        if header_bytes > MAX_BYTES:
-            raise _not_weights(path, f"a header of {header_bytes} bytes")
-        with _opened(path) as weights:
-            repeated = parse_json(
-                (weights.metadata() or {}).get("model_info", "{}"), path
-            )
-            shapes = {
-                key: tuple(weights.get_slice(key).get_shape()) for key in weights.keys()
-            }
+    def _check_member(
+        self, name: str, path: Path, shared: Shapes, outline: EmotionModel
+    ) -> None:
+        shapes, metadata = _read_header(path)
+        repeated = parse_json(metadata.get("model_info", "{}"), path)
         repeated = repeated if isinstance(repeated, dict) else {}
         for key in REPEATED_IN_WEIGHTS:
             check_same(path, key, repeated.get(key), self.model_info)
+        if shared:
+            adapters = self.model_info["members"][name]["adapters"]
+            shapes = whole_shapes(shapes, shared, adapters, path)
         check_shapes(outline, shapes, path)
+
+
+def _read_header(path: Path) -> tuple[Shapes, dict[str, str]]:
+    """Return the shapes of the weights in a file, and its metadata."""
+    with open(path, "rb") as f:
+        header_bytes = int.from_bytes(f.read(8), "little")
+    if header_bytes > MAX_BYTES:
+        raise _not_weights(path, f"a header of {header_bytes} bytes")
+    with _opened(path) as weights:
+        shapes = {
+            key: tuple(weights.get_slice(key).get_shape()) for key in weights.keys()
+        }
+        return shapes, weights.metadata() or {}
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:

@@ -18,8 +18,17 @@ from ser_lib.folds import Fold, chosen_folds
 from ser_lib.model import EmotionModel
 from ser_lib.paper_table.rows import Row
 from ser_lib.settings import Settings
-from ser_lib.training import changes_frames, check_modality_dropout
+from ser_lib.training import (
+    changes_frames,
+    check_modality_dropout,
+    choose_weights,
+    saved_modules,
+)
 from ser_lib.utils.disk import check_disk_space, free_bytes
+
+# What files of torch need besides numbers (measured, rounded up): for a tensor of a
+# model, for one of an optimiser, and for the rest of a checkpoint.
+_TENSOR_BYTES, _MOMENT_BYTES, _CHECKPOINT_BYTES = 512, 352, 6144
 
 
 @dataclass
@@ -209,14 +218,23 @@ def _frames_bytes(
 
 
 def _training_bytes(settings: Settings, model: EmotionModel) -> int:
-    """Estimate the size of the checkpoints of a fold while it is trained."""
+    """Estimate the size of the checkpoints of a fold while it is trained.
+
+    Adds adapters to the model, and freezes layers, as the settings say.
+    """
     running = model.upstreams.without(settings["finetuned"])
-    state = trained = 0
-    for module in (model.downstream, running):
-        state += sum(t.nbytes for t in module.state_dict().values())
-        trained += sum(p.nbytes for p in module.parameters() if p.requires_grad)
+    choose_weights(running, settings)
+    modules = {"downstream": model.downstream, "upstreams": running}
+    saved = [
+        t for m in saved_modules(modules).values() for t in m.state_dict().values()
+    ]
+    weights = [p for module in modules.values() for p in module.parameters()]
+    trained = [p for p in weights if p.requires_grad]
     n_kept = min(settings["kept_checkpoints"] + 1, settings["number_of_epochs"])
-    return n_kept * (state + 2 * trained)
+    n_bytes = sum(t.nbytes for t in saved) + 2 * sum(p.nbytes for p in trained)
+    n_bytes += len(saved) * _TENSOR_BYTES + _CHECKPOINT_BYTES
+    n_bytes += 3 * len(trained) * _MOMENT_BYTES  # two moments, the number of steps
+    return n_kept * n_bytes
 
 
 def _still_needed(n_bytes: int, folder: Path) -> int:

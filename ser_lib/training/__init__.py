@@ -7,7 +7,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "assembly": ["make_brain"],
         "brain": ["EmotionBrain"],
-        "cache_keys": ["WITHOUT_EFFECT", "result_key", "settings_key"],
+        "cache_keys": [
+            "WITHOUT_EFFECT",
+            "adapted_encoders",
+            "result_key",
+            "settings_key",
+        ],
         "checkpoints": [
             "AtomicCheckpointer",
             "keep_best_and_newest",

@@ -17,6 +17,7 @@ from ser_lib.dataio import augment_frames, augment_wavs, frames_of_batch
 from ser_lib.evaluation import prediction_table, with_task_columns
 from ser_lib.model_outputs import answers, check_outputs
 from ser_lib.settings import EMOTION
+from ser_lib.training.cache_keys import adapted_encoders
 from ser_lib.training.checkpoints import (
     keep_best_and_newest,
     load_average,
@@ -202,6 +203,8 @@ class EmotionBrain(FixedFramesBrain):
         progress = epoch / self.hparams.number_of_epochs
         is_ranked = progress > self.hparams.average_after
         meta = {"valid_accuracy": accuracy, "epoch": epoch, "is_ranked": is_ranked}
+        if encoders := adapted_encoders(vars(self.hparams)):
+            meta["encoders"] = encoders
         run_on_main(self._save_epoch, [meta])
 
     def _save_epoch(self, meta: dict) -> None:

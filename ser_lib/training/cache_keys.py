@@ -7,6 +7,7 @@ harmless settings (workers, logging, folders) gets the same.
 
 import hashlib
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from ser_lib.utils.distributed import n_processes
 
 # Increase by hand when a change of the code changes scores (see CHANGELOG.md).
 SCORES_VERSION = 2
+_ADAPTERS_VERSION = 2  # the same for runs with adapters
 
 _MODULE_PATH = re.compile(r"^(!\w+:)ser_lib\.(?:\w+\.)*(?=\w+$)")
 TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "vocab.txt")
@@ -98,6 +100,8 @@ def _settings_key(settings: Settings, options: tuple[tuple[str, Any], ...]) -> s
             kept[key] = encoder_digest(settings[key])
         elif key.endswith("frames_folder"):
             kept[key] = _frames_digest(Path(settings[key]))
+    if kept.get("lora") is not None:
+        kept["lora"] = [kept["lora"], _ADAPTERS_VERSION]
     kept["labels"] = list(settings["labels"])
     kept["finetuned"] = {
         name: [
@@ -148,6 +152,17 @@ def encoder_digest(source: str | None) -> str:
     return digest(
         {p.name: _file_digest(p, p.stat().st_mtime_ns) for p in [*found, *shards]}
     )
+
+
+def adapted_encoders(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digest of each encoder if adapters are trained, by setting.
+
+    Checkpoints of adapters do not hold their encoder, so they record it.
+    """
+    if settings["lora"] is None:
+        return {}
+    sources = [key for key in settings if key.endswith("_source")]
+    return {key: encoder_digest(settings[key]) for key in sources}
 
 
 def _frames_digest(folder: Path) -> str:

@@ -19,7 +19,7 @@ from speechbrain.utils.checkpoints import (
 )
 from speechbrain.utils.logger import get_logger
 
-from ser_lib.upstreams import lora_weights
+from ser_lib.upstreams import average_lora, load_lora, lora_weights
 from ser_lib.utils.files import is_full_disk
 
 logger = get_logger(__name__)
@@ -143,7 +143,8 @@ def load_average(
     """Load the mean of the k best checkpoints into the modules.
 
     Averaging the 5 best epochs follows Morais et al. (2022), section 2; ``k = 1``
-    is the best epoch alone.
+    is the best epoch alone. Adapters then have k times their rank, so that what they
+    add to the encoder is the mean of what those of each epoch add.
 
     Arguments
     ---------
@@ -157,8 +158,12 @@ def load_average(
     """
     best = best_checkpoints(checkpointer, k)
     for name, module in modules.items():
-        state = average_checkpoints(best, name, averager=average_states)
-        module.load_state_dict(state, strict=True)
+        if isinstance(module, torch.nn.ParameterDict):  # of lora_weights
+            state = average_checkpoints(best, name, averager=_average_adapters)
+            load_lora(module, state)
+        else:
+            state = average_checkpoints(best, name, averager=average_states)
+            module.load_state_dict(state, strict=True)
     return best
 
 
@@ -195,6 +200,11 @@ def average_states(states: Iterable[dict[str, torch.Tensor]]) -> dict:
             sums[key] += state[key].double()
     means = {key: (total / n_states).to(first[key]) for key, total in sums.items()}
     return {key: means.get(key, value) for key, value in first.items()}
+
+
+def _average_adapters(states: Iterable[dict[str, torch.Tensor]]) -> dict:
+    states = list(states)  # megabytes
+    return average_lora(states, average_states(states))
 
 
 def saved_modules(modules: Mapping) -> dict[str, torch.nn.Module]:

@@ -54,7 +54,7 @@ def choose_weights(upstreams: Mapping[str, nn.Module], hparams: Mapping) -> None
             f"{' and '.join(given)} cannot be used in {hparams['experiment']}: it "
             f"trains no encoder with layers. In an experiment of two stages, pass it "
             f"to the first: --finetuned '{{upstream: {{overrides: {{{given[0]}: "
-            f"...}}}}}}'."
+            f"...}}}}}}'; in a table, under its name in --changes FILE."
         )
     for upstream in stacks:
         if lora is not None:

@@ -2,10 +2,12 @@
 
 https://arxiv.org/abs/2106.09685. The encoder's own weights stay as they are; a product
 of two narrow matrices is trained beside some of its linear layers. Checkpoints hold the
-adapters only, and an exported model their sum with the encoder's weights.
+adapters only, and an exported model their sum with the encoder's weights, or both
+beside each other (``model_folder/shared.py``).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -80,11 +82,100 @@ def lora_weights(module: nn.Module) -> nn.ParameterDict | None:
     return nn.ParameterDict(found) if has_adapters else None
 
 
+def average_lora(states: Iterable[Mapping[str, torch.Tensor]], mean: dict) -> dict:
+    """Replace the mean factors of adapters by factors of their mean product.
+
+    The mean of the products B A is not the product of the means. It has a rank of up to
+    n r: the exact one is the product of all B side by side, divided by n, and of all A
+    below each other.
+
+    Arguments
+    ---------
+    states : Iterable[Mapping[str, torch.Tensor]]
+        State dicts of :func:`lora_weights`.
+    mean : dict[str, torch.Tensor]
+        Their mean, weight by weight; changed in place.
+
+    Example
+    -------
+    >>> a, b = "q_proj/lora_A/default/weight", "q_proj/lora_B/default/weight"
+    >>> one = {a: torch.ones(1, 2), b: torch.ones(2, 1)}
+    >>> two = {a: torch.zeros(1, 2), b: torch.ones(2, 1)}
+    >>> mean = average_lora([one, two], dict(one))
+    >>> mean[b] @ mean[a]
+    tensor([[0.5000, 0.5000],
+            [0.5000, 0.5000]])
+    """
+    states = list(states)
+    for key in mean:
+        if "/lora_A/" in key:
+            mean[key] = torch.cat([state[key] for state in states], dim=0)
+        elif "/lora_B/" in key:
+            products = [state[key].double() / len(states) for state in states]
+            mean[key] = torch.cat(products, dim=1).to(mean[key])
+    return mean
+
+
+def load_lora(weights: nn.ParameterDict, state: Mapping[str, torch.Tensor]) -> None:
+    """Load adapters, also of another rank, into those of :func:`lora_weights`.
+
+    Raises
+    ------
+    RuntimeError
+        If weights are missing, unexpected, or of an encoder of another size.
+    """
+    for key, weight in weights.items():
+        if key in state and "/lora_" in key:
+            rank_axis = 0 if "/lora_A/" in key else 1
+            size = list(weight.shape)
+            size[rank_axis] = state[key].shape[rank_axis]
+            weight.data = weight.new_empty(size)
+    weights.load_state_dict(state, strict=True)
+
+
+class Adapters(NamedTuple):
+    """The adapters of an encoder, without peft.
+
+    Arguments
+    ---------
+    factors : dict[str, tuple[(rank, in) torch.Tensor, (out, rank) torch.Tensor]]
+        Name of a weight -> A and B; the trained weight is the encoder's plus B A.
+    about : dict
+        r, lora_alpha, target_modules, and averaged: rank = averaged * r.
+    """
+
+    factors: dict[str, tuple[torch.Tensor, torch.Tensor]]
+    about: dict
+
+
+@torch.no_grad()
+def take_lora(module: nn.Module) -> Adapters | None:
+    """Remove the adapters and return them; the encoder's own weights are left.
+
+    None if there are no adapters.
+    """
+    factors, targets, about = {}, set(), {}
+    for name, layer in list(module.named_modules()):
+        if not hasattr(layer, "lora_A"):
+            continue
+        ((adapter, scaling),) = layer.scaling.items()
+        a, b = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight
+        factors[f"{name}.weight"] = a.detach(), b.detach() * scaling
+        parent, _, child = name.rpartition(".")
+        setattr(module.get_submodule(parent), child, layer.get_base_layer())
+        targets.add(child)
+        r = layer.r[adapter]
+        about = {"r": r, "lora_alpha": layer.lora_alpha[adapter]}
+        about["averaged"] = len(a) // r
+    if not factors:
+        return None
+    return Adapters(factors, about | {"target_modules": sorted(targets)})
+
+
 @torch.no_grad()
 def merge_lora(module: nn.Module) -> None:
     """Add the adapters to the weights beside them, and remove them."""
-    for parent in list(module.modules()):
-        for name, child in list(parent.named_children()):
-            if hasattr(child, "lora_A"):
-                child.merge()
-                setattr(parent, name, child.get_base_layer())
+    adapters = take_lora(module)
+    if adapters is not None:
+        for name, (a, b) in adapters.factors.items():
+            module.get_parameter(name).add_(b @ a)
