@@ -12,7 +12,11 @@ from speechbrain.utils.logger import get_logger, setup_logging
 from speechbrain.utils.run_opts import RunOptions
 
 from ser_lib.corpora import protocol, read_utterances, with_audio_hashes
-from ser_lib.dataio import check_frame_files, write_label_encoder
+from ser_lib.dataio import (
+    LABEL_ENCODER_FILE,
+    check_frame_files,
+    write_label_encoder,
+)
 from ser_lib.evaluation import (
     format_table,
     list_errors,
@@ -95,7 +99,8 @@ def start_run(settings: Settings, folds: list[Fold]) -> None:
     if if_main_process():
         with atomic_path(output_folder / "hyperparams.yaml") as unfinished:
             unfinished.write_text(settings.text, encoding="utf-8")
-        write_label_encoder(output_folder, settings["labels"])
+        with atomic_path(output_folder / LABEL_ENCODER_FILE) as unfinished:
+            write_label_encoder(unfinished, settings["labels"])
     for counted in _check_streams(settings, folds):
         logger.info(counted)
 

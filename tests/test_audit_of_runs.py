@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+import ser_lib.experiment
 from ser_lib.corpora import Utterance, with_audio_hashes
 from ser_lib.experiment import prepare
 from ser_lib.folds import Fold, audit_folds, write_folds
@@ -105,6 +106,7 @@ def _settings(fold: Fold, folder: Path) -> dict:
         "read_corpus": lambda: rows,
         "tasks": {},
         "utterances": "labelled",
+        "skip_prep": False,
         "make_folds": lambda hashed: [
             Fold(1, hashed[:2], hashed[2 : len(rows) - 2], hashed[-2:])
         ],
@@ -114,7 +116,10 @@ def _settings(fold: Fold, folder: Path) -> dict:
     }
 
 
-def test_a_run_hashes_the_audio_and_prints_the_audit(ravdess, tmp_path, capsys):
+def test_a_run_hashes_the_audio_and_prints_the_audit(
+    ravdess, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(ser_lib.experiment, "record_preparation", lambda *_: None)
     folds = prepare(_settings(ravdess({}), tmp_path))
     assert "Split audit of 1 fold: no violation" in capsys.readouterr().out
     assert all(u.audio_hash for part in folds[0].parts.values() for u in part)

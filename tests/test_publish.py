@@ -79,7 +79,7 @@ hub_source: facebook/hubert-base-ls960
     (folder / "hyperparams.yaml").write_text(settings)
     versions = "Python version:\n3.11.7 (main)\n====\ntorch==2.11.0\n"
     (folder / "env.log").write_text(f"{versions}mine @ file:///home/alice/mine\n")
-    write_label_encoder(folder, LABELS)
+    write_label_encoder(folder / "label_encoder.txt", LABELS)
     write_report(folder, LABELS, "toy", note, settings_key="key")
     return folder
 

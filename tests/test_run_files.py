@@ -160,7 +160,7 @@ def test_audio_that_has_changed_since_is_noticed(skip, prepared):
 def test_speechbrain_reads_the_label_encoder_in_the_order_of_the_outputs(tmp_path):
     from ser_lib.dataio import write_label_encoder
 
-    write_label_encoder(tmp_path, LABELS)
+    write_label_encoder(tmp_path / "label_encoder.txt", LABELS)
     encoder = CategoricalEncoder()
     encoder.load(tmp_path / "label_encoder.txt")
     encoder.expect_len(4)

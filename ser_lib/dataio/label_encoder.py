@@ -5,13 +5,11 @@ from pathlib import Path
 
 from speechbrain.dataio.encoder import CategoricalEncoder
 
-from ser_lib.utils.files import atomic_path
-
 LABEL_ENCODER_FILE = "label_encoder.txt"
 
 
-def write_label_encoder(folder: str | Path, labels: Sequence[str]) -> None:
-    """Write ``label_encoder.txt``, which ``CategoricalEncoder.load`` reads.
+def write_label_encoder(path: str | Path, labels: Sequence[str]) -> None:
+    """Write a file that ``CategoricalEncoder.load`` reads.
 
     Arguments
     ---------
@@ -20,15 +18,14 @@ def write_label_encoder(folder: str | Path, labels: Sequence[str]) -> None:
 
     Example
     -------
-    >>> folder = getfixture("tmp_path")
-    >>> write_label_encoder(folder, ["sad", "angry"])
+    >>> path = getfixture("tmp_path") / LABEL_ENCODER_FILE
+    >>> write_label_encoder(path, ["sad", "angry"])
     >>> encoder = CategoricalEncoder()
-    >>> encoder.load(folder / LABEL_ENCODER_FILE)
+    >>> encoder.load(path)
     >>> encoder.expect_len(2)
     >>> encoder.decode_ndim([1, 0])
     ['angry', 'sad']
     """
     encoder = CategoricalEncoder()
     encoder.update_from_iterable(labels)
-    with atomic_path(Path(folder) / LABEL_ENCODER_FILE) as unfinished:
-        encoder.save(unfinished)
+    encoder.save(path)

@@ -186,7 +186,7 @@ def write_model_info(
     (folder / INTERFACE_FILE).write_text(_INTERFACE, encoding="utf-8")
     shared = folder / SHARED_FILE
     is_shared = shared.is_file()
-    write_label_encoder(folder, info["labels"])
+    write_label_encoder(folder / LABEL_ENCODER_FILE, info["labels"])
     model_info = {
         "format": SHARED_FORMAT if is_shared else FORMAT,
         **{key: info[key] for key in (*_KEPT, *_KEPT_OF_RUN)},

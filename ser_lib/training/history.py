@@ -7,9 +7,10 @@ checkpoint it resumes from, and no epoch appears twice. The same rows are writte
 
 import importlib.util
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from speechbrain.utils.checkpoints import (
@@ -18,9 +19,11 @@ from speechbrain.utils.checkpoints import (
     register_checkpoint_hooks,
 )
 from speechbrain.utils.distributed import MainProcessContext, if_main_process
-from speechbrain.utils.train_logger import FileTrainLogger
 
 from ser_lib.utils.files import atomic_path
+
+if TYPE_CHECKING:
+    from speechbrain.utils.train_logger import FileTrainLogger
 
 TRAIN_LOG = "train_log.txt"
 _PARTS = ("train", "valid")
@@ -103,7 +106,7 @@ def log_test(train_log: Path, tested: Mapping[str, Any], **stats: float) -> None
 def _log(train_log: Path, **stats: Mapping[str, Any]) -> None:
     """Append a line; SpeechBrain would wait for the processes that write nothing."""
     with MainProcessContext():
-        FileTrainLogger(str(train_log)).log_stats(**stats, verbose=False)
+        _file_logger(train_log).log_stats(**stats, verbose=False)
 
 
 def _stats(row: Mapping[str, float]) -> dict[str, dict[str, float]]:
@@ -132,3 +135,12 @@ def _tensorboard_writer(folder: Path, setting: str) -> Any:
     from torch.utils.tensorboard import SummaryWriter
 
     return SummaryWriter(folder / "tensorboard")
+
+
+def _file_logger(path: Path) -> "FileTrainLogger":
+    """Create SpeechBrain's logger; its module would warn that it draws no pictures."""
+    name = "speechbrain.utils.train_logger"
+    logging.getLogger(name).addFilter(lambda r: "torchvision" not in r.getMessage())
+    from speechbrain.utils.train_logger import FileTrainLogger
+
+    return FileTrainLogger(str(path))
