@@ -292,7 +292,9 @@ def test_an_upstream_that_cannot_be_exported_is_named(
     bert.reads, bert.hop_samples, bert.dim = reads, None, 4
     branch = {"upstreams": ["bert"], "aggregator": MeanPooling}
     model = EmotionModel(LABELS, {"bert": bert}, [branch])
-    monkeypatch.setattr(ser_lib.export.run, "load_trained", lambda *args: (model, {}))
+    monkeypatch.setattr(
+        ser_lib.export.run, "load_trained", lambda *_, **__: (model, {})
+    )
     with pytest.raises(ValueError, match=message):
         export_run(fbank_run, tmp_path / "out")
 

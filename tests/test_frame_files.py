@@ -353,7 +353,7 @@ def test_a_model_that_reads_files_is_not_exported(model, monkeypatch, tmp_path):
     from ser_lib.export import run
 
     monkeypatch.setattr(run, "read_fold_info", lambda *a: {"settings_key": ""})
-    monkeypatch.setattr(run, "load_trained", lambda *a: (model, {}))
+    monkeypatch.setattr(run, "load_trained", lambda *_, **__: (model, {}))
     with pytest.raises(ValueError, match=r"files of frames \(face\).*audio only"):
         run.export_run(tmp_path / "run", tmp_path / "out", [1])
     assert not (tmp_path / "out").exists()
