@@ -38,7 +38,7 @@ from ser_lib.publish.runs import (
     same_names,
 )
 from ser_lib.settings import Settings
-from ser_lib.utils.checksums import pack_id, write_checksums
+from ser_lib.utils.checksums import CHECKSUMS_FILE, pack_id, write_checksums
 
 ENVIRONMENT_FILE = "environment.json"
 _PARTS = ("train.csv", "valid.csv", "test.csv")
@@ -98,7 +98,7 @@ def write_pack(
         (pack / "README.md").write_text(card, encoding="utf-8")
         (pack / "CITATION.cff").write_text(cff, encoding="utf-8")
         check_private(pack, [_own_settings(run) for run in runs])
-        (pack / "checksums.sha256").unlink()
+        (pack / CHECKSUMS_FILE).unlink()  # it must not list itself
         write_checksums(pack)
         pack.rename(out)
     return identity

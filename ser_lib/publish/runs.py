@@ -13,30 +13,11 @@ from ruamel.yaml import YAML
 from ser_lib.evaluation import FoldResult, collect, left_out_folds, read_report_info
 from ser_lib.folds import CORPUS_FILE
 from ser_lib.settings import RECIPES, Settings, options_of
+from ser_lib.training import HOW_IT_RUNS
 
 SETTINGS_FILE = "hyperparams.yaml"
-# They do not affect the result, or name folders of this machine.
-_NOT_IN_THE_COMMAND = {
-    "data_folder",
-    "results_folder",
-    "output_folder",
-    "cache_folder",
-    "save_folder",
-    "folds",
-    "prepare_only",
-    "skip_prep",
-    "show_hparams",
-    "export_to",
-    "list_errors",
-    "num_workers",
-    "keep_audio_in_memory",
-    "frozen_cache_gb",
-    "tensorboard",
-    "csv",
-    "corpora",
-}
-
-
+# Tables and folders of this machine; the command has a placeholder for them.
+_NOT_IN_THE_COMMAND = HOW_IT_RUNS | {"csv", "corpora"}
 # What the settings of an experiment build.
 _BUILT_FROM = ("ser_lib.", "speechbrain.", "torch.")
 _CALLED = ("operator.getitem", "os.path.basename")

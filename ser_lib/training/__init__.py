@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "assembly": ["make_brain"],
         "brain": ["EmotionBrain"],
         "cache_keys": [
+            "HOW_IT_RUNS",
             "WITHOUT_EFFECT",
             "adapted_encoders",
             "result_key",

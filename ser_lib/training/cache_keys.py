@@ -34,10 +34,8 @@ _ADAPTERS_VERSION = 2  # the same for runs with adapters
 _MODULE_PATH = re.compile(r"^(!\w+:)ser_lib\.(?:\w+\.)*(?=\w+$)")
 TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "vocab.txt")
 
-# Settings that cannot change a trained fold. The key of a fold includes its data and
-# the weights of encoders; averaged_checkpoints is in result_key.
-WITHOUT_EFFECT = {
-    "experiment",
+# Where a run reads and writes, and how it goes about it: no result depends on these.
+HOW_IT_RUNS = {
     "data_folder",
     "results_folder",
     "output_folder",
@@ -47,14 +45,19 @@ WITHOUT_EFFECT = {
     "prepare_only",
     "skip_prep",
     "show_hparams",
-    "note",
     "export_to",
-    "paper",
     "list_errors",
     "num_workers",
     "keep_audio_in_memory",
     "frozen_cache_gb",
     "tensorboard",
+}
+# Settings that cannot change a trained fold. The key of a fold includes its data and
+# the weights of encoders; averaged_checkpoints is in result_key.
+WITHOUT_EFFECT = HOW_IT_RUNS | {
+    "experiment",
+    "note",
+    "paper",
     "averaged_checkpoints",
     "corpus",
     "corpora",
